@@ -30,5 +30,6 @@ function(legato_link_dependencies target)
   target_link_libraries(${target} PRIVATE Threads::Threads nlohmann_json::nlohmann_json ${CMAKE_DL_LIBS})
   if(legato_has_asmjit)
     target_link_libraries(${target} PRIVATE asmjit::asmjit)
+    target_link_options(${target} PRIVATE LINKER:--exclude-libs,libasmjit.a)  # see asmjit_globals.cpp
   endif()
 endfunction()
