@@ -1,0 +1,263 @@
+#include "legato/base/thread_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "legato/base/cpu_info.h"
+
+namespace legato {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+// A worker that finds nothing to do looks for work this long before it sleeps: longer than the gap
+// between two kernels of one evaluation, short against what a wake-up costs anybody (2-4 us).
+constexpr std::chrono::microseconds kSpin{20};
+
+thread_local bool in_region = false;  // this thread is running a body
+
+struct InRegion {  // restores the flag, also on exceptions
+  InRegion() { in_region = true; }
+  ~InRegion() { in_region = false; }
+  InRegion(const InRegion&) = delete;
+  InRegion& operator=(const InRegion&) = delete;
+};
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Spins until `ready` or until kSpin has passed; says which.
+template <class Ready>
+bool spin_until(bool may_spin, Ready ready) {
+  if (ready()) return true;
+  if (!may_spin) return false;
+  const auto until = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      pause();
+      if (ready()) return true;
+    }
+  } while (std::chrono::steady_clock::now() < until);
+  return false;
+}
+
+// The caller waits for chunks, not for workers: one that wakes late finds nothing to claim, and
+// costs nothing.
+class Pool {
+ public:
+  int size() const { return size_.load(std::memory_order_relaxed); }
+
+  void resize(int threads) {
+    std::lock_guard<std::mutex> lock(region_);
+    stop_workers();
+    size_.store(threads, std::memory_order_relaxed);
+  }
+
+  // False if another thread's region has the pool: nothing was run then.
+  bool try_run(uint32_t chunks, FunctionRef<void(int64_t)> body) {
+    std::unique_lock<std::mutex> lock(region_, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    start_workers();
+    body_ = &body;
+    chunks_ = chunks;
+    error_ = nullptr;
+    failed_.store(false, std::memory_order_relaxed);
+    unfinished_.store(chunks, std::memory_order_relaxed);
+    const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+    claim_.store(uint64_t{generation} << 32 | chunks, std::memory_order_release);
+    generation_.store(generation, std::memory_order_seq_cst);
+    if (asleep_.load(std::memory_order_seq_cst) != 0) generation_.notify_all();
+    take(generation);
+    const auto done = [&] { return unfinished_.load(std::memory_order_acquire) == 0; };
+    if (!spin_until(may_spin_, done)) {
+      // A worker holds a chunk and may have lost its core: sleep rather than take one from it.
+      for (uint32_t left; (left = unfinished_.load(std::memory_order_acquire)) != 0;)
+        unfinished_.wait(left);
+    }
+    body_ = nullptr;
+    const std::exception_ptr error = std::move(error_);
+    error_ = nullptr;
+    lock.unlock();
+    if (error) std::rethrow_exception(error);
+    return true;
+  }
+
+ private:
+  void start_workers() {
+    if (static_cast<int>(workers_.size()) == size() - 1) return;
+    may_spin_ = size() <= available_cpus();
+    sigset_t all, before;  // signals are for the user's threads
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      while (static_cast<int>(workers_.size()) < size() - 1) {
+        workers_.emplace_back([this, seen = generation_.load()] { work(seen); });
+        char name[16];
+        std::snprintf(name, sizeof name, "legato-%d", static_cast<int>(workers_.size()) % 10000);
+        pthread_setname_np(workers_.back().native_handle(), name);
+      }
+    } catch (
+        const std::exception&) {  // the system has no more threads: go on with those that are there
+      size_.store(static_cast<int>(workers_.size()) + 1, std::memory_order_relaxed);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void stop_workers() {
+    stop_.store(true);
+    generation_.fetch_add(1);
+    generation_.notify_all();
+    for (auto& worker : workers_) worker.join();
+    workers_.clear();
+    stop_.store(false);
+  }
+
+  // Runs chunks of region `generation` until none is left to claim.
+  void take(uint32_t generation) {
+    InRegion mark;
+    for (;;) {
+      uint64_t claim = claim_.load(std::memory_order_acquire);
+      do {
+        // The count of chunks left is in the claim itself, so that a worker which is late by a
+        // region cannot mix the old claim with the new region's number of chunks.
+        if (static_cast<uint32_t>(claim >> 32) != generation || static_cast<uint32_t>(claim) == 0)
+          return;
+      } while (!claim_.compare_exchange_weak(claim, claim - 1, std::memory_order_acq_rel,
+                                             std::memory_order_acquire));
+      // This claim keeps the region open, so its body and count are ours to read.
+      const int64_t chunk = int64_t{chunks_} - static_cast<uint32_t>(claim);
+      if (!failed_.load(std::memory_order_relaxed)) {
+        try {
+          (*body_)(chunk);
+        } catch (...) {
+          if (!failed_.exchange(true)) error_ = std::current_exception();
+        }
+      }
+      if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_all();
+    }
+  }
+
+  void work(uint32_t seen) {
+    for (;;) {
+      const auto news = [&] { return generation_.load(std::memory_order_acquire) != seen; };
+      if (!spin_until(may_spin_, news)) {
+        asleep_.fetch_add(1, std::memory_order_seq_cst);
+        generation_.wait(seen, std::memory_order_seq_cst);
+        asleep_.fetch_sub(1, std::memory_order_seq_cst);
+      }
+      seen = generation_.load(std::memory_order_acquire);
+      if (stop_.load()) return;
+      take(seen);
+    }
+  }
+
+  std::mutex region_;  // held while a region runs and while the pool is rebuilt
+  std::vector<std::thread> workers_;
+  std::atomic<int> size_{1};
+  bool may_spin_ = false;  // written before the first worker starts
+
+  // The region that runs. The claim holds its generation and the number of chunks nobody has taken.
+  const FunctionRef<void(int64_t)>* body_ = nullptr;
+  uint32_t chunks_ = 0;
+  std::exception_ptr error_;
+  std::atomic<bool> failed_{false};
+  std::atomic<bool> stop_{false};
+  alignas(64) std::atomic<uint32_t> generation_{0};
+  alignas(64) std::atomic<uint64_t> claim_{0};
+  alignas(64) std::atomic<uint32_t> unfinished_{0};
+  alignas(64) std::atomic<int> asleep_{0};
+};
+
+int default_num_threads() {
+  if (const char* text = std::getenv("LEGATO_NUM_THREADS"); text != nullptr && *text != '\0') {
+    char* end = nullptr;
+    const long n = std::strtol(text, &end, 10);
+    if (*end == '\0' && n >= 1) return static_cast<int>(n < kMaxThreads ? n : kMaxThreads);
+    std::fprintf(stderr,
+                 "legato: LEGATO_NUM_THREADS=%s is not a whole number >= 1 and is ignored\n", text);
+  }
+  const int cores = available_cores();
+  return cores < kMaxThreads ? cores : kMaxThreads;
+}
+
+// Never destroyed: workers may sleep in it while the process exits. After fork the child has none
+// of the workers, so it forgets the pool (its memory stays, like that of every thread the child
+// lost) and makes a new one of that size.
+std::atomic<Pool*> pool_pointer{nullptr};
+std::atomic<int> wanted_threads{0};  // 0: not settled yet
+
+Pool& pool() {
+  if (Pool* p = pool_pointer.load(std::memory_order_acquire)) return *p;
+  static const int registered = pthread_atfork(
+      nullptr, nullptr, [] { pool_pointer.store(nullptr, std::memory_order_relaxed); });
+  static_cast<void>(registered);
+  int threads = wanted_threads.load();
+  if (threads == 0) {
+    const int settled = default_num_threads();
+    threads =
+        wanted_threads.compare_exchange_strong(threads, settled) ? settled : wanted_threads.load();
+  }
+  Pool* made = new Pool;
+  made->resize(threads);
+  Pool* other = nullptr;
+  if (pool_pointer.compare_exchange_strong(other, made, std::memory_order_acq_rel)) return *made;
+  delete made;
+  return *other;
+}
+
+}  // namespace
+
+int num_threads() { return pool().size(); }
+
+void set_num_threads(int n) {
+  if (n < 1 || n > kMaxThreads) {
+    throw std::invalid_argument("set_num_threads: n is " + std::to_string(n) + ", expected 1 to " +
+                                std::to_string(kMaxThreads) + ".");
+  }
+  if (in_region) {
+    throw std::logic_error(
+        "set_num_threads: called from inside a parallel_for, whose threads it would have to wait "
+        "for. Call it before "
+        "the parallel work starts.");
+  }
+  wanted_threads.store(n);
+  pool().resize(n);
+}
+
+void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk)> body) {
+  if (chunks > 1 && !in_region) {
+    Pool& p = pool();
+    if (p.size() > 1) {
+      constexpr int64_t kMaxClaims = int64_t{1} << 30;
+      if (chunks <= kMaxClaims) {
+        if (p.try_run(static_cast<uint32_t>(chunks), body)) return;
+      } else {  // more chunks than a claim can count: hand them out in runs
+        const int64_t run = (chunks + kMaxClaims - 1) / kMaxClaims;
+        const auto body_of_run = [&](int64_t r) {
+          const int64_t end = (r + 1) * run < chunks ? (r + 1) * run : chunks;
+          for (int64_t chunk = r * run; chunk < end; ++chunk) body(chunk);
+        };
+        if (p.try_run(static_cast<uint32_t>((chunks + run - 1) / run), body_of_run)) return;
+      }
+    }
+  }
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk);
+}
+
+}  // namespace legato
