@@ -54,7 +54,8 @@ struct PromotionTable {
   Dtype to[kDtypeCount][kDtypeCount];
   constexpr PromotionTable() : to{} {
     for (int i = 0; i < kDtypeCount; ++i)
-      for (int j = 0; j < kDtypeCount; ++j) to[i][j] = promote_slow(static_cast<Dtype>(i), static_cast<Dtype>(j));
+      for (int j = 0; j < kDtypeCount; ++j)
+        to[i][j] = promote_slow(static_cast<Dtype>(i), static_cast<Dtype>(j));
   }
 };
 constexpr PromotionTable kPromotion;
@@ -73,7 +74,8 @@ float16_t::float16_t(float x) {
     bits = static_cast<uint16_t>(sign | 0x7e00u | ((a >> 13) & 0x3ffu));
   } else if (a >= 0x47800000u) {  // 65536 and above, and infinity
     bits = static_cast<uint16_t>(sign | 0x7c00u);
-  } else if (a < 0x38800000u) {  // below the smallest normal half: add so that the hardware rounds at 2^-24
+  } else if (a < 0x38800000u) {  // below the smallest normal half: add so that the hardware rounds
+                                 // at 2^-24
     float r = std::bit_cast<float>(a) + 0.5f;
     bits = static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(r) - 0x3f000000u));
   } else {
@@ -111,7 +113,8 @@ Dtype weak_dtype(const Scalar& s, Dtype array) {
 
 Dtype default_dtype(const Scalar& s) {
   if (s.kind == Scalar::Kind::boolean) return Dtype::bool_;
-  if (s.kind == Scalar::Kind::integer) return s.i == static_cast<int32_t>(s.i) ? Dtype::int32 : Dtype::int64;
+  if (s.kind == Scalar::Kind::integer)
+    return s.i == static_cast<int32_t>(s.i) ? Dtype::int32 : Dtype::int64;
   if (s.kind == Scalar::Kind::unsigned_integer) return Dtype::uint64;
   return s.kind == Scalar::Kind::real ? Dtype::float32 : Dtype::complex64;
 }
@@ -120,19 +123,24 @@ void store_scalar(const Scalar& s, Dtype t, void* to) {
   visit_dtype(t, [&]<class T>(TypeTag<T>) {
     T value;
     if constexpr (std::is_same_v<T, bool>) {
-      value = s.kind == Scalar::Kind::real || s.kind == Scalar::Kind::complex ? s.re != 0 || s.im != 0 : s.u != 0;
+      value = s.kind == Scalar::Kind::real || s.kind == Scalar::Kind::complex
+                  ? s.re != 0 || s.im != 0
+                  : s.u != 0;
     } else if constexpr (std::is_integral_v<T>) {
       if (s.kind == Scalar::Kind::real || s.kind == Scalar::Kind::complex) {
-        value = s.re >= -0x1p63 && s.re < 0x1p63 ? static_cast<T>(static_cast<int64_t>(s.re)) : T{0};
+        value =
+            s.re >= -0x1p63 && s.re < 0x1p63 ? static_cast<T>(static_cast<int64_t>(s.re)) : T{0};
       } else {
         bool fits = s.kind == Scalar::Kind::unsigned_integer
                         ? std::is_same_v<T, uint64_t>
                         : (s.i >= 0 || std::is_signed_v<T>) &&
-                              (sizeof(T) == 8 || (s.i >= static_cast<int64_t>(std::numeric_limits<T>::min()) &&
-                                                  s.i <= static_cast<int64_t>(std::numeric_limits<T>::max())));
+                              (sizeof(T) == 8 ||
+                               (s.i >= static_cast<int64_t>(std::numeric_limits<T>::min()) &&
+                                s.i <= static_cast<int64_t>(std::numeric_limits<T>::max())));
         if (!fits)
-          throw ValueError(cat("Converting ", s, " to ", t, " would result in overflow. ", t, " holds ",
-                               std::numeric_limits<T>::min(), " to ", std::numeric_limits<T>::max(),
+          throw ValueError(cat("Converting ", s, " to ", t, " would result in overflow. ", t,
+                               " holds ", std::numeric_limits<T>::min(), " to ",
+                               std::numeric_limits<T>::max(),
                                "; cast the array to a wider dtype first."));
         value = static_cast<T>(s.u);
       }

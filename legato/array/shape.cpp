@@ -33,7 +33,9 @@ int64_t element_count(const Shape& shape) {
     if (v == 0) return 0;
     overflow |= __builtin_mul_overflow(n, v, &n);
   }
-  if (overflow) throw ValueError(cat("an array of shape ", shape, " has more elements than a 63-bit count can hold"));
+  if (overflow)
+    throw ValueError(
+        cat("an array of shape ", shape, " has more elements than a 63-bit count can hold"));
   return n;
 }
 
@@ -69,8 +71,9 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
     if (x == y || y == 1) continue;
     if (x != 1)
       throw ValueError(cat(op, ": shapes ", a, " and ", b, " cannot be broadcast: axis ",
-                           static_cast<int64_t>(i) - static_cast<int64_t>(shorter.size()), " has sizes ",
-                           a.size() >= b.size() ? x : y, " and ", a.size() >= b.size() ? y : x,
+                           static_cast<int64_t>(i) - static_cast<int64_t>(shorter.size()),
+                           " has sizes ", a.size() >= b.size() ? x : y, " and ",
+                           a.size() >= b.size() ? y : x,
                            ", which must be equal or one of them 1."));
     out[lead + i] = y;
   }
@@ -81,7 +84,8 @@ Strides broadcast_strides(const Shape& from, const Strides& strides, const Shape
   Strides out;
   out.resize(to.size());
   size_t lead = to.size() - from.size();
-  for (size_t i = 0; i < from.size(); ++i) out[lead + i] = from[i] == 1 && to[lead + i] != 1 ? 0 : strides[i];
+  for (size_t i = 0; i < from.size(); ++i)
+    out[lead + i] = from[i] == 1 && to[lead + i] != 1 ? 0 : strides[i];
   return out;
 }
 

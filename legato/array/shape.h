@@ -1,4 +1,5 @@
-// Shape and Strides: short lists of 64-bit integers, inline up to five entries. And the arithmetic of layouts.
+// Shape and Strides: short lists of 64-bit integers, inline up to five entries. And the arithmetic
+// of layouts.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace legato {
 
-/// A list of int64 with inline room for five: sizes, strides or axes of an array. Any rank is allowed.
+/// A list of int64 with inline room for five: sizes, strides or axes of an array. Any rank is
+/// allowed.
 class LEGATO_API Dims {
  public:
   static constexpr int kInline = 5;
@@ -119,23 +121,26 @@ LEGATO_API int64_t element_count(const Shape& shape);
 /// Strides of a row-major array of this shape. Axes of size 0 count as 1.
 LEGATO_API Strides row_major_strides(const Shape& shape);
 
-/// Whether elements of `shape` at `strides` lie row-major without gaps. Axes of size 1 may have any stride.
+/// Whether elements of `shape` at `strides` lie row-major without gaps. Axes of size 1 may have any
+/// stride.
 LEGATO_API bool is_row_major(const Shape& shape, const Strides& strides);
 
-/// The shape to which both broadcast, by NumPy's rule. Throws ValueError naming `op` and both shapes.
+/// The shape to which both broadcast, by NumPy's rule. Throws ValueError naming `op` and both
+/// shapes.
 LEGATO_API Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
 
-/// Strides that show an array of `from` with `strides` as if it had the broadcast shape `to` (0 on stretched axes).
-/// `from` must broadcast to `to`.
+/// Strides that show an array of `from` with `strides` as if it had the broadcast shape `to` (0 on
+/// stretched axes). `from` must broadcast to `to`.
 LEGATO_API Strides broadcast_strides(const Shape& from, const Strides& strides, const Shape& to);
 
-/// `axis` counted from the front: -1 is the last. Throws AxisError naming `op`, the axis and the rank.
+/// `axis` counted from the front: -1 is the last. Throws AxisError naming `op`, the axis and the
+/// rank.
 LEGATO_API int normalize_axis(const char* op, int64_t axis, size_t rank);
 
 /// How the elements of one value lie in its storage.
 struct Layout {
-  Strides strides;      // in elements, one an axis; may be negative or 0
-  int64_t offset = 0;   // in elements from the storage's start to element (0, ..., 0)
+  Strides strides;     // in elements, one an axis; may be negative or 0
+  int64_t offset = 0;  // in elements from the storage's start to element (0, ..., 0)
 };
 
 }  // namespace legato

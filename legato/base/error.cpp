@@ -4,7 +4,8 @@
 
 namespace legato {
 
-// Out of line, so that each type has one home for its run-time type information and can be caught across libraries.
+// Out of line, so that each type has one home for its run-time type information and can be caught
+// across libraries.
 Error::~Error() = default;
 ValueError::~ValueError() = default;
 TypeError::~TypeError() = default;
@@ -17,7 +18,8 @@ InternalError::~InternalError() = default;
 
 void throw_internal(const char* file, int line, const char* condition, const char* message) {
   const char* tail = std::strstr(file, "legato/");
-  throw InternalError(cat("internal error: ", message, " (", condition, " failed at ", tail ? tail : file, ":", line,
+  throw InternalError(cat("internal error: ", message, " (", condition, " failed at ",
+                          tail ? tail : file, ":", line,
                           "). This is a bug in Legato; please report it."));
 }
 

@@ -1,5 +1,5 @@
-// The exceptions of Legato. Each has one Python counterpart; messages are the same in both languages and say what was
-// asked, what was found and what to do.
+// The exceptions of Legato. Each has one Python counterpart; messages are the same in both
+// languages and say what was asked, what was found and what to do.
 #pragma once
 
 #include <exception>
@@ -44,7 +44,8 @@ class LEGATO_API IndexError : public Error {
   ~IndexError() override;
 };
 
-/// An axis outside the array's rank. Python: AxisError, which is a ValueError and an IndexError as NumPy's is.
+/// An axis outside the array's rank. Python: AxisError, which is a ValueError and an IndexError as
+/// NumPy's is.
 class LEGATO_API AxisError : public Error {
  public:
   using Error::Error;
@@ -65,7 +66,8 @@ class LEGATO_API EvalError : public Error {
   ~EvalError() override;
 };
 
-/// A value was read where it does not exist: inside vmap or compile. Python: a subclass of ValueError.
+/// A value was read where it does not exist: inside vmap or compile. Python: a subclass of
+/// ValueError.
 class LEGATO_API TransformError : public ValueError {
  public:
   using ValueError::ValueError;
@@ -79,13 +81,14 @@ class LEGATO_API InternalError : public Error {
   ~InternalError() override;
 };
 
-[[noreturn]] LEGATO_API void throw_internal(const char* file, int line, const char* condition, const char* message);
+[[noreturn]] LEGATO_API void throw_internal(const char* file, int line, const char* condition,
+                                            const char* message);
 
 }  // namespace legato
 
 /// Checks an invariant of Legato; a violation is our bug and throws InternalError.
-#define LEGATO_CHECK(condition, message)                                                      \
-  do {                                                                                        \
-    if (!(condition)) [[unlikely]]                                                            \
-      ::legato::throw_internal(__FILE__, __LINE__, #condition, message);                      \
+#define LEGATO_CHECK(condition, message)                                 \
+  do {                                                                   \
+    if (!(condition)) [[unlikely]]                                       \
+      ::legato::throw_internal(__FILE__, __LINE__, #condition, message); \
   } while (false)

@@ -1,4 +1,5 @@
-// cat(a, b, ...): one std::string from strings, numbers and whatever has an `append_text(std::string&, const T&)`.
+// cat(a, b, ...): one std::string from strings, numbers and whatever has an
+// `append_text(std::string&, const T&)`.
 #pragma once
 
 #include <concepts>
@@ -12,7 +13,8 @@ namespace legato {
 
 LEGATO_API void append_text(std::string& out, int64_t value);
 LEGATO_API void append_text(std::string& out, uint64_t value);
-LEGATO_API void append_text(std::string& out, double value);  // shortest text that reads back the same
+LEGATO_API void append_text(std::string& out,
+                            double value);  // shortest text that reads back the same
 inline void append_text(std::string& out, std::string_view value) { out += value; }
 inline void append_text(std::string& out, const char* value) { out += value; }
 inline void append_text(std::string& out, char value) { out += value; }

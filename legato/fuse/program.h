@@ -1,7 +1,9 @@
-// Program: what every piece of pointwise work is, single or fused. A small SSA over pointwise functions.
+// Program: what every piece of pointwise work is, single or fused. A small SSA over pointwise
+// functions.
 //
-// Values are numbered: first the inputs, then the literals, then one value an instruction. Each value has a dtype; the
-// half types live in registers as float32 and are rounded where they are stored, or by a cast.
+// Values are numbered: first the inputs, then the literals, then one value an instruction. Each
+// value has a dtype; the half types live in registers as float32 and are rounded where they are
+// stored, or by a cast.
 #pragma once
 
 #include <atomic>
@@ -19,7 +21,8 @@ namespace legato::fuse {
 
 /// A pointwise function of the scalar language (ops/pointwise/scalar.h), by its dense number there.
 using FnId = uint16_t;
-inline constexpr FnId kCastFn = 0;  // converts its one operand to the instruction's dtype; every dtype to every dtype
+inline constexpr FnId kCastFn =
+    0;  // converts its one operand to the instruction's dtype; every dtype to every dtype
 
 /// The number of the function called `name`. Throws InternalError if there is none.
 LEGATO_API FnId find_fn(const char* name);
@@ -28,9 +31,11 @@ LEGATO_API int fn_count();
 
 struct Instr {
   FnId fn = kCastFn;
-  Dtype compute = Dtype::float32;  // dtype of its operands (of the last operand, where they differ: `where`); never a half
-  Dtype dtype = Dtype::float32;    // dtype of its result; may be a half, then the register holds float32
-  uint16_t src[3] = {0, 0, 0};     // value numbers, all smaller than this instruction's own
+  Dtype compute = Dtype::float32;  // dtype of its operands (of the last operand, where they differ:
+                                   // `where`); never a half
+  Dtype dtype =
+      Dtype::float32;  // dtype of its result; may be a half, then the register holds float32
+  uint16_t src[3] = {0, 0, 0};  // value numbers, all smaller than this instruction's own
   uint8_t n_src = 0;
 };
 
@@ -45,10 +50,10 @@ struct CompiledProgram {
 };
 
 struct LEGATO_API Program {
-  std::vector<Dtype> inputs;       // as stored in memory
-  std::vector<Dtype> literals;     // dtype of each literal; the values come with the call
+  std::vector<Dtype> inputs;    // as stored in memory
+  std::vector<Dtype> literals;  // dtype of each literal; the values come with the call
   std::vector<Instr> instrs;
-  std::vector<uint16_t> outputs;   // value numbers to store, each as its value's dtype
+  std::vector<uint16_t> outputs;  // value numbers to store, each as its value's dtype
 
   int n_values() const { return static_cast<int>(inputs.size() + literals.size() + instrs.size()); }
   Dtype dtype_of_value(int v) const;
@@ -57,7 +62,8 @@ struct LEGATO_API Program {
   /// One line an instruction, for logs and tests.
   std::string to_string() const;
 
-  std::atomic<CompiledProgram*> compiled[2] = {nullptr, nullptr};  // a slot for each backend that compiles
+  std::atomic<CompiledProgram*> compiled[2] = {nullptr,
+                                               nullptr};  // a slot for each backend that compiles
 
   Program() = default;
   Program(const Program&) = delete;
@@ -65,8 +71,8 @@ struct LEGATO_API Program {
   ~Program();
 };
 
-/// An input of a call: where element (0, ..., 0) of the program's shape lies, and the stride of each of its axes
-/// (0 where the operand is broadcast), in elements.
+/// An input of a call: where element (0, ..., 0) of the program's shape lies, and the stride of
+/// each of its axes (0 where the operand is broadcast), in elements.
 struct BoundInput {
   const void* data = nullptr;
   Strides strides;
@@ -77,8 +83,9 @@ union LiteralValue {  // the literal as one element of its compute dtype
   double align;
 };
 
-/// One execution. Outputs are row-major over `shape`. Inputs and outputs may be the same memory only where an input has
-/// exactly the output's addresses for each element (the evaluator's reuse of dying buffers).
+/// One execution. Outputs are row-major over `shape`. Inputs and outputs may be the same memory
+/// only where an input has exactly the output's addresses for each element (the evaluator's reuse
+/// of dying buffers).
 struct ProgramCall {
   const Program* program = nullptr;
   Shape shape;
@@ -87,7 +94,8 @@ struct ProgramCall {
   std::span<void* const> outputs;
 };
 
-/// Cache of programs by structure: hashed, bounded. Thread-safe; entries stay alive while they are held.
+/// Cache of programs by structure: hashed, bounded. Thread-safe; entries stay alive while they are
+/// held.
 LEGATO_API std::shared_ptr<Program> intern_program(std::unique_ptr<Program> program);
 
 }  // namespace legato::fuse

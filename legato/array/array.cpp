@@ -1,0 +1,243 @@
+#include "legato/array/array.h"
+
+#include <cstring>
+#include <mutex>
+#include <new>
+
+namespace legato {
+namespace {
+
+// Nodes come from a per-thread free list: making one costs no lock and no malloc in the steady
+// state. A node may be freed by another thread than the one that made it; the list is bounded, so
+// that a producer-consumer pair doesn't hoard.
+constexpr int kMaxFree = 4096;
+
+struct FreeList {
+  Node* head = nullptr;
+  int count = 0;
+  ~FreeList() {
+    while (head) {
+      Node* next = reinterpret_cast<Node*&>(head->attrs);
+      ::operator delete(head, std::align_val_t{alignof(Node)});
+      head = next;
+    }
+    count = kMaxFree;  // a node freed after this thread's destructors ran goes straight to the heap
+  }
+};
+thread_local FreeList free_list;
+
+// Dead nodes that wait for their inputs to be released: destruction works through this list instead
+// of recursing, so that a chain of a million nodes needs no stack.
+struct Graveyard {
+  std::vector<Node*> dead;
+  bool running = false;
+};
+thread_local Graveyard graveyard;
+
+void destroy_node(Node* n) noexcept {
+  detach_inputs(n);
+  for (int i = 0; i < n->n_out; ++i) n->out[i].~Value();
+  if (n->out != reinterpret_cast<Value*>(n->inline_out))
+    ::operator delete(n->out, std::align_val_t{alignof(Value)});
+  delete[] n->holders;
+  if (n->attrs) {
+    if (n->destroy_attrs) n->destroy_attrs(n->attrs);
+    if (n->attrs != n->inline_attrs) ::operator delete(n->attrs, std::align_val_t{16});
+  }
+  n->~Node();
+  if (free_list.count < kMaxFree) {
+    reinterpret_cast<Node*&>(n->attrs) = free_list.head;
+    free_list.head = n;
+    ++free_list.count;
+  } else {
+    ::operator delete(n, std::align_val_t{alignof(Node)});
+  }
+}
+
+std::mutex kept_lock;
+
+}  // namespace
+
+Storage::~Storage() = default;
+
+RuntimeHooks& runtime_hooks() {
+  static RuntimeHooks hooks;
+  return hooks;
+}
+
+Ref<CaptureMark>& current_capture() {
+  thread_local Ref<CaptureMark> current;
+  return current;
+}
+
+Node* new_node(const Op* op, std::span<const Array> inputs, int n_out) {
+  void* memory;
+  if (free_list.head) {
+    Node* n = free_list.head;
+    free_list.head = reinterpret_cast<Node*&>(n->attrs);
+    --free_list.count;
+    memory = n;
+  } else {
+    memory = ::operator new(sizeof(Node), std::align_val_t{alignof(Node)});
+  }
+  Node* n = new (memory) Node;
+  n->op = op;
+  n->n_in = static_cast<uint32_t>(inputs.size());
+  n->in = reinterpret_cast<Array*>(n->inline_in);
+  if (inputs.size() > Node::kInlineInputs)
+    n->in = static_cast<Array*>(::operator new(inputs.size() * sizeof(Array)));
+  for (size_t i = 0; i < inputs.size(); ++i) new (n->in + i) Array(inputs[i]);
+  n->n_out = static_cast<uint16_t>(n_out);
+  n->out = reinterpret_cast<Value*>(n->inline_out);
+  if (n_out != 1) {
+    n->out = static_cast<Value*>(
+        ::operator new(n_out * sizeof(Value), std::align_val_t{alignof(Value)}));
+    n->holders = new std::atomic<uint32_t>[n_out]();
+  }
+  for (int i = 0; i < n_out; ++i) new (n->out + i) Value;
+  if (auto& capture = current_capture()) n->mark = capture;
+  return n;
+}
+
+void* reserve_attrs(Node* node, size_t bytes) {
+  node->attrs = bytes <= Node::kInlineAttrs ? node->inline_attrs
+                                            : ::operator new(bytes, std::align_val_t{16});
+  return node->attrs;
+}
+
+void detach_inputs(Node* n) noexcept {
+  for (uint32_t i = 0; i < n->n_in; ++i) n->in[i].~Array();
+  if (n->in != reinterpret_cast<Array*>(n->inline_in)) ::operator delete(n->in);
+  n->in = reinterpret_cast<Array*>(n->inline_in);
+  n->n_in = 0;
+}
+
+void release_node(Node* n, uint32_t index) noexcept {
+  if (n->holders) n->holders[index].fetch_sub(1, std::memory_order_acq_rel);
+  if (n->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  Graveyard& g = graveyard;
+  if (g.running) {
+    g.dead.push_back(n);
+    return;
+  }
+  g.running = true;
+  destroy_node(n);
+  while (!g.dead.empty()) {
+    Node* next = g.dead.back();
+    g.dead.pop_back();
+    destroy_node(next);
+  }
+  g.running = false;
+}
+
+Array output_of(Node* node, uint32_t index) {
+  node->retain(index);
+  return Array::adopt(node, index);
+}
+
+Array from_storage(Ref<Storage> storage, const Shape& shape, const Layout& layout, Dtype dtype) {
+  Node* n = new_node(nullptr, {}, 1);
+  Value& v = n->out[0];
+  v.shape = shape;
+  v.size = element_count(shape);
+  v.dtype = dtype;
+  v.layout = layout;
+  v.row_major = is_row_major(shape, layout.strides);
+  v.storage = std::move(storage);
+  n->state.store(NodeState::done, std::memory_order_release);
+  return Array::adopt(n, 0);
+}
+
+Array Array::from_data(const void* data, const Shape& shape, Dtype dtype) {
+  int64_t bytes;
+  if (__builtin_mul_overflow(element_count(shape), size_of(dtype), &bytes))
+    throw MemoryError(
+        cat("array: shape ", shape, " of ", dtype, " needs more bytes than an address can hold"));
+  void* host = nullptr;
+  auto storage = runtime_hooks().allocate(bytes, &host);
+  if (bytes) std::memcpy(host, data, static_cast<size_t>(bytes));
+  return from_storage(std::move(storage), shape, {row_major_strides(shape), 0}, dtype);
+}
+
+Array::Array(const Scalar& value) : Array(value, default_dtype(value)) {}
+
+Array::Array(const Scalar& value, Dtype dtype) {
+  alignas(16) unsigned char bytes[16];
+  store_scalar(value, dtype, bytes);
+  *this = from_data(bytes, {}, dtype);
+}
+
+int64_t Array::shape(int axis) const { return shape()[normalize_axis("shape", axis, ndim())]; }
+
+const Array& Array::eval() const {
+  runtime_hooks().evaluate({this, 1}, true);
+  return *this;
+}
+
+const void* Array::host_data() const {
+  eval();
+  const Value& v = value();
+  LEGATO_CHECK(v.storage, "a computed value has no storage");
+  if (!v.row_major) throw ValueError("data: the array's layout has gaps; call contiguous() first");
+  auto* start = static_cast<const std::byte*>(runtime_hooks().read(*v.storage));
+  return start + v.layout.offset * size_of(v.dtype);
+}
+
+void Array::item_as(Dtype to, void* out) const {
+  if (size() != 1)
+    throw ValueError(cat("item: needs an array of exactly one element, but the shape is ", shape(),
+                         " (", size(), " elements)"));
+  eval();
+  const Value& v = value();
+  auto* start = static_cast<const std::byte*>(runtime_hooks().read(*v.storage));
+  const void* from = start + v.layout.offset * size_of(v.dtype);
+  visit_dtype(v.dtype, [&]<class T>(TypeTag<T>) {
+    T x;
+    std::memcpy(&x, from, sizeof x);
+    Scalar s;
+    if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) {
+      s = Scalar(static_cast<float>(x));
+    } else if constexpr (std::is_same_v<T, complex64_t> || std::is_same_v<T, complex128_t>) {
+      s = Scalar(std::complex<double>(x));
+    } else if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, float> ||
+                         std::is_same_v<T, double>) {
+      s = Scalar(x);
+    } else if constexpr (std::is_unsigned_v<T>) {
+      s = Scalar(static_cast<uint64_t>(x));
+    } else {
+      s = Scalar(static_cast<int64_t>(x));
+    }
+    store_scalar(s, to, out);
+  });
+}
+
+CaptureMark* CaptureMark::nearest_open() {
+  for (CaptureMark* m = this; m; m = m->parent_.get())
+    if (m->open()) return m;
+  return nullptr;
+}
+
+void CaptureMark::keep(Node* node) {
+  std::lock_guard lock(kept_lock);
+  node->refs.fetch_add(1, std::memory_order_relaxed);
+  if (node->holders) node->holders[0].fetch_add(1, std::memory_order_relaxed);
+  kept_.push_back(Array::adopt(node, 0));
+}
+
+void CaptureMark::close() {
+  std::vector<Array> kept;
+  {
+    std::lock_guard lock(kept_lock);
+    open_.store(false, std::memory_order_release);
+    kept.swap(kept_);
+  }
+  CaptureMark* heir = nearest_open();
+  for (Array& a : kept) {
+    if (heir)
+      heir->keep(a.node());
+    else
+      detach_inputs(a.node());
+  }
+}
+
+}  // namespace legato

@@ -1,0 +1,134 @@
+#include "legato/op/op.h"
+
+#include <cstring>
+
+#include "legato/base/error.h"
+
+namespace legato {
+
+uint64_t attrs_detail::hash_bytes(const void* data, size_t n, uint64_t seed) {
+  auto* p = static_cast<const unsigned char*>(data);
+  uint64_t h = seed ^ (n * 0x9e3779b97f4a7c15u);
+  for (; n >= 8; n -= 8, p += 8) {
+    uint64_t w;
+    std::memcpy(&w, p, 8);
+    h = (h ^ w) * 0xff51afd7ed558ccdu;
+    h ^= h >> 32;
+  }
+  uint64_t w = 0;
+  std::memcpy(&w, p, n);
+  h = (h ^ w) * 0xff51afd7ed558ccdu;
+  return h ^ (h >> 29);
+}
+
+uint16_t& current_stream_index() {
+  thread_local uint16_t index = 0;
+  return index;
+}
+
+const char* Inference::name() const { return op_.name; }
+
+void Inference::result(const Shape& shape, Dtype dtype, int i) {
+  Value& v = node_->out[i];
+  v.shape = shape;
+  v.dtype = dtype;
+  v.size = element_count(shape);
+}
+
+Node* bind_node(const Op& op, std::span<const Array> in, const void* attrs) {
+  int n_out = op.count_outputs ? op.count_outputs(in, attrs) : op.n_out;
+  Node* n = new_node(&op, in, n_out);
+  Array guard = Array::adopt(n, 0);  // frees the node if infer throws
+  if (n->holders) n->holders[0].fetch_add(1, std::memory_order_relaxed);
+  if (op.attrs) {
+    op.attrs->copy(reserve_attrs(n, op.attrs->bytes), attrs);
+    if (!op.attrs->trivial) n->destroy_attrs = op.attrs->destroy;
+  }
+  n->stream = current_stream_index();
+  Inference inference(op, n->inputs(), n->attrs, n);
+  op.infer(inference);
+  if (n->holders) n->holders[0].fetch_sub(1, std::memory_order_relaxed);
+  Array().swap(guard);
+  return n;
+}
+
+Array bind(const Op& op, std::span<const Array> in, const void* attrs) {
+  return Array::adopt(bind_node(op, in, attrs), 0);
+}
+
+Array bind(const Op& op, std::initializer_list<Array> in) {
+  return bind(op, std::span(in.begin(), in.size()));
+}
+
+std::vector<Array> bind_all(const Op& op, std::span<const Array> in, const void* attrs) {
+  Node* n = bind_node(op, in, attrs);
+  std::vector<Array> out;
+  out.reserve(n->n_out);
+  for (uint32_t i = 0; i < n->n_out; ++i) out.push_back(output_of(n, i));
+  n->refs.fetch_sub(1, std::memory_order_relaxed);  // the outputs hold it now
+  return out;
+}
+
+// Note [Literals]: a Python number in an expression becomes a node that holds its value and has no
+// buffer. Fused programs take the value as a launch parameter, so that a changing learning rate
+// compiles nothing.
+constinit const Op literal_op{
+    .name = "literal",
+    .attrs = &attrs_type<LiteralAttrs>,
+    .infer = [](Inference& in) { in.result({}, in.attrs<LiteralAttrs>().dtype); },
+    .derive = ZeroDerivative(),  // a constant
+    .batch = [](const BatchedCall& c,
+                std::span<Array> out) { out[0] = bind(c.op, c.in, c.raw_attrs); },
+};
+
+Array literal(const Scalar& s, Dtype dtype) {
+  alignas(16) unsigned char check[16];
+  store_scalar(s, dtype, check);  // refuses an integer that does not fit
+  LiteralAttrs attrs{s, dtype};
+  return bind(literal_op, {}, &attrs);
+}
+
+void infer_pointwise(Inference& in) {
+  const Op& op = in.op();
+  Dtype given[3], operands[3], out = Dtype::float32;
+  int n = in.n_in();
+  for (int i = 0; i < n; ++i) given[i] = in.dtype(i);
+  op.pointwise.dtypes(op.name, {given, static_cast<size_t>(n)}, {operands, static_cast<size_t>(n)},
+                      out);
+  if (n == 1 || in.shape(0) == in.shape(1)) {
+    if (n < 3 || in.shape(2) == in.shape(0)) return in.result(in.shape(0), out);
+  }
+  Shape s = broadcast_shapes(op.name, in.shape(0), in.shape(1));
+  in.result(n == 3 ? broadcast_shapes(op.name, s, in.shape(2)) : s, out);
+}
+
+Array bind_pointwise(const Op& op, std::initializer_list<Operand> operands) {
+  return bind_pointwise(op, std::span(operands.begin(), operands.size()));
+}
+
+Array bind_pointwise(const Op& op, std::span<const Operand> operands) {
+  Array in[3];
+  size_t n = operands.size();
+  bool any = false;
+  Dtype beside = Dtype::bool_;
+  for (size_t i = 0; i < n; ++i) {
+    if (!operands[i].is_array()) continue;
+    in[i] = operands[i].array();
+    if (op.pointwise.weak_with >> i & 1) {
+      beside = any ? promote(beside, in[i].dtype()) : in[i].dtype();
+      any = true;
+    }
+  }
+  if (!any) {  // numbers only: they meet as arrays of their default dtypes would
+    for (size_t i = 0; i < n; ++i)
+      if (!operands[i].is_array())
+        in[i] = literal(operands[i].scalar(), default_dtype(operands[i].scalar()));
+  } else {
+    for (size_t i = 0; i < n; ++i)
+      if (!operands[i].is_array())
+        in[i] = literal(operands[i].scalar(), weak_dtype(operands[i].scalar(), beside));
+  }
+  return bind(op, std::span<const Array>(in, n));
+}
+
+}  // namespace legato

@@ -1,0 +1,138 @@
+// The one header that an author of a backend, or of a kernel, reads.
+//
+// A Backend owns devices of one kind: it allocates and copies memory, runs kernels and fused
+// programs. The evaluator asks it for nothing else. A kernel computes the outputs of one op from
+// its inputs; memory, order and layouts are the evaluator's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "legato/array/array.h"
+#include "legato/fuse/program.h"
+#include "legato/op/op.h"
+
+namespace legato {
+
+enum class DeviceType : uint8_t { cpu, gpu, other };
+
+struct Device {
+  DeviceType type = DeviceType::cpu;
+  int index = 0;
+  friend bool operator==(const Device&, const Device&) = default;
+};
+
+/// An input or output of a kernel: memory on the kernel's device.
+struct View {
+  void* data = nullptr;  // element (0, ..., 0)
+  const Shape* shape = nullptr;
+  const Strides* strides = nullptr;  // in elements
+  int64_t size = 0;                  // number of elements
+  Dtype dtype = Dtype::float32;
+  bool row_major = true;
+
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  size_t ndim() const { return shape->size(); }
+  int64_t dim(size_t i) const { return (*shape)[i]; }
+};
+
+/// One launch of a kernel.
+class Launch {
+ public:
+  const Op* op = nullptr;
+  const void* raw_attrs = nullptr;
+  std::span<const View> in;
+  std::span<const View> out;
+
+  template <class A>
+  const A& attrs() const {
+    return *static_cast<const A*>(raw_attrs);
+  }
+  /// Uninitialised memory of the device for the duration of the launch, 64-byte aligned.
+  virtual void* workspace(int64_t bytes) = 0;
+  /// Reports that the values are at fault (an index out of range, a singular matrix): the outputs
+  /// fail with `error`, an exception object of the type the reader shall see. May be called from
+  /// any worker; the first call wins.
+  virtual void fail(std::exception_ptr error) = 0;
+
+ protected:
+  ~Launch() = default;
+};
+
+/// What layouts a kernel accepts for its inputs; the evaluator copies others first.
+enum class AcceptLayout : uint8_t {
+  row_major,    // without gaps
+  inner_dense,  // the last axis has stride 1 (or size <= 1); the others are arbitrary
+  any,
+};
+
+struct Kernel {
+  void (*run)(Launch&) = nullptr;
+  AcceptLayout accepts = AcceptLayout::row_major;
+  int8_t reuses =
+      -1;  // index of an input whose buffer output 0 may overwrite (same bytes, row-major), or -1
+};
+
+/// Kernels of one backend: (op, dtype) → Kernel, where dtype is that of input 0 (of output 0 for
+/// ops without inputs).
+class LEGATO_API KernelTable {
+ public:
+  void add(const Op& op, Dtype dtype, const Kernel& kernel);
+  const Kernel* find(const Op& op, Dtype dtype) const;  // null if there is none
+
+ private:
+  std::vector<Kernel> kernels_;  // op.id * kDtypeCount + dtype
+};
+
+/// Registers `make(TypeTag<T>{})`, a Kernel, for each T of the list: the list is the dispatch.
+template <class... Ts>
+struct Types {};
+using FloatTypes = Types<float16_t, bfloat16_t, float, double>;
+using ComplexTypes = Types<complex64_t, complex128_t>;
+using IntTypes = Types<uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t, int64_t>;
+using RealTypes = Types<bool, uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t,
+                        int64_t, float16_t, bfloat16_t, float, double>;
+using AllTypes = Types<bool, uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t,
+                       int64_t, float16_t, bfloat16_t, float, double, complex64_t, complex128_t>;
+template <class... Ts, class Make>
+void add_kernels(KernelTable& table, const Op& op, Types<Ts...>, Make make) {
+  (table.add(op, dtype_of<Ts>, make(TypeTag<Ts>{})), ...);
+}
+
+/// Memory of a device that can be written and read at the addresses given to kernels.
+class LEGATO_API Backend {
+ public:
+  virtual ~Backend();
+  virtual const char* name() const = 0;  // "cpu"
+  virtual DeviceType type() const = 0;
+  virtual int device_count() const = 0;
+  /// Whether the device's memory is the host's, so that no replica is ever made.
+  virtual bool host_memory() const = 0;
+
+  /// Never returns null: throws MemoryError. 64-byte aligned. `bytes` may be 0.
+  virtual void* allocate(int device, int64_t bytes) = 0;
+  virtual void free(int device, void* p, int64_t bytes) noexcept = 0;
+  /// Copies between host memory and a device; returns when the data is there.
+  virtual void copy_from_host(int device, void* to, const void* from, int64_t bytes) = 0;
+  virtual void copy_to_host(int device, void* to, const void* from, int64_t bytes) = 0;
+
+  virtual const Kernel* find_kernel(const Op& op, Dtype dtype) const = 0;
+  virtual void run_kernel(int device, const Kernel& kernel, Launch& launch) = 0;
+  virtual void run_program(int device, const fuse::ProgramCall& call) = 0;
+  /// Copies elements between layouts of the same dtype.
+  virtual void copy_strided(int device, const View& to, const View& from) = 0;
+};
+
+/// Makes the backend known. The first one whose type is cpu serves the host.
+LEGATO_API void register_backend(Backend* backend);
+/// Throws ValueError naming the device if there is none.
+LEGATO_API Backend& backend_of(Device device);
+LEGATO_API bool has_device(Device device);
+
+}  // namespace legato
