@@ -4,10 +4,7 @@ file(GLOB test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cpp/*.cpp"
 if(LEGATO_BUILD_TESTS AND test_sources)
   find_package(doctest QUIET)
   if(doctest_FOUND)
-    set(main "${PROJECT_BINARY_DIR}/generated/doctest_main.cpp")
-    file(CONFIGURE OUTPUT "${main}" CONTENT
-         "#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN\n#include <doctest/doctest.h>\n")
-    add_executable(legato_tests ${test_sources} "${main}" ${legato_all_objects})
+    add_executable(legato_tests ${test_sources} ${legato_all_objects})
     target_include_directories(legato_tests PRIVATE "${PROJECT_SOURCE_DIR}")
     target_compile_options(legato_tests PRIVATE $<$<CONFIG:Release>:-O1>)
     target_link_libraries(legato_tests PRIVATE doctest::doctest)

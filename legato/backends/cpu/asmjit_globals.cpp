@@ -1,8 +1,9 @@
 // Stands in for asmjit's globals.cpp, so that the linker leaves that object of libasmjit.a out.
 //
-// Distributions build the archive for programs (-fPIE), not for shared libraries. All of it can be linked into one
-// nevertheless, since --exclude-libs hides its symbols and thereby settles their addresses; save this one object,
-// which prints to `stderr`, a variable of another library, by an address that has to be known when linking.
+// Distributions build the archive for programs (-fPIE), not for shared libraries. All of it can be
+// linked into one nevertheless, since --exclude-libs hides its symbols and thereby settles their
+// addresses; save this one object, which prints to `stderr`, a variable of another library, by an
+// address that has to be known when linking.
 #if LEGATO_HAS_ASMJIT
 #include <asmjit/core.h>
 
