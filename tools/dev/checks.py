@@ -74,7 +74,7 @@ def python_tests(
     command += list(arguments)
     if not paths:
         command += [folder for folder in folders if (ROOT / folder).is_dir()]
-    if not serial and not keyword and not paths and cores() > 1:
+    if not (serial or keyword or paths or part == "layers") and cores() > 1:
         # Also a guard: a crash ends one worker, which pytest reports with the test's name, and not the run.
         command += ["-n", str(min(cores(), 8)), "--dist", "worksteal"]
     try:
