@@ -18,13 +18,11 @@
 #include <type_traits>
 
 #include "legato/array/dtype.h"
+#include "legato/array/operand.h"
 #include "legato/array/shape.h"
 #include "legato/base/text.h"
 
 namespace legato {
-
-/// Axes as the caller wrote them: nothing for "all", else a list that may hold negative axes.
-using Axes = std::optional<Dims>;
 
 template <class A, class T>
 struct FieldOf {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "legato/array/array.h"
+#include "legato/array/operand.h"
 #include "legato/op/attrs.h"
 
 namespace legato {
@@ -209,25 +210,6 @@ template <class A>
 std::vector<Array> bind_all(const Op& op, std::initializer_list<Array> in, const A& attrs) {
   return bind_all(op, std::span(in.begin(), in.size()), static_cast<const void*>(&attrs));
 }
-
-/// An argument of a pointwise function: an array, or a number that takes the dtype of the arrays
-/// beside it.
-class LEGATO_API Operand {
- public:
-  Operand(const Array& a) : array_(&a) {}
-  Operand(const Scalar& s) : scalar_(s) {}
-  template <class T>
-    requires std::is_arithmetic_v<T>
-  Operand(T v) : scalar_(v) {}
-  Operand(std::complex<double> v) : scalar_(v) {}
-  bool is_array() const { return array_ != nullptr; }
-  const Array& array() const { return *array_; }
-  const Scalar& scalar() const { return scalar_; }
-
- private:
-  const Array* array_ = nullptr;
-  Scalar scalar_;
-};
 
 /// Binds a pointwise op; weak scalars get their dtype here and become literals.
 LEGATO_API Array bind_pointwise(const Op& op, std::initializer_list<Operand> operands);
