@@ -8,8 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <set>
-#include <stdexcept>
 #include <string>
+
+#include "legato/base/error.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -179,8 +180,8 @@ SimdLevel parse_simd_level(std::string_view text) {
   for (SimdLevel level : {SimdLevel::base, SimdLevel::avx2, SimdLevel::avx512}) {
     if (text == name(level)) return level;
   }
-  throw std::invalid_argument("SIMD level \"" + std::string(text) +
-                              "\" is unknown, expected base, avx2 or avx512.");
+  throw ValueError("SIMD level \"" + std::string(text) +
+                   "\" is unknown, expected base, avx2 or avx512.");
 }
 
 const CpuInfo& cpu_info() {
@@ -201,12 +202,12 @@ SimdLevel simd_level() {
     SimdLevel asked;
     try {
       asked = parse_simd_level(text);
-    } catch (const std::invalid_argument& error) {
-      throw std::invalid_argument(std::string("Environment variable LEGATO_SIMD: ") + error.what());
+    } catch (const ValueError& error) {
+      throw ValueError(std::string("Environment variable LEGATO_SIMD: ") + error.what());
     }
     if (asked > most) {
-      throw std::invalid_argument("Environment variable LEGATO_SIMD asks for " + std::string(text) +
-                                  ", this machine has at most " + std::string(name(most)) + ".");
+      throw ValueError("Environment variable LEGATO_SIMD asks for " + std::string(text) +
+                       ", this machine has at most " + std::string(name(most)) + ".");
     }
     return asked;
   }();

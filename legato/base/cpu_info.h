@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "legato/base/export.h"
+
 namespace legato {
 
 /// Vector levels that kernels are compiled for, in rising order.
@@ -11,10 +13,10 @@ namespace legato {
 enum class SimdLevel { base, avx2, avx512 };
 
 /// "base", "avx2" or "avx512".
-std::string_view name(SimdLevel level);
+LEGATO_API std::string_view name(SimdLevel level);
 
-/// The level of that name. Throws std::invalid_argument, which lists the names, for any other text.
-SimdLevel parse_simd_level(std::string_view text);
+/// The level of that name. Throws ValueError, which lists the names, for any other text.
+LEGATO_API SimdLevel parse_simd_level(std::string_view text);
 
 /// Facts about the processor; features count only if the operating system saves their registers.
 struct CpuInfo {
@@ -28,20 +30,20 @@ struct CpuInfo {
 };
 
 /// The facts, found out once. Not affected by the environment.
-const CpuInfo& cpu_info();
+LEGATO_API const CpuInfo& cpu_info();
 
 /// The level that kernels are to use: that of the machine, or a lower one named by the environment
-/// variable LEGATO_SIMD (read once). Throws std::invalid_argument if LEGATO_SIMD names no level, or
+/// variable LEGATO_SIMD (read once). Throws ValueError if LEGATO_SIMD names no level, or
 /// one that this machine lacks.
-SimdLevel simd_level();
+LEGATO_API SimdLevel simd_level();
 
 /// Whether kernels may use VDPBF16PS: the machine has it and simd_level() is avx512.
-bool use_avx512_bf16();
+LEGATO_API bool use_avx512_bf16();
 
 /// CPUs in the affinity mask, limited by the cgroup's quota (v1 or v2, rounded up); at least 1.
-int available_cpus();
+LEGATO_API int available_cpus();
 
 /// As available_cpus(), but two hardware threads of one core count once.
-int available_cores();
+LEGATO_API int available_cores();
 
 }  // namespace legato

@@ -11,12 +11,12 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "legato/base/cpu_info.h"
+#include "legato/base/error.h"
 
 namespace legato {
 namespace {
@@ -227,11 +227,11 @@ int num_threads() { return pool().size(); }
 
 void set_num_threads(int n) {
   if (n < 1 || n > kMaxThreads) {
-    throw std::invalid_argument("set_num_threads: n is " + std::to_string(n) + ", expected 1 to " +
-                                std::to_string(kMaxThreads) + ".");
+    throw ValueError("set_num_threads: n is " + std::to_string(n) + ", expected 1 to " +
+                     std::to_string(kMaxThreads) + ".");
   }
   if (in_region) {
-    throw std::logic_error(
+    throw ValueError(
         "set_num_threads: called from inside a parallel_for, whose threads it would have to wait "
         "for. Call it before "
         "the parallel work starts.");

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "legato/base/export.h"
 #include "legato/base/function_ref.h"
 
 namespace legato {
@@ -11,12 +12,12 @@ namespace legato {
 /// Settled at first use: the environment variable LEGATO_NUM_THREADS if it is a whole number >= 1,
 /// else the smallest of the CPUs in the affinity mask, the physical cores behind them and the
 /// cgroup's CPU quota (rounded up).
-int num_threads();
+LEGATO_API int num_threads();
 
 /// Sets the number of threads, the calling one included. Waits until no region is running.
-/// Throws std::invalid_argument if `n` is not in [1, 1024], std::logic_error when called from
+/// Throws ValueError if `n` is not in [1, 1024], and when called from
 /// inside a parallel_for.
-void set_num_threads(int n);
+LEGATO_API void set_num_threads(int n);
 
 /// Calls `body(chunk)` for each chunk in [0, chunks), on several threads, and returns when all
 /// calls have returned.
@@ -29,6 +30,6 @@ void set_num_threads(int n);
 /// at the end.
 /// - Everything written before the call is visible to the bodies, and what they wrote to the code
 /// after it.
-void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk)> body);
+LEGATO_API void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk)> body);
 
 }  // namespace legato

@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "legato/base/cpu_info.h"
+#include "legato/base/error.h"
 #include "legato/base/thread_pool.h"
 
 using legato::num_threads;
 using legato::parallel_for;
 using legato::set_num_threads;
+using legato::ValueError;
 
 namespace {
 
@@ -113,11 +115,11 @@ TEST_CASE("an exception in a body reaches the caller and the pool stays usable")
 
 TEST_CASE("set_num_threads refuses what it cannot do, in words") {
   CHECK_THROWS_WITH_AS(set_num_threads(0), "set_num_threads: n is 0, expected 1 to 1024.",
-                       std::invalid_argument);
-  CHECK_THROWS_AS(set_num_threads(-3), std::invalid_argument);
-  CHECK_THROWS_AS(set_num_threads(1 << 20), std::invalid_argument);
+                       ValueError);
+  CHECK_THROWS_AS(set_num_threads(-3), ValueError);
+  CHECK_THROWS_AS(set_num_threads(1 << 20), ValueError);
   ScopedThreads scope(2);
-  CHECK_THROWS_AS(parallel_for(2, [](int64_t) { set_num_threads(1); }), std::logic_error);
+  CHECK_THROWS_AS(parallel_for(2, [](int64_t) { set_num_threads(1); }), ValueError);
   CHECK(num_threads() == 2);
 }
 
@@ -168,5 +170,5 @@ TEST_CASE("processor facts are plausible and levels have names") {
   }
   CHECK_THROWS_WITH_AS(legato::parse_simd_level("sse9"),
                        "SIMD level \"sse9\" is unknown, expected base, avx2 or avx512.",
-                       std::invalid_argument);
+                       ValueError);
 }
