@@ -1,9 +1,10 @@
-// Types of arguments in public functions: Operand (an array or a number) and Axes.
+// Types of arguments and results in public functions.
 #pragma once
 
 #include <complex>
 #include <optional>
 #include <type_traits>
+#include <vector>
 
 #include "legato/array/array.h"
 
@@ -29,6 +30,24 @@ class LEGATO_API Operand {
  private:
   const Array* array_ = nullptr;
   Scalar scalar_;
+};
+
+/// A number, a sequence of numbers, or a sequence whose entries are numbers or sequences: pad
+/// widths, places to cut.
+struct NestedInts {
+  enum class Kind : uint8_t { number, list, nested };
+  Kind kind = Kind::number;
+  std::vector<Dims>
+      values;  // one entry for a number or a list; for nested, one for each of its own
+};
+
+/// Results of a function whose number is not known beforehand, as a tuple (std::vector: as a list).
+struct ArrayTuple {
+  std::vector<Array> arrays;
+};
+/// A bare array if there is one, else a list.
+struct OneOrList {
+  std::vector<Array> arrays;
 };
 
 }  // namespace legato

@@ -33,8 +33,9 @@ enum class ParamType : uint8_t {
   scalar,  // Python number: bool, int, float, complex
   text,
   dtype,
-  dims,  // int or sequence of ints
-  axes,  // None, int or sequence of ints
+  dims,         // int or sequence of ints
+  axes,         // None, int or sequence of ints
+  nested_ints,  // int, sequence of ints, or sequence of ints and sequences of ints
 };
 
 struct ParamSpec {
@@ -44,9 +45,14 @@ struct ParamSpec {
 
 /// One converted argument. `std::monostate` is None.
 using Arg = std::variant<std::monostate, bool, int64_t, double, Scalar, std::string, Dtype, Dims,
-                         Array, std::vector<Array>>;
+                         Array, std::vector<Array>, NestedInts>;
 
-enum class ReturnType : uint8_t { array, list, tuple };
+enum class ReturnType : uint8_t {
+  array,
+  list,
+  tuple,
+  one_or_list,  // the array itself if there is one, else a list
+};
 
 struct Function {
   const char* module;  // "" for core, else "fast", "random", "linalg", ...
@@ -83,6 +89,7 @@ LEGATO_PARAM(Scalar, scalar, (std::get<Scalar>(a)))
 LEGATO_PARAM(std::string, text, (std::get<std::string>(a)))
 LEGATO_PARAM(Dtype, dtype, (std::get<Dtype>(a)))
 LEGATO_PARAM(Dims, dims, (std::get<Dims>(a)))
+LEGATO_PARAM(NestedInts, nested_ints, (std::get<NestedInts>(a)))
 #undef LEGATO_PARAM
 
 template <>
@@ -112,6 +119,8 @@ struct Param<std::optional<T>> {
 
 inline void give(Array&& r, std::vector<Array>& out) { out.push_back(std::move(r)); }
 inline void give(std::vector<Array>&& r, std::vector<Array>& out) { out = std::move(r); }
+inline void give(ArrayTuple&& r, std::vector<Array>& out) { out = std::move(r.arrays); }
+inline void give(OneOrList&& r, std::vector<Array>& out) { out = std::move(r.arrays); }
 template <class... Ts>
 void give(std::tuple<Ts...>&& r, std::vector<Array>& out) {
   std::apply([&](auto&&... a) { (out.push_back(std::move(a)), ...); }, std::move(r));
@@ -124,6 +133,7 @@ inline void give(std::pair<Array, Array>&& r, std::vector<Array>& out) {
 template <class R>
 constexpr ReturnType return_type = std::is_same_v<R, Array>                ? ReturnType::array
                                    : std::is_same_v<R, std::vector<Array>> ? ReturnType::list
+                                   : std::is_same_v<R, OneOrList>          ? ReturnType::one_or_list
                                                                            : ReturnType::tuple;
 
 template <auto F, class Signature = decltype(F)>
