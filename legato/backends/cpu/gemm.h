@@ -4,6 +4,7 @@
 
 #include "legato/array/dtype.h"
 #include "legato/backends/cpu/gemm_kernels.h"
+#include "legato/base/export.h"
 
 namespace legato::cpu {
 
@@ -46,7 +47,7 @@ struct Gemm {
 /// avx2 and avx512 give the
 ///   same. Infinities and NaNs propagate as in the sum written out; e is not read if beta is 0.
 /// Throws MemoryError if there is no working memory (a few MiB a thread).
-void gemm(const Gemm& problem);
+LEGATO_API void gemm(const Gemm& problem);
 
 /// The same with the kernels of a level that is not above the machine's; for tests.
 void gemm(const Gemm& problem, SimdLevel level);

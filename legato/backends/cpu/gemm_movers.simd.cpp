@@ -249,6 +249,7 @@ void store_block(const T* a, int64_t a_row, int64_t rows, int64_t cols,
 
 template <class T, class S>
 LEGATO_INLINE Vector<T> load_as(const S* p) {
+  if constexpr (__is_same(S, T)) return load<T>(p);
 #if defined(LEGATO_LEVEL_AVX512)
   if constexpr (__is_same(S, Half))
     return (Vector<T>)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
@@ -267,6 +268,25 @@ LEGATO_INLINE Vector<T> load_as(const S* p) {
   T values[kLanes<T>];
   widen_row<T, S>(p, kLanes<T>, values);
   return load<T>(values);
+}
+
+// Adds lane l + n / 2 to lane l for n = all, half, ..., 2 lanes.
+template <class T, int Bytes>
+LEGATO_INLINE T sum_halves(const Vector<T, Bytes>& v) {
+  Vector<T, Bytes / 2> half[2];
+  __builtin_memcpy(half, &v, Bytes);
+  if constexpr (Bytes == 2 * sizeof(T)) {
+    return half[0][0] + half[1][0];
+  } else {
+    return sum_halves<T, Bytes / 2>(half[0] + half[1]);
+  }
+}
+
+template <class T, int P>
+LEGATO_INLINE T sum_lanes(const Vector<T> (&v)[P]) {
+  if constexpr (P == 4) return sum_halves<T, kVectorBytes>((v[0] + v[2]) + (v[1] + v[3]));
+  if constexpr (P == 2) return sum_halves<T, kVectorBytes>(v[0] + v[1]);
+  return sum_halves<T, kVectorBytes>(v[0]);
 }
 
 // A sum has 64 bytes of partial sums at every level, added up as a tree, so that avx2 and avx512
@@ -299,14 +319,12 @@ LEGATO_INLINE void dot_tile(const T* a, int64_t a_row, const S* w, int64_t w_row
     for (int j = 0; j < N; ++j) widen_row<T, S>(w + j * w_row + q, k - q, w_rest[j]);
     steps(&a_rest[0][0], step, &w_rest[0][0], step);
   }
+  // Unrolled, because an accumulator indexed by a variable would live in memory all along.
+#pragma GCC unroll 4
   for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 4
     for (int j = 0; j < N; ++j) {
-      T part[step];
-      for (int p = 0; p < P; ++p) store<T>(part + p * L, acc[i][j][p]);
-      for (int half = step / 2; half > 0; half /= 2) {
-        for (int l = 0; l < half; ++l) part[l] += part[l + half];
-      }
-      d[i * d_row + j] = part[0];
+      d[i * d_row + j] = sum_lanes<T, P>(acc[i][j]);
     }
   }
 }
