@@ -1,0 +1,459 @@
+// The grouping of pointwise nodes into programs, and the order of steps.
+//
+// Note [Groups without cycles]: walking from the end of the graph, each node gets a depth: the largest number of barriers
+// (edges that cannot be fused) on any path from it to the end. An edge is fusable if both ends are pointwise, of one shape
+// and one stream, and a fusable edge between nodes of equal depth puts them into one group. Every other edge between two
+// groups leads from a greater depth to a smaller one, so groups cannot form a cycle. Where a group is full, the producer is
+// pushed one barrier deeper and starts a group of its own.
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+
+#include "legato/base/error.h"
+#include "legato/fuse/graph.h"
+
+namespace legato::fuse {
+
+void PlanGraph::clear() {
+  nodes.clear();
+  in_slots.clear();
+  slots.clear();
+  leaves.clear();
+  expansions.clear();
+  steps.clear();
+  step_inputs.clear();
+  step_literals.clear();
+  step_outputs.clear();
+}
+
+namespace {
+
+uint32_t find_root(PlanGraph& g, uint32_t i) {
+  while (g.nodes[i].group != i) {
+    g.nodes[i].group = g.nodes[g.nodes[i].group].group;
+    i = g.nodes[i].group;
+  }
+  return i;
+}
+
+const Value& result(const PlanGraph& g, uint32_t i) { return g.nodes[i].node->out[0]; }
+
+bool fusable(const PlanGraph& g, uint32_t producer, uint32_t user) {
+  const PlanNode &p = g.nodes[producer], &u = g.nodes[user];
+  return p.kind == NodeKind::pointwise && u.kind == NodeKind::pointwise && p.node->stream == u.node->stream &&
+         result(g, producer).shape == result(g, user).shape;
+}
+
+// What a pointwise node brings into a group: operands that are neither literals nor repeated.
+uint32_t count_operands(const PlanGraph& g, const PlanNode& p) {
+  uint32_t count = 0;
+  for (uint32_t e = p.first_in; e < p.first_in + p.n_in; ++e) {
+    Slot in = g.in_slots[e];
+    bool skip = in >= 0 && g.nodes[g.slots[in].producer].kind == NodeKind::literal;
+    for (uint32_t f = p.first_in; f < e; ++f) skip |= g.in_slots[f] == in;
+    count += !skip;
+  }
+  return count;
+}
+
+// For each slot the edges that read it, so that a producer can look at its users.
+struct Edges {
+  std::vector<uint32_t> first, next, user;
+
+  void build(const PlanGraph& g) {
+    first.assign(g.slots.size(), ~0u);
+    next.assign(g.in_slots.size(), ~0u);
+    user.resize(g.in_slots.size());
+    for (uint32_t i = 0; i < g.nodes.size(); ++i) {
+      const PlanNode& u = g.nodes[i];
+      for (uint32_t e = u.first_in; e < u.first_in + u.n_in; ++e) {
+        user[e] = i;
+        Slot s = g.in_slots[e];
+        if (s < 0) continue;
+        next[e] = first[s];
+        first[s] = e;
+      }
+    }
+  }
+};
+
+// Joins node i with the groups of those users that it can be fused with, if the result is not too large.
+bool join_users(PlanGraph& g, const Edges& edges, uint32_t i, int32_t depth) {
+  uint32_t roots[kMaxInstrs];
+  size_t n_roots = 0;
+  PlanNode& p = g.nodes[i];
+  uint32_t members = 1, operands = count_operands(g, p), stores = p.n_stores;
+  for (uint32_t e = edges.first[p.first_slot]; e != ~0u; e = edges.next[e]) {
+    uint32_t u = edges.user[e];
+    if (!fusable(g, i, u) || g.nodes[u].depth != depth) continue;
+    uint32_t r = find_root(g, u);
+    if (std::find(roots, roots + n_roots, r) != roots + n_roots) continue;
+    if (n_roots == kMaxInstrs) return false;
+    roots[n_roots++] = r;
+    members += g.nodes[r].n_members;
+    operands += g.nodes[r].n_operands - 1;  // the edge from i becomes internal
+    stores += g.nodes[r].n_stores;
+  }
+  // Half of the instructions are left for conversions between dtypes.
+  if (members > kMaxInstrs / 2 || operands > kMaxInputs || stores > kMaxOutputs) return false;
+  if (n_roots == 0) return true;
+  uint32_t root = *std::max_element(roots, roots + n_roots);
+  for (size_t k = 0; k < n_roots; ++k) g.nodes[roots[k]].group = root;
+  p.group = root;
+  g.nodes[root].n_members = members;
+  g.nodes[root].n_operands = operands;
+  g.nodes[root].n_stores = stores;
+  return true;
+}
+
+void assign_groups(PlanGraph& g, bool fuse) {
+  thread_local Edges edges;
+  edges.build(g);
+  for (uint32_t i = static_cast<uint32_t>(g.nodes.size()); i-- > 0;) {
+    PlanNode& p = g.nodes[i];
+    p.group = i;
+    p.n_members = 1;
+    bool pointwise = p.kind == NodeKind::pointwise;
+    int32_t depth = 0;
+    for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
+      for (uint32_t e = edges.first[s]; e != ~0u; e = edges.next[e])
+        depth = std::max(depth, g.nodes[edges.user[e]].depth + (fuse && fusable(g, i, edges.user[e]) ? 0 : 1));
+    p.depth = depth;
+    if (!pointwise || !fuse) {
+      for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s) g.slots[s].stored = true;
+      p.n_stores = 1;
+      p.n_operands = pointwise ? count_operands(g, p) : 0;
+      continue;
+    }
+    SlotInfo& slot = g.slots[p.first_slot];
+    slot.stored = slot.held || slot.uses == 0;
+    for (uint32_t e = edges.first[p.first_slot]; e != ~0u; e = edges.next[e]) {
+      uint32_t u = edges.user[e];
+      if (!fusable(g, i, u) || g.nodes[u].depth != depth) slot.stored = true;
+    }
+    p.n_stores = slot.stored;
+    p.n_operands = count_operands(g, p);
+    if (join_users(g, edges, i, depth)) continue;
+    p.depth = depth + 1;
+    p.n_stores = 1;
+    slot.stored = true;
+  }
+}
+
+// --- programs --------------------------------------------------------------------------------------------------------
+
+// A program under construction, in plain arrays so that building one that is already known allocates nothing.
+struct Draft {
+  struct Head {
+    uint16_t n_inputs = 0, n_literals = 0, n_instrs = 0, n_outputs = 0;
+  } head;
+  Dtype inputs[kMaxInputs];
+  Dtype literals[kMaxLiterals];
+  Instr instrs[kMaxInstrs];
+  uint16_t outputs[kMaxOutputs];
+
+  StepInput input_slots[kMaxInputs];
+  const Node* literal_nodes[kMaxLiterals];
+  LiteralValue literal_values[kMaxLiterals];
+  Slot output_slots[kMaxOutputs];
+
+  // While building, values are tagged by what they are; finish() turns tags into numbers.
+  static constexpr uint16_t kLiteral = 0x4000, kInstr = 0x8000;
+  void number_values() {
+    auto number = [&](uint16_t v) -> uint16_t {
+      if (v & kInstr) return static_cast<uint16_t>((v & 0xfff) + head.n_inputs + head.n_literals);
+      if (v & kLiteral) return static_cast<uint16_t>((v & 0xfff) + head.n_inputs);
+      return v;
+    };
+    for (int i = 0; i < head.n_instrs; ++i)
+      for (int k = 0; k < instrs[i].n_src; ++k) instrs[i].src[k] = number(instrs[i].src[k]);
+    for (int i = 0; i < head.n_outputs; ++i) outputs[i] = number(outputs[i]);
+  }
+};
+
+// Register dtypes: halves are float32.
+Dtype register_dtype(Dtype t) { return compute_dtype(t); }
+
+class Builder {
+ public:
+  explicit Builder(PlanGraph& g) : g_(g) { value_of_.resize(g.slots.size()); }
+
+  // Makes the program of the group whose members start at `first`. False if it exceeds a limit.
+  bool build(uint32_t first, Draft& d) {
+    d.head = {};
+    uint32_t root = find_root(g_, first);
+    for (uint32_t m = first;; m = g_.nodes[m].next_member) {
+      if (!add_node(m, root, d)) return false;
+      if (m == g_.nodes[m].next_member) break;
+    }
+    d.number_values();
+    return true;
+  }
+
+ private:
+  bool add_node(uint32_t m, uint32_t root, Draft& d) {
+    const PlanNode& p = g_.nodes[m];
+    const Op& op = *p.node->op;
+    Dtype given[3], operands[3], out = p.node->out[0].dtype;
+    for (uint32_t k = 0; k < p.n_in; ++k) given[k] = p.node->in[k].dtype();
+    Dtype ruled = out;
+    op.pointwise.dtypes(op.name, {given, p.n_in}, {operands, p.n_in}, ruled);
+    Instr instr;
+    instr.fn = static_cast<FnId>(op.pointwise.fn_id);
+    instr.n_src = static_cast<uint8_t>(p.n_in);
+    instr.dtype = out;
+    for (uint32_t k = 0; k < p.n_in; ++k) {
+      uint16_t v;
+      Slot s = g_.in_slots[p.first_in + k];
+      if (!operand(s, p.node->in[k], root, d, v)) return false;
+      if (register_dtype(given[k]) != register_dtype(operands[k]) && !cast(v, given[k], operands[k], d)) return false;
+      instr.src[k] = v;
+      instr.compute = register_dtype(operands[k]);
+    }
+    if (d.head.n_instrs == kMaxInstrs) return false;
+    uint16_t number = Draft::kInstr | d.head.n_instrs;
+    d.instrs[d.head.n_instrs++] = instr;
+    value_of_[p.first_slot] = number;
+    if (g_.slots[p.first_slot].stored) {
+      if (d.head.n_outputs == kMaxOutputs) return false;
+      d.output_slots[d.head.n_outputs] = static_cast<Slot>(p.first_slot);
+      d.outputs[d.head.n_outputs++] = number;
+    }
+    return true;
+  }
+
+  bool operand(Slot s, const Array& in, uint32_t root, Draft& d, uint16_t& v) {
+    if (s >= 0) {
+      const PlanNode& producer = g_.nodes[g_.slots[s].producer];
+      if (producer.kind == NodeKind::literal) return literal_operand(producer.node, d, v);
+      if (producer.kind == NodeKind::pointwise && find_root(g_, g_.slots[s].producer) == root) {
+        v = value_of_[s];
+        return true;
+      }
+    }
+    for (int i = 0; i < d.head.n_inputs; ++i)
+      if (d.input_slots[i].slot == s) {
+        ++d.input_slots[i].edges;
+        v = static_cast<uint16_t>(i);
+        return true;
+      }
+    if (d.head.n_inputs == kMaxInputs) return false;
+    v = d.head.n_inputs++;
+    d.input_slots[v] = {s, 1};
+    d.inputs[v] = in.dtype();
+    return true;
+  }
+
+  bool literal_operand(const Node* node, Draft& d, uint16_t& v) {
+    for (int i = 0; i < d.head.n_literals; ++i)
+      if (d.literal_nodes[i] == node) {
+        v = static_cast<uint16_t>(Draft::kLiteral | i);
+        return true;
+      }
+    if (d.head.n_literals == kMaxLiterals) return false;
+    int i = d.head.n_literals++;
+    auto& attrs = *static_cast<const LiteralAttrs*>(node->attrs);
+    d.literal_nodes[i] = node;
+    d.literals[i] = attrs.dtype;
+    std::memset(&d.literal_values[i], 0, sizeof(LiteralValue));
+    // A half literal is rounded to half and handed over as the float32 that its register holds.
+    store_scalar(attrs.value, attrs.dtype, d.literal_values[i].bytes);
+    if (is_half(attrs.dtype)) {
+      float f;
+      if (attrs.dtype == Dtype::float16) {
+        float16_t h;
+        std::memcpy(&h, d.literal_values[i].bytes, 2);
+        f = static_cast<float>(h);
+      } else {
+        bfloat16_t h;
+        std::memcpy(&h, d.literal_values[i].bytes, 2);
+        f = static_cast<float>(h);
+      }
+      std::memcpy(d.literal_values[i].bytes, &f, 4);
+    }
+    v = static_cast<uint16_t>(Draft::kLiteral | i);
+    return true;
+  }
+
+  static bool cast(uint16_t& v, Dtype from, Dtype to, Draft& d) {
+    from = register_dtype(from);
+    for (int i = 0; i < d.head.n_instrs; ++i) {
+      const Instr& c = d.instrs[i];
+      if (c.fn == kCastFn && c.src[0] == v && c.compute == from && c.dtype == to) {
+        v = static_cast<uint16_t>(Draft::kInstr | i);
+        return true;
+      }
+    }
+    if (d.head.n_instrs == kMaxInstrs) return false;
+    Instr c;
+    c.compute = from;
+    c.dtype = to;
+    c.src[0] = v;
+    c.n_src = 1;
+    v = static_cast<uint16_t>(Draft::kInstr | d.head.n_instrs);
+    d.instrs[d.head.n_instrs++] = c;
+    return true;
+  }
+
+  PlanGraph& g_;
+  std::vector<uint16_t> value_of_;  // per slot: its number in the program under construction
+};
+
+// --- cache -----------------------------------------------------------------------------------------------------------
+
+uint64_t hash_draft(const Draft& d) {
+  uint64_t h = attrs_detail::hash_bytes(&d.head, sizeof d.head, 1);
+  h = attrs_detail::hash_bytes(d.inputs, d.head.n_inputs, h);
+  h = attrs_detail::hash_bytes(d.literals, d.head.n_literals, h);
+  for (int i = 0; i < d.head.n_instrs; ++i) {
+    const Instr& x = d.instrs[i];
+    uint64_t a = uint64_t{x.fn} << 32 | static_cast<uint64_t>(x.compute) << 16 | static_cast<uint64_t>(x.dtype) << 8 |
+                 x.n_src;
+    uint64_t b = uint64_t{x.src[0]} << 32 | uint64_t{x.src[1]} << 16 | x.src[2];
+    h = (h ^ a) * 0xff51afd7ed558ccdu;
+    h = (h ^ (h >> 29) ^ b) * 0xc4ceb9fe1a85ec53u;
+  }
+  return attrs_detail::hash_bytes(d.outputs, d.head.n_outputs * sizeof(uint16_t), h);
+}
+
+bool same(const Draft& d, const Program& p) {
+  auto equal = [](const Instr& a, const Instr& b) {
+    return a.fn == b.fn && a.compute == b.compute && a.dtype == b.dtype && a.n_src == b.n_src &&
+           std::equal(a.src, a.src + a.n_src, b.src);
+  };
+  return std::equal(d.inputs, d.inputs + d.head.n_inputs, p.inputs.begin(), p.inputs.end()) &&
+         std::equal(d.literals, d.literals + d.head.n_literals, p.literals.begin(), p.literals.end()) &&
+         std::equal(d.instrs, d.instrs + d.head.n_instrs, p.instrs.begin(), p.instrs.end(), equal) &&
+         std::equal(d.outputs, d.outputs + d.head.n_outputs, p.outputs.begin(), p.outputs.end());
+}
+
+// Programs by structure, so that what a backend compiled is found again. Bounded: when full, it starts anew; programs in
+// use live on with those that use them.
+class ProgramCache {
+ public:
+  std::shared_ptr<Program> get(const Draft& d) {
+    uint64_t h = hash_draft(d);
+    std::lock_guard lock(lock_);
+    auto [from, to] = programs_.equal_range(h);
+    for (auto it = from; it != to; ++it)
+      if (same(d, *it->second)) return it->second;
+    if (programs_.size() >= kMaxPrograms) programs_.clear();
+    auto p = std::make_shared<Program>();
+    p->inputs.assign(d.inputs, d.inputs + d.head.n_inputs);
+    p->literals.assign(d.literals, d.literals + d.head.n_literals);
+    p->instrs.assign(d.instrs, d.instrs + d.head.n_instrs);
+    p->outputs.assign(d.outputs, d.outputs + d.head.n_outputs);
+    programs_.emplace(h, p);
+    return p;
+  }
+
+ private:
+  static constexpr size_t kMaxPrograms = 4096;
+  std::mutex lock_;
+  std::unordered_multimap<uint64_t, std::shared_ptr<Program>> programs_;  // guarded by lock_
+};
+
+ProgramCache& program_cache() {
+  static ProgramCache& cache = *new ProgramCache;
+  return cache;
+}
+
+// --- steps -----------------------------------------------------------------------------------------------------------
+
+void link_members(PlanGraph& g) {
+  for (uint32_t i = 0; i < g.nodes.size(); ++i) {
+    PlanNode& p = g.nodes[i];
+    p.next_member = i;
+    p.emitted = false;
+    PlanNode& root = g.nodes[find_root(g, i)];
+    if (root.last_member == ~0u)
+      root.first_member = i;
+    else
+      g.nodes[root.last_member].next_member = i;
+    root.last_member = i;
+  }
+}
+
+void add_program_step(PlanGraph& g, Builder& builder, uint32_t root) {
+  thread_local Draft d;
+  LEGATO_CHECK(builder.build(g.nodes[root].first_member, d), "a fused group exceeds the limits of a program");
+  Step step;
+  step.kind = NodeKind::pointwise;
+  step.node = root;
+  step.program = program_cache().get(d);
+  step.first_input = static_cast<uint32_t>(g.step_inputs.size());
+  step.n_inputs = d.head.n_inputs;
+  g.step_inputs.insert(g.step_inputs.end(), d.input_slots, d.input_slots + d.head.n_inputs);
+  step.first_literal = static_cast<uint32_t>(g.step_literals.size());
+  g.step_literals.insert(g.step_literals.end(), d.literal_values, d.literal_values + d.head.n_literals);
+  step.first_output = static_cast<uint32_t>(g.step_outputs.size());
+  step.n_outputs = d.head.n_outputs;
+  g.step_outputs.insert(g.step_outputs.end(), d.output_slots, d.output_slots + d.head.n_outputs);
+  g.steps.push_back(std::move(step));
+}
+
+// A literal needs memory if somebody outside reads it, or a user that takes arrays only.
+bool literal_needed(const PlanGraph& g, const PlanNode& literal, const Edges& edges) {
+  if (g.slots[literal.first_slot].held) return true;
+  for (uint32_t e = edges.first[literal.first_slot]; e != ~0u; e = edges.next[e])
+    if (g.nodes[edges.user[e]].kind != NodeKind::pointwise) return true;
+  return false;
+}
+
+}  // namespace
+
+void plan_steps(PlanGraph& g, bool fuse) {
+  assign_groups(g, fuse);
+  for (auto& p : g.nodes) p.last_member = ~0u;
+  link_members(g);
+  thread_local Edges edges;
+  edges.build(g);
+  Builder builder(g);
+
+  auto emit = [&](uint32_t root) {
+    PlanNode& p = g.nodes[root];
+    if (p.kind == NodeKind::pointwise) return add_program_step(g, builder, root);
+    if (p.kind == NodeKind::literal && !literal_needed(g, p, edges)) {
+      g.slots[p.first_slot].stored = false;
+      return;
+    }
+    Step step;
+    step.kind = p.kind;
+    step.node = root;
+    g.steps.push_back(std::move(step));
+  };
+
+  // Depth first over groups, inputs before users.
+  struct Frame {
+    uint32_t root, member, edge;
+  };
+  thread_local std::vector<Frame> stack;
+  for (uint32_t i = 0; i < g.nodes.size(); ++i) {
+    uint32_t start = find_root(g, i);
+    if (g.nodes[start].emitted) continue;
+    g.nodes[start].emitted = true;
+    stack.push_back({start, g.nodes[start].first_member, 0});
+    while (!stack.empty()) {
+      Frame& f = stack.back();
+      const PlanNode& m = g.nodes[f.member];
+      if (f.edge < m.n_in) {
+        Slot s = g.in_slots[m.first_in + f.edge++];
+        if (s < 0) continue;
+        uint32_t r = find_root(g, g.slots[s].producer);
+        if (g.nodes[r].emitted) continue;
+        g.nodes[r].emitted = true;
+        stack.push_back({r, g.nodes[r].first_member, 0});
+      } else if (m.next_member != f.member) {
+        f.member = m.next_member;
+        f.edge = 0;
+      } else {
+        uint32_t root = f.root;
+        stack.pop_back();
+        emit(root);
+      }
+    }
+  }
+}
+
+}  // namespace legato::fuse

@@ -1,0 +1,411 @@
+#include "legato/runtime/evaluator.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "legato/fuse/captured.h"
+#include "legato/runtime/plan.h"
+#include "legato/runtime/stream.h"
+
+namespace legato {
+
+using fuse::NodeKind;
+using fuse::PlanGraph;
+using fuse::PlanNode;
+using fuse::Slot;
+using fuse::SlotInfo;
+
+std::mutex& graph_lock() {
+  static std::mutex& m = *new std::mutex;
+  return m;
+}
+
+AtomicCounts& counts() {
+  static AtomicCounts c;
+  return c;
+}
+
+EvalCounts eval_counts() {
+  AtomicCounts& c = counts();
+  return {c.evaluations.load(), c.programs.load(), c.kernels.load(), c.layout_copies.load(), c.reused_buffers.load()};
+}
+
+namespace {
+
+std::atomic<bool>& fusion_flag() {
+  static std::atomic<bool> on = [] {
+    const char* text = std::getenv("LEGATO_FUSION");
+    return !(text && std::strcmp(text, "0") == 0);
+  }();
+  return on;
+}
+
+uint64_t next_walk = 0;  // guarded by the graph lock
+
+[[noreturn]] void throw_unbound(const Node& n) {
+  const char* transform = n.mark ? n.mark->transform() : "a transform";
+  throw TransformError(cat("a value was read inside ", transform, ": arrays there have a shape and a dtype, but no value. ",
+                           "Compute with them and read the results of the transformed function instead",
+                           n.mark && !n.mark->open() ? cat("; this array was made inside ", transform,
+                                                           " and kept after it ended.")
+                                                     : std::string(".")));
+}
+
+// What an error inside an unbound graph should say: the transform of the nearest unbound input.
+class Collector {
+ public:
+  Collector(PlanGraph& g, std::span<const Array> inputs) : g_(g), walk_(++next_walk) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      Node* n = inputs[i].node();
+      n->stamp = walk_;
+      n->slot = kLeafBit | static_cast<uint32_t>(g_.leaves.size());
+      g_.leaves.push_back(&inputs[i]);
+    }
+  }
+
+  void visit(const Array& root) {
+    if (!enter(root.node())) return;
+    while (!stack_.empty()) {
+      Frame& f = stack_.back();
+      if (f.next < f.n_in) {
+        enter(f.in[f.next++].node());
+      } else {
+        Frame done = f;
+        stack_.pop_back();
+        finish(done);
+      }
+    }
+  }
+
+  Slot slot_of(const Array& a) {
+    Node* n = a.node();
+    if (n->stamp == walk_) {
+      if (n->slot & kLeafBit) return ~static_cast<Slot>(n->slot & ~kLeafBit);
+      return static_cast<Slot>(n->slot + a.index());
+    }
+    // A leaf seen for the first time. Leaves with several outputs are not merged: each edge is its own.
+    g_.leaves.push_back(&a);
+    auto index = static_cast<uint32_t>(g_.leaves.size() - 1);
+    if (n->n_out == 1) {
+      n->stamp = walk_;
+      n->slot = kLeafBit | index;
+    }
+    return ~static_cast<Slot>(index);
+  }
+
+ private:
+  static constexpr uint32_t kLeafBit = 0x80000000u;
+  struct Frame {
+    Node* node;
+    const Array* in;
+    uint32_t n_in, next;
+    NodeKind kind;
+  };
+
+  // Pushes a node that must be computed and has not been seen.
+  bool enter(Node* n) {
+    if (n->stamp == walk_) return false;
+    switch (n->state.load(std::memory_order_acquire)) {
+      case NodeState::done:
+      case NodeState::claimed: return false;
+      case NodeState::failed: std::rethrow_exception(n->error);
+      case NodeState::unbound: throw_unbound(*n);
+      case NodeState::pending: break;
+    }
+    n->stamp = walk_;
+    Frame f{n, n->in, n->n_in, 0, kind_of(*n)};
+    if (f.kind == NodeKind::alias) {
+      std::vector<Array> out(n->n_out);
+      std::vector<Array> outputs;  // the rule may look at the outputs' shapes
+      n->op->expand(Call(*n->op, n->inputs(), n->attrs), out);
+      g_.expansions.push_back(std::move(out));
+      f.in = g_.expansions.back().data();
+      f.n_in = n->n_out;
+    }
+    stack_.push_back(f);
+    return true;
+  }
+
+  static NodeKind kind_of(const Node& n) {
+    const Op& op = *n.op;
+    if (op.pointwise.fn) return NodeKind::pointwise;
+    if (&op == &literal_op) return NodeKind::literal;
+    if (op.view) return NodeKind::view;
+    if (&op == &compiled_op) return NodeKind::compiled;
+    Dtype key = n.n_in ? n.in[0].dtype() : n.out[0].dtype;
+    if (backend_of(device_of_stream(n.stream)).find_kernel(op, key)) return NodeKind::kernel;
+    if (op.expand) return NodeKind::alias;
+    if (backend_of(Device{}).find_kernel(op, key)) return NodeKind::kernel;
+    throw ValueError(cat(op.name, ": not available for ", key, " on this device, and it has no form in simpler ops"));
+  }
+
+  void finish(const Frame& f) {
+    PlanNode p;
+    p.node = f.node;
+    p.kind = f.kind;
+    p.first_in = static_cast<uint32_t>(g_.in_slots.size());
+    p.n_in = f.n_in;
+    for (uint32_t i = 0; i < f.n_in; ++i) {
+      Slot s = slot_of(f.in[i]);
+      if (s >= 0) ++g_.slots[s].uses;
+      g_.in_slots.push_back(s);
+    }
+    p.first_slot = static_cast<uint32_t>(g_.slots.size());
+    f.node->slot = p.first_slot;
+    for (int o = 0; o < f.node->n_out; ++o) g_.slots.push_back({static_cast<uint32_t>(g_.nodes.size()), 0, false, false});
+    g_.nodes.push_back(p);
+  }
+
+  PlanGraph& g_;
+  uint64_t walk_;
+  std::vector<Frame> stack_;
+};
+
+// Values that somebody outside the graph can see: more references than the graph has edges.
+void mark_held(PlanGraph& g, std::span<const Array> roots, Collector& collector) {
+  for (auto& p : g.nodes) {
+    Node* n = p.node;
+    bool kept = n->mark && n->mark->nearest_open() && p.kind == NodeKind::kernel;
+    for (int o = 0; o < n->n_out; ++o) {
+      SlotInfo& s = g.slots[p.first_slot + o];
+      uint32_t refs = n->holders ? n->holders[o].load(std::memory_order_acquire) : n->refs.load(std::memory_order_acquire);
+      // A number is written out for nobody but a root; a kernel's result stays for the open transform that will need it.
+      s.held = (refs > s.uses && p.kind != NodeKind::literal) || kept;
+    }
+  }
+  for (const Array& r : roots) {
+    Slot s = collector.slot_of(r);
+    if (s >= 0) g.slots[s].held = true;
+  }
+}
+
+// Everything one evaluation needs. Objects are reused, so that small evaluations allocate nothing.
+struct Evaluation {
+  PlanGraph graph;
+  std::vector<Value*> slot_values;
+  std::vector<const Value*> leaf_values;
+  std::vector<uint32_t> uses;
+  std::vector<Ref<Event>> awaited;
+  std::vector<Array> roots;  // asynchronous evaluations keep their roots alive
+  Ref<Event> event;
+
+  void clear() {
+    graph.clear();
+    awaited.clear();
+    roots.clear();
+    event = nullptr;
+  }
+};
+
+struct EvaluationPool {
+  std::vector<std::unique_ptr<Evaluation>> free;
+};
+thread_local EvaluationPool evaluation_pool;
+
+struct Lease {
+  std::unique_ptr<Evaluation> e;
+  Lease() {
+    auto& free = evaluation_pool.free;
+    if (free.empty()) {
+      e = std::make_unique<Evaluation>();
+    } else {
+      e = std::move(free.back());
+      free.pop_back();
+    }
+  }
+  ~Lease() {
+    if (!e) return;
+    e->clear();
+    if (evaluation_pool.free.size() < 4) evaluation_pool.free.push_back(std::move(e));
+  }
+};
+
+// Collects and claims. Returns false if there is nothing to compute.
+bool claim(Evaluation& e, std::span<const Array> roots) {
+  std::lock_guard lock(graph_lock());
+  PlanGraph& g = e.graph;
+  Collector collector(g, {});
+  for (const Array& r : roots) collector.visit(r);
+  if (g.nodes.empty()) return false;
+  mark_held(g, roots, collector);
+  for (const Array* leaf : g.leaves)
+    if (leaf->node()->event) e.awaited.push_back(leaf->node()->event);
+  e.event = Ref<Event>::adopt(new Event);
+  for (auto& p : g.nodes) {
+    p.node->event = e.event;
+    p.node->state.store(NodeState::claimed, std::memory_order_release);
+  }
+  return true;
+}
+
+bool is_memory_error(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const MemoryError&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+// Publishes what was computed. Producers first: detaching a user's inputs may free them, and until then the user, and in the
+// end a root, keeps each node alive.
+template <class Failed>
+void finish(Evaluation& e, const std::exception_ptr& error, bool retry, Failed failed) {
+  PlanGraph& g = e.graph;
+  std::vector<Node*> dying;
+  dying.reserve(g.nodes.size());
+  {
+    std::lock_guard lock(graph_lock());
+    for (auto& p : g.nodes) {
+      Node* n = p.node;
+      n->event = nullptr;
+      bool complete = true, bad = false;
+      for (int o = 0; o < n->n_out; ++o) {
+        complete &= static_cast<bool>(n->out[o].storage);
+        bad |= failed(static_cast<Slot>(p.first_slot) + o);
+      }
+      if (bad && !retry) {
+        n->error = error;
+        n->state.store(NodeState::failed, std::memory_order_release);
+      } else if (complete && !bad) {
+        n->state.store(NodeState::done, std::memory_order_release);
+      } else {
+        for (int o = 0; o < n->n_out; ++o) n->out[o].storage = nullptr;
+        n->state.store(NodeState::pending, std::memory_order_release);
+        continue;
+      }
+      if (CaptureMark* mark = n->mark ? n->mark->nearest_open() : nullptr)
+        mark->keep(n);
+      else
+        dying.push_back(n);
+    }
+  }
+  // Nobody but us looks at the inputs of these nodes from here on: they are done or failed.
+  for (Node* n : dying) detach_inputs(n);
+  e.event->set();
+}
+
+// Waits for values that other evaluations are computing. Returns the error of one that failed.
+std::exception_ptr await_leaves(Evaluation& e) {
+  for (auto& event : e.awaited) event->wait();
+  if (e.awaited.empty()) return nullptr;
+  for (const Array* leaf : e.graph.leaves) {
+    if (leaf->node()->is_done()) continue;
+    try {
+      eval({leaf, 1});
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+  return nullptr;
+}
+
+// Returns the error if memory ran out: lack of memory is no property of the values, so their nodes stay pending, to be
+// tried again when there is room.
+std::exception_ptr run(Evaluation& e) {
+  PlanGraph& g = e.graph;
+  if (auto error = await_leaves(e)) {
+    bool retry = is_memory_error(error);
+    finish(e, error, retry, [](Slot) { return true; });
+    return retry ? error : nullptr;
+  }
+  counts().evaluations.fetch_add(1, std::memory_order_relaxed);
+  std::exception_ptr error;
+  fuse::plan_steps(g, fusion_on());
+  e.slot_values.resize(g.slots.size());
+  e.uses.resize(g.slots.size());
+  for (size_t s = 0; s < g.slots.size(); ++s) {
+    e.slot_values[s] = &g.value(static_cast<Slot>(s));
+    e.uses[s] = g.slots[s].uses;
+  }
+  e.leaf_values.resize(g.leaves.size());
+  for (size_t i = 0; i < g.leaves.size(); ++i) e.leaf_values[i] = &g.leaves[i]->value();
+  RunValues values{e.slot_values, e.leaf_values, g.leaves, e.uses};
+  Runner runner(g, values);
+  runner.run();
+  error = runner.error();
+  bool retry = error && is_memory_error(error);
+  finish(e, error, retry, [&](Slot s) { return runner.failed(s); });
+  return retry ? error : nullptr;
+}
+
+void wait_for(const Array& a) {
+  Node* n = a.node();
+  for (;;) {
+    NodeState state = n->state.load(std::memory_order_acquire);
+    if (state == NodeState::done) return;
+    if (state == NodeState::failed) std::rethrow_exception(n->error);
+    if (state == NodeState::unbound) throw_unbound(*n);
+    Ref<Event> event;
+    {
+      std::lock_guard lock(graph_lock());
+      event = n->event;
+    }
+    if (!event) {  // another evaluation left it pending: it ran out of memory, or only fused it
+      if (n->state.load(std::memory_order_acquire) == NodeState::pending) eval({&a, 1});
+      continue;
+    }
+    event->wait();
+  }
+}
+
+void evaluate_hook(std::span<const Array> roots, bool wait) {
+  if (wait)
+    eval(roots);
+  else
+    async_eval(roots);
+}
+
+Ref<Storage> allocate_hook(int64_t bytes, void** host) {
+  auto* s = new DeviceStorage(Device{}, bytes);
+  *host = s->writable();
+  return Ref<Storage>::adopt(s);
+}
+
+const void* read_hook(Storage& storage) { return static_cast<DeviceStorage&>(storage).on(Device{}); }
+
+[[maybe_unused]] const bool hooks_installed = [] {
+  runtime_hooks() = {evaluate_hook, allocate_hook, read_hook};
+  return true;
+}();
+
+}  // namespace
+
+void collect(PlanGraph& g, std::span<const Array> roots, std::span<const Array> inputs) {
+  Collector collector(g, inputs);
+  for (const Array& r : roots) collector.visit(r);
+  for (const Array& r : roots) {
+    Slot s = collector.slot_of(r);
+    if (s >= 0) g.slots[s].held = true;
+    g.step_outputs.push_back(s);  // taken out again by the caller: the slots of the roots, in order
+  }
+}
+
+bool fusion_on() { return fusion_flag().load(std::memory_order_relaxed); }
+bool set_fusion(bool on) { return fusion_flag().exchange(on); }
+
+void eval(std::span<const Array> roots) {
+  bool all_done = true;
+  for (const Array& r : roots) all_done &= r.node()->is_done();
+  if (all_done) return;
+  {
+    Lease lease;
+    if (claim(*lease.e, roots))
+      if (auto error = run(*lease.e)) std::rethrow_exception(error);
+  }
+  for (const Array& r : roots) wait_for(r);
+}
+
+void async_eval(std::span<const Array> roots) {
+  auto e = std::make_shared<Evaluation>();
+  e->roots.assign(roots.begin(), roots.end());
+  if (!claim(*e, e->roots)) return;
+  post(e->roots[0].node()->stream, [e] {
+    run(*e);
+    e->clear();
+  });
+}
+
+}  // namespace legato

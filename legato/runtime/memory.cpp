@@ -1,0 +1,266 @@
+#include "legato/runtime/memory.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <memory>
+
+#include "legato/base/error.h"
+
+namespace legato {
+namespace {
+
+std::atomic<int64_t> limit_bytes{0};  // 0: not settled yet
+std::atomic<int64_t> cache_bytes{int64_t{1} << 30};
+std::atomic<int64_t> replica_copies{0};
+
+// Buffers are handed out in size classes, four to each power of two, so that a freed one fits the next request of about
+// its size and at most a quarter is wasted.
+int64_t rounded(int64_t bytes) {
+  if (bytes <= 64) return 64;
+  int64_t step = std::max<int64_t>(64, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes - 1))) / 4);
+  return (bytes + step - 1) / step * step;
+}
+
+int size_class(int64_t size) {  // of a rounded size
+  uint64_t u = static_cast<uint64_t>(size);
+  int log = std::bit_width(u) - 1;
+  if (size <= 256) return static_cast<int>(size / 64);
+  return 5 + (log - 8) * 4 + static_cast<int>((u >> (log - 2)) & 3);
+}
+constexpr int kClasses = 5 + (63 - 8) * 4 + 4;
+
+std::string human(int64_t bytes) {
+  if (bytes >= int64_t{10} << 30) return cat(bytes >> 30, " GiB");
+  if (bytes >= int64_t{10} << 20) return cat(bytes >> 20, " MiB");
+  if (bytes >= int64_t{10} << 10) return cat(bytes >> 10, " KiB");
+  return cat(bytes, " bytes");
+}
+
+// Freed buffers of one device.
+class Pool {
+ public:
+  explicit Pool(Device device) : device_(device) {}
+
+  void* allocate(int64_t bytes) {
+    int64_t size = rounded(bytes);
+    {
+      std::lock_guard lock(lock_);
+      auto& bin = bins_[size_class(size)];
+      if (!bin.empty()) {
+        void* p = bin.back();
+        bin.pop_back();
+        stats_.cache -= size;
+        took(size);
+        return p;
+      }
+      if (stats_.active + size > memory_limit()) refuse(bytes);
+      if (stats_.active + stats_.cache + size > memory_limit()) trim(0);
+      took(size);  // counted before the call, so that two threads cannot both slip under the limit
+    }
+    try {
+      return backend_of(device_).allocate(device_.index, size);
+    } catch (const MemoryError&) {
+      clear();  // the system may have what our cache holds
+      try {
+        return backend_of(device_).allocate(device_.index, size);
+      } catch (const MemoryError&) {
+        std::lock_guard lock(lock_);
+        stats_.active -= size;
+        refuse(bytes);
+      }
+    }
+  }
+
+  void free(void* p, int64_t bytes) noexcept {
+    int64_t size = rounded(bytes);
+    {
+      std::lock_guard lock(lock_);
+      stats_.active -= size;
+      int64_t limit = cache_bytes.load(std::memory_order_relaxed);
+      if (size <= limit) {
+        if (stats_.cache + size > limit) trim(limit - size);
+        try {
+          bins_[size_class(size)].push_back(p);
+          stats_.cache += size;
+          return;
+        } catch (const std::bad_alloc&) {  // no room even for the list: give the buffer back
+        }
+      }
+    }
+    backend_of(device_).free(device_.index, p, size);
+  }
+
+  void clear() {
+    std::lock_guard lock(lock_);
+    trim(0);
+  }
+  MemoryStats stats() {
+    std::lock_guard lock(lock_);
+    return stats_;
+  }
+  void reset_peak() {
+    std::lock_guard lock(lock_);
+    stats_.peak = stats_.active;
+  }
+
+ private:
+  void took(int64_t size) {
+    stats_.active += size;
+    stats_.peak = std::max(stats_.peak, stats_.active);
+  }
+
+  // Largest buffers first: they are the ones whose absence the system feels.
+  void trim(int64_t keep) noexcept {
+    for (int c = kClasses; c-- > 0 && stats_.cache > keep;) {
+      auto& bin = bins_[c];
+      int64_t size = class_bytes(c);
+      while (!bin.empty() && stats_.cache > keep) {
+        backend_of(device_).free(device_.index, bin.back(), size);
+        bin.pop_back();
+        stats_.cache -= size;
+      }
+    }
+  }
+  static int64_t class_bytes(int c) {
+    if (c <= 4) return 64 * c;
+    int log = (c - 5) / 4 + 8;
+    return (int64_t{4} + (c - 5) % 4) << (log - 2);
+  }
+
+  [[noreturn]] void refuse(int64_t bytes) {
+    throw MemoryError(cat("out of memory on ", backend_of(device_).name(), " ", device_.index, ": ", human(bytes),
+                          " asked for; arrays hold ", human(stats_.active), " (peak ", human(stats_.peak), "), ",
+                          human(stats_.cache), " are cached, the limit is ", human(memory_limit()),
+                          ". Drop arrays, compute in smaller pieces, or raise the limit with set_memory_limit()."));
+  }
+
+  Device device_;
+  std::mutex lock_;
+  MemoryStats stats_;                   // guarded by lock_
+  std::vector<void*> bins_[kClasses];   // guarded by lock_
+};
+
+struct Pools {
+  std::mutex lock;
+  std::vector<std::pair<Device, std::unique_ptr<Pool>>> all;
+};
+Pools& pools() {
+  static Pools& p = *new Pools;  // arrays may outlive static destructors
+  return p;
+}
+
+Pool& pool_of(Device device) {
+  static Pool& cpu = *new Pool(Device{});
+  if (device == Device{}) return cpu;
+  Pools& p = pools();
+  std::lock_guard lock(p.lock);
+  for (auto& [d, pool] : p.all)
+    if (d == device) return *pool;
+  p.all.emplace_back(device, std::make_unique<Pool>(device));
+  return *p.all.back().second;
+}
+
+template <class F>
+void for_each_pool(F f) {
+  f(pool_of(Device{}));
+  Pools& p = pools();
+  std::lock_guard lock(p.lock);
+  for (auto& [d, pool] : p.all) f(*pool);
+}
+
+}  // namespace
+
+MemoryStats memory_stats(Device device) { return pool_of(device).stats(); }
+
+MemoryStats memory_stats() {
+  MemoryStats sum;
+  for_each_pool([&](Pool& p) {
+    MemoryStats s = p.stats();
+    sum.active += s.active;
+    sum.peak += s.peak;
+    sum.cache += s.cache;
+  });
+  return sum;
+}
+
+void reset_peak_memory() {
+  for_each_pool([](Pool& p) { p.reset_peak(); });
+}
+void clear_memory_cache() {
+  for_each_pool([](Pool& p) { p.clear(); });
+}
+
+int64_t memory_limit() {
+  int64_t bytes = limit_bytes.load(std::memory_order_relaxed);
+  if (bytes) return bytes;
+  bytes = static_cast<int64_t>(static_cast<double>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) * 0.95);
+  int64_t unset = 0;
+  limit_bytes.compare_exchange_strong(unset, bytes);
+  return limit_bytes.load(std::memory_order_relaxed);
+}
+int64_t set_memory_limit(int64_t bytes) {
+  if (bytes <= 0) throw ValueError(cat("set_memory_limit: the limit must be positive, got ", bytes));
+  int64_t before = memory_limit();
+  limit_bytes.store(bytes);
+  return before;
+}
+int64_t cache_limit() { return cache_bytes.load(std::memory_order_relaxed); }
+int64_t set_cache_limit(int64_t bytes) {
+  if (bytes < 0) throw ValueError(cat("set_cache_limit: the limit must not be negative, got ", bytes));
+  return cache_bytes.exchange(bytes);
+}
+
+void* allocate_memory(Device device, int64_t bytes) { return pool_of(device).allocate(bytes); }
+void free_memory(Device device, void* p, int64_t bytes) noexcept { pool_of(device).free(p, bytes); }
+
+DeviceStorage::DeviceStorage(Device home, int64_t bytes) : Storage(bytes), first_{home, allocate_memory(home, bytes)} {}
+
+DeviceStorage::~DeviceStorage() {
+  free_memory(first_.device, first_.data, bytes());
+  for (auto& r : others_) free_memory(r.device, r.data, bytes());
+}
+
+void* DeviceStorage::on(Device device) {
+  if (device == first_.device) return first_.data;
+  bool from_host = backend_of(first_.device).host_memory(), to_host = backend_of(device).host_memory();
+  if (from_host && to_host) return first_.data;
+  std::lock_guard lock(lock_);
+  for (auto& r : others_)
+    if (r.device == device) return r.data;
+  // A copy between two devices goes through the host, whose replica is then valid too.
+  const Replica* source = &first_;
+  if (!to_host && !from_host) {
+    Device host;
+    auto it = std::find_if(others_.begin(), others_.end(), [&](const Replica& r) { return r.device == host; });
+    if (it == others_.end()) {
+      void* p = allocate_memory(host, bytes());
+      backend_of(first_.device).copy_to_host(first_.device.index, p, first_.data, bytes());
+      replica_copies.fetch_add(1, std::memory_order_relaxed);
+      others_.push_back({host, p});
+      source = &others_.back();
+    } else {
+      source = &*it;
+    }
+  }
+  void* p = allocate_memory(device, bytes());
+  if (to_host)
+    backend_of(source->device).copy_to_host(source->device.index, p, source->data, bytes());
+  else
+    backend_of(device).copy_from_host(device.index, p, source->data, bytes());
+  replica_copies.fetch_add(1, std::memory_order_relaxed);
+  others_.push_back({device, p});
+  return p;
+}
+
+bool DeviceStorage::is_on(Device device) const {
+  if (device == first_.device) return true;
+  std::lock_guard lock(lock_);
+  return std::any_of(others_.begin(), others_.end(), [&](const Replica& r) { return r.device == device; });
+}
+
+int64_t DeviceStorage::copies_made() { return replica_copies.load(std::memory_order_relaxed); }
+
+}  // namespace legato

@@ -1,0 +1,71 @@
+// Memory: a bounded cache of freed buffers for each device, its statistics, and DeviceStorage, which keeps valid copies
+// (replicas) of a value on the devices that read it.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "legato/array/storage.h"
+#include "legato/base/export.h"
+#include "legato/runtime/backend.h"
+
+namespace legato {
+
+/// Counts of one device, in bytes.
+struct MemoryStats {
+  int64_t active = 0;  // held by arrays and running kernels
+  int64_t peak = 0;    // highest `active` since the last reset
+  int64_t cache = 0;   // freed, kept for reuse
+};
+
+/// Statistics of `device`, or of all devices together.
+LEGATO_API MemoryStats memory_stats(Device device);
+LEGATO_API MemoryStats memory_stats();
+LEGATO_API void reset_peak_memory();
+/// Gives all cached buffers back to the system.
+LEGATO_API void clear_memory_cache();
+/// Bytes that arrays of one device may hold; an allocation beyond it trims the cache, then raises MemoryError. Returns the
+/// previous limit. The default is 95 % of the machine's memory.
+LEGATO_API int64_t set_memory_limit(int64_t bytes);
+LEGATO_API int64_t memory_limit();
+/// Bytes of freed buffers kept for reuse on one device. Returns the previous limit.
+LEGATO_API int64_t set_cache_limit(int64_t bytes);
+LEGATO_API int64_t cache_limit();
+
+/// A buffer of at least `bytes` bytes, 64-byte aligned, contents undefined. Throws MemoryError with a summary.
+void* allocate_memory(Device device, int64_t bytes);
+void free_memory(Device device, void* p, int64_t bytes) noexcept;
+
+/// Storage with a replica on every device that has read it. Values never change, so a replica once made stays valid; the
+/// device that computes a value writes the first one before anybody can see it.
+class LEGATO_API DeviceStorage final : public Storage {
+ public:
+  /// Allocates on `home`. Throws MemoryError.
+  DeviceStorage(Device home, int64_t bytes);
+
+  /// The copy on `device`; made from another one if there is none yet. Thread-safe.
+  void* on(Device device);
+  /// The device it was made on.
+  Device home() const { return first_.device; }
+  /// Whether `device` already holds a copy.
+  bool is_on(Device device) const;
+  /// The first replica's memory, to be written by the one who made the storage.
+  void* writable() { return first_.data; }
+  /// How many copies between devices have been made in this process.
+  static int64_t copies_made();
+
+ protected:
+  ~DeviceStorage() override;
+
+ private:
+  struct Replica {
+    Device device;
+    void* data;
+  };
+  Replica first_;
+  mutable std::mutex lock_;
+  std::vector<Replica> others_;  // guarded by lock_
+};
+
+}  // namespace legato

@@ -1,0 +1,70 @@
+// What evaluator.cpp and run.cpp share: collecting a graph, and running its steps.
+#pragma once
+
+#include <exception>
+#include <mutex>
+#include <vector>
+
+#include "legato/fuse/graph.h"
+#include "legato/runtime/backend.h"
+#include "legato/runtime/memory.h"
+
+namespace legato {
+
+/// Serialises traversals of the lazy graph and changes of node states. Never held while anything is computed.
+std::mutex& graph_lock();
+
+/// Adds to `g` everything that `roots` need and that is not computed yet, inputs first; `inputs` are its first leaves,
+/// whatever their state. The slots of the roots are left in g.step_outputs. Call with the graph lock held. Throws
+/// TransformError for unbound values, rethrows the error of a failed one.
+void collect(fuse::PlanGraph& g, std::span<const Array> roots, std::span<const Array> inputs);
+
+/// The values of a run: where each slot's value is (to be) described.
+struct RunValues {
+  std::span<Value* const> slots;
+  std::span<const Value* const> leaves;
+  std::span<const Array* const> leaf_arrays;  // for reuse: a leaf whose only holder is the running graph may be overwritten
+  std::span<uint32_t> uses;                   // remaining reads of each slot; consumed
+};
+
+/// Runs the steps. Values of slots that are not `held` are dropped after their last read. Errors are kept per slot.
+class Runner {
+ public:
+  Runner(const fuse::PlanGraph& g, const RunValues& values) : g_(g), v_(values) {}
+  void run();
+  bool failed(fuse::Slot s) const { return !failed_.empty() && failed_[static_cast<size_t>(s)]; }
+  const std::exception_ptr& error() const { return error_; }  // the first
+
+ private:
+  const Value& value(fuse::Slot s) const { return s >= 0 ? *v_.slots[s] : *v_.leaves[~s]; }
+  void run_step(const fuse::Step& step);
+  void run_program(const fuse::Step& step);
+  void run_view(const fuse::PlanNode& n);
+  void run_literal(const fuse::PlanNode& n);
+  void run_kernel(const fuse::PlanNode& n);
+  void run_alias(const fuse::PlanNode& n);
+  void run_compiled(const fuse::PlanNode& n);
+  void consumed(fuse::Slot s, uint32_t edges);
+  bool may_overwrite(fuse::Slot s, uint32_t edges) const;
+  bool inputs_failed(const fuse::Step& step) const;
+  void fail_outputs(const fuse::Step& step);
+  template <class F>
+  void for_each_input(const fuse::Step& step, F f) const;
+
+  const fuse::PlanGraph& g_;
+  const RunValues& v_;
+  std::vector<bool> failed_;  // empty while nothing failed
+  std::exception_ptr error_;
+};
+
+/// The device on which nodes of a stream run.
+Device device_of_stream(uint16_t stream);
+
+/// Counters behind eval_counts().
+struct AtomicCounts {
+  std::atomic<int64_t> evaluations{0}, programs{0}, kernels{0}, layout_copies{0}, reused_buffers{0};
+};
+AtomicCounts& counts();
+bool fusion_on();
+
+}  // namespace legato

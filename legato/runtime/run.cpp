@@ -1,0 +1,413 @@
+// Running the steps of a plan: memory, layouts, reuse of dying buffers, kernels and programs.
+#include <algorithm>
+#include <cstring>
+
+#include "legato/fuse/captured.h"
+#include "legato/runtime/evaluator.h"
+#include "legato/runtime/plan.h"
+#include "legato/runtime/stream.h"
+
+namespace legato {
+
+using fuse::NodeKind;
+using fuse::PlanNode;
+using fuse::Slot;
+using fuse::Step;
+
+Device device_of_stream(uint16_t stream) {
+  if (stream == 0) return Device{};
+  return stream_at(stream).device;
+}
+
+namespace {
+
+DeviceStorage& storage_of(const Value& v) {
+  LEGATO_CHECK(v.storage, "a value is read before it is computed");
+  return static_cast<DeviceStorage&>(*v.storage);
+}
+
+void* data_on(const Value& v, Device device) {
+  return static_cast<std::byte*>(storage_of(v).on(device)) + v.layout.offset * size_of(v.dtype);
+}
+
+View view_of(const Value& v, Device device) {
+  return {data_on(v, device), &v.shape, &v.layout.strides, v.size, v.dtype, v.row_major};
+}
+
+// Memory for a value, row-major.
+void allocate(Value& v, Device device) {
+  v.storage = Ref<Storage>::adopt(new DeviceStorage(device, v.size * size_of(v.dtype)));
+  v.layout.strides = row_major_strides(v.shape);
+  v.layout.offset = 0;
+  v.row_major = true;
+}
+
+// A row-major copy of `from`.
+Value row_major_copy(const Value& from, Device device) {
+  Value to;
+  to.shape = from.shape;
+  to.dtype = from.dtype;
+  to.size = from.size;
+  allocate(to, device);
+  backend_of(device).copy_strided(device.index, view_of(to, device), view_of(from, device));
+  counts().layout_copies.fetch_add(1, std::memory_order_relaxed);
+  return to;
+}
+
+bool accepts(AcceptLayout need, const Value& v) {
+  if (need == AcceptLayout::any || v.row_major) return true;
+  if (need == AcceptLayout::row_major) return false;
+  return v.shape.empty() || v.shape.back() <= 1 || v.layout.strides.back() == 1;
+}
+
+class KernelLaunch final : public Launch {
+ public:
+  explicit KernelLaunch(Device device) : device_(device) {}
+  ~KernelLaunch() {
+    for (auto& [p, bytes] : memory_) free_memory(device_, p, bytes);
+  }
+  void* workspace(int64_t bytes) override {
+    std::lock_guard lock(lock_);
+    void* p = allocate_memory(device_, bytes);
+    memory_.emplace_back(p, bytes);
+    return p;
+  }
+  void fail(std::exception_ptr error) override {
+    std::lock_guard lock(lock_);
+    if (!error_) error_ = std::move(error);
+  }
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  Device device_;
+  std::mutex lock_;
+  std::exception_ptr error_;                        // guarded by lock_
+  std::vector<std::pair<void*, int64_t>> memory_;   // guarded by lock_
+};
+
+}  // namespace
+
+template <class F>
+void Runner::for_each_input(const Step& step, F f) const {
+  if (step.kind == NodeKind::pointwise) {
+    for (uint32_t i = 0; i < step.n_inputs; ++i) {
+      auto& in = g_.step_inputs[step.first_input + i];
+      f(in.slot, in.edges);
+    }
+  } else {
+    const PlanNode& n = g_.nodes[step.node];
+    for (uint32_t i = 0; i < n.n_in; ++i) f(g_.in_slots[n.first_in + i], 1u);
+  }
+}
+
+bool Runner::inputs_failed(const Step& step) const {
+  bool any = false;
+  for_each_input(step, [&](Slot s, uint32_t) { any |= s >= 0 && failed_[static_cast<size_t>(s)]; });
+  return any;
+}
+
+void Runner::fail_outputs(const Step& step) {
+  failed_.resize(g_.slots.size());
+  auto fail = [&](Slot s) {
+    failed_[static_cast<size_t>(s)] = true;
+    v_.slots[s]->storage = nullptr;
+  };
+  if (step.kind == NodeKind::pointwise) {
+    for (uint32_t i = 0; i < step.n_outputs; ++i) fail(g_.step_outputs[step.first_output + i]);
+  } else {
+    const PlanNode& n = g_.nodes[step.node];
+    for (int o = 0; o < n.node->n_out; ++o) fail(static_cast<Slot>(n.first_slot) + o);
+  }
+}
+
+void Runner::run() {
+  for (const Step& step : g_.steps) {
+    bool skip = !failed_.empty() && inputs_failed(step);
+    if (skip) {
+      fail_outputs(step);
+    } else {
+      try {
+        run_step(step);
+      } catch (...) {
+        if (!error_) error_ = std::current_exception();
+        fail_outputs(step);
+      }
+    }
+    for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
+  }
+}
+
+void Runner::consumed(Slot s, uint32_t edges) {
+  if (s < 0) return;
+  v_.uses[static_cast<size_t>(s)] -= edges;
+  if (v_.uses[static_cast<size_t>(s)] == 0 && !g_.slots[static_cast<size_t>(s)].held) v_.slots[s]->storage = nullptr;
+}
+
+// Whether nobody can see the buffer of `s` after the running step: this is its last read, and no view shares it.
+bool Runner::may_overwrite(Slot s, uint32_t edges) const {
+  const Value& v = value(s);
+  if (!v.storage || !v.storage->sole_owner()) return false;
+  if (s >= 0) return !g_.slots[static_cast<size_t>(s)].held && v_.uses[static_cast<size_t>(s)] == edges;
+  // A leaf dies with this graph if one edge of ours is all that refers to it.
+  const Array& a = *v_.leaf_arrays[static_cast<size_t>(~s)];
+  const Node* n = a.node();
+  return edges == 1 && n->n_out == 1 && n->refs.load(std::memory_order_acquire) == 1 && !(n->mark && n->mark->open());
+}
+
+void Runner::run_step(const Step& step) {
+  const PlanNode& n = g_.nodes[step.node];
+  switch (step.kind) {
+    case NodeKind::pointwise: return run_program(step);
+    case NodeKind::literal: return run_literal(n);
+    case NodeKind::view: return run_view(n);
+    case NodeKind::kernel: return run_kernel(n);
+    case NodeKind::alias: return run_alias(n);
+    case NodeKind::compiled: return run_compiled(n);
+  }
+}
+
+void Runner::run_literal(const PlanNode& n) {
+  Value& v = *v_.slots[n.first_slot];
+  auto& attrs = *static_cast<const LiteralAttrs*>(n.node->attrs);
+  allocate(v, Device{});
+  store_scalar(attrs.value, attrs.dtype, static_cast<DeviceStorage&>(*v.storage).writable());
+}
+
+void Runner::run_alias(const PlanNode& n) {
+  for (uint32_t i = 0; i < n.n_in; ++i) {
+    const Value& from = value(g_.in_slots[n.first_in + i]);
+    Value& to = *v_.slots[n.first_slot + i];
+    LEGATO_CHECK(from.shape == to.shape && from.dtype == to.dtype, "an op's expansion differs from its shape rule");
+    to.layout = from.layout;
+    to.row_major = from.row_major;
+    to.storage = from.storage;
+  }
+}
+
+void Runner::run_view(const PlanNode& n) {
+  const Value* from = &value(g_.in_slots[n.first_in]);
+  Value copy;
+  for (uint32_t o = 0; o < n.node->n_out; ++o) {
+    Value& to = *v_.slots[n.first_slot + o];
+    const Op& op = *n.node->op;
+    if (!op.view(n.node->attrs, from->shape, from->layout, to.shape, static_cast<int>(o), to.layout)) {
+      copy = row_major_copy(*from, storage_of(*from).home());
+      from = &copy;
+      LEGATO_CHECK(op.view(n.node->attrs, from->shape, from->layout, to.shape, static_cast<int>(o), to.layout),
+                   "a view refuses a row-major input");
+    }
+    to.row_major = is_row_major(to.shape, to.layout.strides);
+    to.storage = from->storage;
+  }
+}
+
+void Runner::run_kernel(const PlanNode& n) {
+  const Op& op = *n.node->op;
+  Device device = device_of_stream(n.node->stream);
+  Dtype key = n.n_in ? value(g_.in_slots[n.first_in]).dtype : v_.slots[n.first_slot]->dtype;
+  const Kernel* kernel = backend_of(device).find_kernel(op, key);
+  if (!kernel) {
+    device = Device{};
+    kernel = backend_of(device).find_kernel(op, key);
+  }
+  LEGATO_CHECK(kernel, "a kernel was planned that does not exist");
+  constexpr size_t kFew = 6;
+  View few_in[kFew], few_out[kFew];
+  std::vector<View> many_in, many_out;
+  std::vector<Value> copies;  // keeps row-major copies until the kernel has run
+  size_t n_in = n.n_in, n_out = n.node->n_out;
+  if (n_in > kFew) many_in.resize(n_in);
+  if (n_out > kFew) many_out.resize(n_out);
+  View* in = n_in > kFew ? many_in.data() : few_in;
+  View* out = n_out > kFew ? many_out.data() : few_out;
+  copies.reserve(kernel->accepts == AcceptLayout::any ? 0 : n_in);
+  for (size_t i = 0; i < n_in; ++i) {
+    const Value* v = &value(g_.in_slots[n.first_in + i]);
+    if (!accepts(kernel->accepts, *v)) v = &copies.emplace_back(row_major_copy(*v, device));
+    in[i] = view_of(*v, device);
+  }
+  for (size_t o = 0; o < n_out; ++o) {
+    Value& v = *v_.slots[n.first_slot + o];
+    if (o == 0 && kernel->reuses >= 0) {
+      Slot s = g_.in_slots[n.first_in + static_cast<size_t>(kernel->reuses)];
+      const Value& from = value(s);
+      if (from.row_major && from.size * size_of(from.dtype) == v.size * size_of(v.dtype) && may_overwrite(s, 1) &&
+          storage_of(from).home() == device) {
+        v.storage = from.storage;
+        v.layout.strides = row_major_strides(v.shape);
+        v.layout.offset = from.layout.offset * size_of(from.dtype) / size_of(v.dtype);
+        v.row_major = true;
+        counts().reused_buffers.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+    if (!v.storage) allocate(v, device);
+    out[o] = view_of(v, device);
+  }
+  KernelLaunch launch(device);
+  launch.op = &op;
+  launch.raw_attrs = n.node->attrs;
+  launch.in = {in, n_in};
+  launch.out = {out, n_out};
+  counts().kernels.fetch_add(1, std::memory_order_relaxed);
+  backend_of(device).run_kernel(device.index, *kernel, launch);
+  launch.rethrow();
+}
+
+namespace {
+
+// The order of axes in which a dense but not row-major operand lies in memory, outermost first; empty if there is none.
+Dims memory_order(const Value& v) {
+  Dims order;
+  for (size_t i = 0; i < v.shape.size(); ++i) order.push_back(static_cast<int64_t>(i));
+  auto& strides = v.layout.strides;
+  for (int64_t s : strides)
+    if (s <= 0) return {};
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] > strides[b]; });
+  int64_t step = 1;
+  for (size_t i = order.size(); i-- > 0;) {
+    if (v.shape[order[i]] != 1 && strides[order[i]] != step) return {};
+    step *= v.shape[order[i]];
+  }
+  return order;
+}
+
+Dims permuted(const Dims& d, const Dims& order) {
+  Dims out;
+  out.resize(order.size());
+  for (size_t i = 0; i < order.size(); ++i) out[i] = d[order[i]];
+  return out;
+}
+
+}  // namespace
+
+void Runner::run_program(const Step& step) {
+  const fuse::StepInput* inputs = g_.step_inputs.data() + step.first_input;
+  const Slot* outputs = g_.step_outputs.data() + step.first_output;
+  Value& first = *v_.slots[outputs[0]];
+  Device device = device_of_stream(g_.nodes[step.node].node->stream);
+  counts().programs.fetch_add(1, std::memory_order_relaxed);
+
+  fuse::BoundInput bound[fuse::kMaxInputs];
+  void* out[fuse::kMaxOutputs];
+  // With every operand row-major or a single element, the program runs over one long axis.
+  bool flat = true;
+  for (uint32_t i = 0; i < step.n_inputs; ++i) {
+    const Value& v = value(inputs[i].slot);
+    flat &= v.size == 1 || (v.row_major && v.size == first.size);
+  }
+  // Otherwise it runs in the memory order of its first permuted operand, so that transposed arrays stay transposed.
+  Dims order;
+  if (!flat)
+    for (uint32_t i = 0; i < step.n_inputs && order.empty(); ++i) {
+      const Value& v = value(inputs[i].slot);
+      if (v.size == first.size && v.size > 1) {
+        if (v.row_major) break;
+        order = memory_order(v);
+      }
+    }
+  fuse::ProgramCall call;
+  call.program = step.program.get();
+  if (flat)
+    call.shape = Shape{first.size};
+  else
+    call.shape = order.empty() ? first.shape : permuted(first.shape, order);
+  for (uint32_t i = 0; i < step.n_inputs; ++i) {
+    const Value& v = value(inputs[i].slot);
+    bound[i].data = data_on(v, device);
+    if (flat) {
+      bound[i].strides = Strides{v.size == 1 ? 0 : 1};
+    } else {
+      bound[i].strides = broadcast_strides(v.shape, v.layout.strides, first.shape);
+      if (!order.empty()) bound[i].strides = permuted(bound[i].strides, order);
+    }
+  }
+  Strides dense = row_major_strides(call.shape), result_strides;
+  if (flat || order.empty()) {
+    result_strides = row_major_strides(first.shape);
+  } else {
+    result_strides.resize(order.size());
+    for (size_t i = 0; i < order.size(); ++i) result_strides[order[i]] = dense[i];
+  }
+  uint32_t taken = 0;  // inputs whose buffer has gone to an output
+  for (uint32_t o = 0; o < step.n_outputs; ++o) {
+    Value& v = *v_.slots[outputs[o]];
+    int64_t bytes = v.size * size_of(v.dtype);
+    for (uint32_t i = 0; i < step.n_inputs && !v.storage; ++i) {
+      const Value& from = value(inputs[i].slot);
+      bool same_places = from.size == v.size && size_of(from.dtype) == size_of(v.dtype) &&
+                         (flat ? from.row_major : from.shape == v.shape && bound[i].strides == dense);
+      if (!(taken >> i & 1) && same_places && from.size > 1 && may_overwrite(inputs[i].slot, inputs[i].edges) &&
+          storage_of(from).home() == device) {
+        v.storage = from.storage;
+        v.layout.offset = from.layout.offset;
+        taken |= 1u << i;
+        counts().reused_buffers.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+    if (!v.storage) {
+      v.storage = Ref<Storage>::adopt(new DeviceStorage(device, bytes));
+      v.layout.offset = 0;
+    }
+    v.layout.strides = result_strides;
+    v.row_major = flat || order.empty() || is_row_major(v.shape, v.layout.strides);
+    out[o] = data_on(v, device);
+  }
+  if (first.size == 0) return;
+  call.inputs = {bound, step.n_inputs};
+  call.literals = {g_.step_literals.data() + step.first_literal, step.program->literals.size()};
+  call.outputs = {out, step.n_outputs};
+  backend_of(device).run_program(device.index, call);
+}
+
+// A compiled function's node: its graph has a plan of its own, made once.
+void Runner::run_compiled(const PlanNode& n) {
+  struct Plan {
+    fuse::PlanGraph graph;
+    std::vector<Slot> outputs;
+  };
+  auto& captured = *static_cast<const CompiledAttrs*>(n.node->attrs)->graph;
+  std::shared_ptr<Plan> plan;
+  {
+    std::lock_guard lock(graph_lock());
+    if (!captured.plan) {
+      auto fresh = std::make_shared<Plan>();
+      collect(fresh->graph, captured.outputs, captured.inputs);
+      fresh->outputs.swap(fresh->graph.step_outputs);
+      fuse::plan_steps(fresh->graph, fusion_on());
+      captured.plan = fresh;
+    }
+    plan = std::static_pointer_cast<Plan>(captured.plan);
+  }
+  const fuse::PlanGraph& g = plan->graph;
+  std::vector<Value> values(g.slots.size());
+  std::vector<Value*> slots(g.slots.size());
+  std::vector<uint32_t> uses(g.slots.size());
+  for (size_t s = 0; s < slots.size(); ++s) {
+    const Value& like = g.value(static_cast<Slot>(s));
+    values[s].shape = like.shape;
+    values[s].dtype = like.dtype;
+    values[s].size = like.size;
+    slots[s] = &values[s];
+    uses[s] = g.slots[s].uses;
+  }
+  std::vector<const Value*> leaves(g.leaves.size());
+  std::vector<const Array*> leaf_arrays = g.leaves;
+  for (size_t i = 0; i < leaves.size(); ++i)
+    leaves[i] = i < n.n_in ? &value(g_.in_slots[n.first_in + i]) : &g.leaves[i]->value();
+  RunValues run_values{slots, leaves, leaf_arrays, uses};
+  Runner inner(g, run_values);
+  inner.run();
+  if (inner.error()) std::rethrow_exception(inner.error());
+  for (size_t o = 0; o < plan->outputs.size(); ++o) {
+    Slot s = plan->outputs[o];
+    const Value& from = s >= 0 ? *slots[s] : *leaves[~s];
+    Value& to = *v_.slots[n.first_slot + o];
+    to.layout = from.layout;
+    to.row_major = from.row_major;
+    to.storage = from.storage;
+  }
+}
+
+}  // namespace legato

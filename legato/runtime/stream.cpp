@@ -1,0 +1,171 @@
+#include "legato/runtime/stream.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "legato/base/error.h"
+#include "legato/op/op.h"
+
+namespace legato {
+namespace {
+
+// The thread of one stream; it starts with the first task, and lives as long as the process.
+class Queue {
+ public:
+  void post(std::function<void()> task) {
+    std::lock_guard lock(lock_);
+    tasks_.push_back(std::move(task));
+    pending_.fetch_add(1, std::memory_order_release);
+    if (!started_) {
+      std::thread([this] { run(); }).detach();
+      started_ = true;
+    }
+    wake_.notify_one();
+  }
+  bool idle() const { return pending_.load(std::memory_order_acquire) == 0; }
+  void wait() {
+    std::unique_lock lock(lock_);
+    done_.wait(lock, [&] { return idle(); });
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock(lock_);
+    for (;;) {
+      wake_.wait(lock, [&] { return !tasks_.empty(); });
+      auto task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+      task = nullptr;
+      lock.lock();
+      pending_.fetch_sub(1, std::memory_order_release);
+      done_.notify_all();
+    }
+  }
+
+  std::mutex lock_;
+  std::condition_variable wake_, done_;
+  std::deque<std::function<void()>> tasks_;  // guarded by lock_
+  bool started_ = false;                     // guarded by lock_
+  std::atomic<int64_t> pending_{0};
+};
+
+struct Entry {
+  Device device;
+  std::unique_ptr<Queue> queue;
+};
+
+struct Table {
+  std::mutex lock;
+  std::vector<Entry> streams;                               // guarded by lock; the index is the stream's number
+  std::vector<std::pair<Device, uint16_t>> defaults;        // guarded by lock
+  Device device;                                            // guarded by lock
+};
+
+Table& table();
+
+// Threads do not survive a fork: the child starts with idle queues whose threads start anew at the next task.
+void rebuild_after_fork() {
+  Table& t = table();
+  new (&t.lock) std::mutex;
+  for (auto& e : t.streams) {
+    (void)e.queue.release();  // its locks may be held by threads that no longer exist
+    e.queue = std::make_unique<Queue>();
+  }
+}
+
+Table& table() {
+  static Table& t = [&]() -> Table& {
+    auto& fresh = *new Table;
+    fresh.streams.push_back({Device{}, std::make_unique<Queue>()});
+    fresh.defaults.emplace_back(Device{}, uint16_t{0});
+    pthread_atfork(nullptr, nullptr, rebuild_after_fork);
+    return fresh;
+  }();
+  return t;
+}
+
+Queue& queue_of(uint16_t stream) {
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  return *t.streams.at(stream).queue;
+}
+
+const char* name_of(DeviceType type) {
+  return type == DeviceType::cpu ? "cpu" : type == DeviceType::gpu ? "gpu" : "other";
+}
+
+}  // namespace
+
+Device default_device() {
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  return t.device;
+}
+
+void set_default_device(Device device) {
+  Stream s = default_stream(device);
+  Table& t = table();
+  {
+    std::lock_guard lock(t.lock);
+    t.device = device;
+  }
+  current_stream_index() = s.index;
+}
+
+Stream default_stream(Device device) {
+  if (!has_device(device))
+    throw ValueError(cat("no device ", name_of(device.type), " ", device.index,
+                         " here: no backend that serves it is loaded. `python -m legato info` lists what there is."));
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  for (auto& [d, index] : t.defaults)
+    if (d == device) return {device, index};
+  t.streams.push_back({device, std::make_unique<Queue>()});
+  auto index = static_cast<uint16_t>(t.streams.size() - 1);
+  t.defaults.emplace_back(device, index);
+  return {device, index};
+}
+
+void set_default_stream(Stream stream) {
+  default_stream(stream.device);  // makes sure that there is an entry to replace
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  for (auto& [d, index] : t.defaults)
+    if (d == stream.device) index = stream.index;
+  if (t.device == stream.device) current_stream_index() = stream.index;
+}
+
+Stream new_stream(Device device) {
+  default_stream(device);  // checks the device
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  if (t.streams.size() > 0xffff) throw ValueError("new_stream: 65,536 streams exist already; reuse one of them");
+  t.streams.push_back({device, std::make_unique<Queue>()});
+  return {device, static_cast<uint16_t>(t.streams.size() - 1)};
+}
+
+Stream stream_at(uint16_t index) {
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  if (index >= t.streams.size())
+    throw ValueError(cat("no stream with index ", index, "; there are ", t.streams.size()));
+  return {t.streams[index].device, index};
+}
+
+void synchronize(Stream stream) { queue_of(stream.index).wait(); }
+void post(uint16_t stream, std::function<void()> task) { queue_of(stream).post(std::move(task)); }
+bool is_idle(uint16_t stream) { return queue_of(stream).idle(); }
+
+StreamScope::StreamScope(Stream stream) : previous_(current_stream_index()) { current_stream_index() = stream.index; }
+StreamScope::~StreamScope() { current_stream_index() = previous_; }
+
+}  // namespace legato

@@ -1,0 +1,50 @@
+// Streams: where operations run. A stream belongs to a device; operations of one stream run in order. Streams are
+// process-wide: any thread may use any stream.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "legato/base/export.h"
+#include "legato/runtime/backend.h"
+
+namespace legato {
+
+/// A stream by its number; a copyable value.
+struct Stream {
+  Device device;
+  uint16_t index = 0;
+  friend bool operator==(const Stream&, const Stream&) = default;
+};
+
+/// The device on which operations run unless told otherwise.
+LEGATO_API Device default_device();
+/// Throws ValueError if no backend serves the device.
+LEGATO_API void set_default_device(Device device);
+/// The default stream of a device; it always exists. ValueError if no backend serves the device.
+LEGATO_API Stream default_stream(Device device);
+LEGATO_API void set_default_stream(Stream stream);
+LEGATO_API Stream new_stream(Device device);
+/// The stream with this number. Throws ValueError if there is none.
+LEGATO_API Stream stream_at(uint16_t index);
+/// Waits until everything posted to the stream has run.
+LEGATO_API void synchronize(Stream stream);
+
+/// Makes new nodes of this thread use `stream` until the scope ends.
+class LEGATO_API StreamScope {
+ public:
+  explicit StreamScope(Stream stream);
+  ~StreamScope();
+  StreamScope(const StreamScope&) = delete;
+  StreamScope& operator=(const StreamScope&) = delete;
+
+ private:
+  uint16_t previous_;
+};
+
+/// Runs `task` after everything posted to the stream before, on the stream's own thread.
+void post(uint16_t stream, std::function<void()> task);
+/// Whether nothing is posted or running on the stream.
+bool is_idle(uint16_t stream);
+
+}  // namespace legato
