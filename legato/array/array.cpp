@@ -224,20 +224,27 @@ void CaptureMark::keep(Node* node) {
   kept_.push_back(Array::adopt(node, 0));
 }
 
-void CaptureMark::close() {
+void CaptureMark::release_kept() {
   std::vector<Array> kept;
   {
     std::lock_guard lock(kept_lock);
-    open_.store(false, std::memory_order_release);
     kept.swap(kept_);
   }
-  CaptureMark* heir = nearest_open();
+  CaptureMark* heir = parent_ ? parent_->nearest_open() : nullptr;
   for (Array& a : kept) {
     if (heir)
       heir->keep(a.node());
     else
       detach_inputs(a.node());
   }
+}
+
+void CaptureMark::close() {
+  {
+    std::lock_guard lock(kept_lock);
+    open_.store(false, std::memory_order_release);
+  }
+  release_kept();
 }
 
 }  // namespace legato

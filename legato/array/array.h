@@ -160,9 +160,9 @@ struct Node {
   Ref<CaptureMark> mark;                     // the transform inside which it was made
   Ref<Event> event;  // set when the evaluation that claimed it ends (guarded by the graph lock)
   std::exception_ptr error;  // if failed
-  // Scratch of the traversal that holds the graph lock.
-  uint64_t stamp = 0;
-  uint32_t slot = 0;
+  // Scratch of the evaluation that holds the graph lock, and of the capture that holds the walk lock.
+  uint64_t stamp = 0, walk_stamp = 0;
+  uint32_t slot = 0, walk_slot = 0;
 
   alignas(Array) std::byte inline_in[kInlineInputs * sizeof(Array)];
   alignas(Value) std::byte inline_out[sizeof(Value)];
@@ -205,19 +205,25 @@ class LEGATO_API CaptureMark {
   }
   const char* transform() const { return transform_; }
   bool open() const { return open_.load(std::memory_order_acquire); }
+  const CaptureMark* parent() const { return parent_.get(); }
   /// This mark or the nearest enclosing one that is open; null if all are closed.
   CaptureMark* nearest_open();
   /// Remembers an evaluated node whose inputs must stay until the capture closes.
   void keep(Node* node);
   /// Drops what was kept for this capture, or hands it to the enclosing one.
+  void release_kept();
+  /// As release_kept, and nothing is kept from here on.
   void close();
+  /// The captured function has returned: its arrays should not be found anywhere else any more.
+  void end() { running_.store(false, std::memory_order_release); }
+  bool running() const { return running_.load(std::memory_order_acquire); }
 
  private:
   ~CaptureMark() = default;
   const char* transform_;
   Ref<CaptureMark> parent_;
   std::atomic<uint32_t> refs_{1};
-  std::atomic<bool> open_{true};
+  std::atomic<bool> open_{true}, running_{true};
   std::vector<Array> kept_;  // guarded by a lock in array.cpp
 };
 

@@ -175,6 +175,16 @@ struct Draft {
 // Register dtypes: halves are float32.
 Dtype register_dtype(Dtype t) { return compute_dtype(t); }
 
+FnId fn_of(const PointwiseSpec& spec) {
+  std::atomic_ref<int32_t> id(spec.fn_id);
+  int32_t known = id.load(std::memory_order_relaxed);
+  if (known < 0) {
+    known = find_fn(spec.fn);
+    id.store(known, std::memory_order_relaxed);
+  }
+  return static_cast<FnId>(known);
+}
+
 class Builder {
  public:
   explicit Builder(PlanGraph& g) : g_(g) { value_of_.resize(g.slots.size()); }
@@ -200,7 +210,7 @@ class Builder {
     Dtype ruled = out;
     op.pointwise.dtypes(op.name, {given, p.n_in}, {operands, p.n_in}, ruled);
     Instr instr;
-    instr.fn = static_cast<FnId>(op.pointwise.fn_id);
+    instr.fn = fn_of(op.pointwise);
     instr.n_src = static_cast<uint8_t>(p.n_in);
     instr.dtype = out;
     for (uint32_t k = 0; k < p.n_in; ++k) {

@@ -88,6 +88,18 @@ Array literal(const Scalar& s, Dtype dtype) {
   return bind(literal_op, {}, &attrs);
 }
 
+constinit const Op identity_op{
+    .name = "identity",
+    .infer = [](Inference& in) { in.result(in.shape(), in.dtype()); },
+    .view =
+        [](const void*, const Shape&, const Layout& in, const Shape&, int, Layout& out) {
+          out = in;
+          return true;
+        },
+    .derive = Linear(1, [](const Call&, int, const Array& ct) { return ct; }),
+    .batch = [](const BatchedCall& c, std::span<Array> out) { out[0] = bind(c.op, c.in); },
+};
+
 void infer_pointwise(Inference& in) {
   const Op& op = in.op();
   Dtype given[3], operands[3], out = Dtype::float32;

@@ -95,8 +95,8 @@ using JvpFn = void (*)(const Call& c, std::span<const Array> tangents, std::span
 struct Derive {
   enum class Form : uint8_t { none, partials, linear, vjp, expand };
   Form form = Form::expand;
-  uint32_t linear_inputs =
-      0;  // bit i: linear in in[i]; the other inputs have zero derivative unless vjp says otherwise
+  bool joint = false;  // linear in all named inputs together (concatenate), not in each (matmul)
+  uint32_t linear_inputs = 0;  // bit i: linear in in[i] (all ones: in every input); no derivative in others
   PartialFn partial = nullptr;
   TransposeFn transpose = nullptr;
   VjpFn vjp = nullptr;
@@ -109,6 +109,11 @@ constexpr Derive Partials(PartialFn f) { return {.form = Derive::Form::partials,
 /// Linear in each input whose bit is set in `inputs`. jvp sums the op over tangents.
 constexpr Derive Linear(uint32_t inputs, TransposeFn f) {
   return {.form = Derive::Form::linear, .linear_inputs = inputs, .transpose = f};
+}
+/// As Linear, but linear in all named inputs together, as concatenate is: jvp binds the op on the
+/// tangents, with zeros for the untouched inputs.
+constexpr Derive LinearJointly(uint32_t inputs, TransposeFn f) {
+  return {.form = Derive::Form::linear, .joint = true, .linear_inputs = inputs, .transpose = f};
 }
 constexpr Derive Vjp(VjpFn vjp, JvpFn jvp = nullptr) {
   return {.form = Derive::Form::vjp, .vjp = vjp, .jvp = jvp};
@@ -159,7 +164,7 @@ struct PointwiseSpec {
   // Bit i: operand i takes part in settling the dtype of weak scalars (all but the condition of
   // `where`).
   uint32_t weak_with = ~0u;
-  mutable int32_t fn_id = -1;  // resolved at registration
+  mutable int32_t fn_id = -1;  // its number there, found at first use
 };
 
 /// Shape by broadcasting, dtype by the op's rule.
@@ -228,6 +233,9 @@ struct LiteralAttrs {
 /// A 0-d array of value `s` that takes no memory until somebody reads it. Throws ValueError if an
 /// integer doesn't fit.
 LEGATO_API Array literal(const Scalar& s, Dtype dtype);
+
+/// The structural op that gives its input: a view with nothing changed. Captures begin with it.
+LEGATO_API extern const Op identity_op;
 
 /// The stream index that new nodes of this thread get.
 LEGATO_API uint16_t& current_stream_index();

@@ -47,7 +47,7 @@ uint64_t next_walk = 0;  // guarded by the graph lock
   const char* transform = n.mark ? n.mark->transform() : "a transform";
   throw TransformError(cat("a value was read inside ", transform, ": arrays there have a shape and a dtype, but no value. ",
                            "Compute with them and read the results of the transformed function instead",
-                           n.mark && !n.mark->open() ? cat("; this array was made inside ", transform,
+                           n.mark && !n.mark->running() ? cat("; this array was made inside ", transform,
                                                            " and kept after it ended.")
                                                      : std::string(".")));
 }
@@ -399,13 +399,16 @@ void eval(std::span<const Array> roots) {
 }
 
 void async_eval(std::span<const Array> roots) {
-  auto e = std::make_shared<Evaluation>();
-  e->roots.assign(roots.begin(), roots.end());
-  if (!claim(*e, e->roots)) return;
-  post(e->roots[0].node()->stream, [e] {
-    run(*e);
-    e->clear();
-  });
+  struct EvalTask final : Task {
+    Evaluation e;
+    // What goes wrong is kept in the nodes, for whoever reads them.
+    void run() noexcept override { legato::run(e); }
+  };
+  auto task = std::make_unique<EvalTask>();
+  task->e.roots.assign(roots.begin(), roots.end());
+  if (!claim(task->e, task->e.roots)) return;
+  uint16_t stream = task->e.roots[0].node()->stream;
+  post(stream, std::move(task));
 }
 
 }  // namespace legato

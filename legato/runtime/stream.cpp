@@ -19,7 +19,7 @@ namespace {
 // The thread of one stream; it starts with the first task, and lives as long as the process.
 class Queue {
  public:
-  void post(std::function<void()> task) {
+  void post(std::unique_ptr<Task> task) {
     std::lock_guard lock(lock_);
     tasks_.push_back(std::move(task));
     pending_.fetch_add(1, std::memory_order_release);
@@ -43,7 +43,7 @@ class Queue {
       auto task = std::move(tasks_.front());
       tasks_.pop_front();
       lock.unlock();
-      task();
+      task->run();
       task = nullptr;
       lock.lock();
       pending_.fetch_sub(1, std::memory_order_release);
@@ -53,7 +53,7 @@ class Queue {
 
   std::mutex lock_;
   std::condition_variable wake_, done_;
-  std::deque<std::function<void()>> tasks_;  // guarded by lock_
+  std::deque<std::unique_ptr<Task>> tasks_;  // guarded by lock_
   bool started_ = false;                     // guarded by lock_
   std::atomic<int64_t> pending_{0};
 };
@@ -162,7 +162,7 @@ Stream stream_at(uint16_t index) {
 }
 
 void synchronize(Stream stream) { queue_of(stream.index).wait(); }
-void post(uint16_t stream, std::function<void()> task) { queue_of(stream).post(std::move(task)); }
+void post(uint16_t stream, std::unique_ptr<Task> task) { queue_of(stream).post(std::move(task)); }
 bool is_idle(uint16_t stream) { return queue_of(stream).idle(); }
 
 StreamScope::StreamScope(Stream stream) : previous_(current_stream_index()) { current_stream_index() = stream.index; }

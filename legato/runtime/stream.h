@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <memory>
 
 #include "legato/base/export.h"
 #include "legato/runtime/backend.h"
@@ -42,8 +42,13 @@ class LEGATO_API StreamScope {
   uint16_t previous_;
 };
 
+/// Something to run on a stream's thread.
+struct Task {
+  virtual ~Task() = default;
+  virtual void run() noexcept = 0;
+};
 /// Runs `task` after everything posted to the stream before, on the stream's own thread.
-void post(uint16_t stream, std::function<void()> task);
+void post(uint16_t stream, std::unique_ptr<Task> task);
 /// Whether nothing is posted or running on the stream.
 bool is_idle(uint16_t stream);
 
