@@ -160,7 +160,8 @@ struct Node {
   Ref<CaptureMark> mark;                     // the transform inside which it was made
   Ref<Event> event;  // set when the evaluation that claimed it ends (guarded by the graph lock)
   std::exception_ptr error;  // if failed
-  // Scratch of the evaluation that holds the graph lock, and of the capture that holds the walk lock.
+  // Scratch of the evaluation that holds the graph lock, and of the capture that holds the walk
+  // lock.
   uint64_t stamp = 0, walk_stamp = 0;
   uint32_t slot = 0, walk_slot = 0;
 

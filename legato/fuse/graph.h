@@ -1,5 +1,5 @@
-// PlanGraph: the part of the lazy graph that one evaluation computes, as flat tables; and the grouping of its pointwise
-// nodes into programs.
+// PlanGraph: the part of the lazy graph that one evaluation computes, as flat tables; and the
+// grouping of its pointwise nodes into programs.
 #pragma once
 
 #include <cstdint>
@@ -26,17 +26,17 @@ enum class NodeKind : uint8_t {
 using Slot = int32_t;
 
 struct PlanNode {
-  Node* node = nullptr;         // op, attributes, and the outputs' shapes and dtypes
+  Node* node = nullptr;  // op, attributes, and the outputs' shapes and dtypes
   NodeKind kind = NodeKind::kernel;
-  uint32_t first_in = 0;        // into PlanGraph::in_slots
+  uint32_t first_in = 0;  // into PlanGraph::in_slots
   uint32_t n_in = 0;
-  uint32_t first_slot = 0;      // its outputs are slots first_slot, first_slot + 1, ...
+  uint32_t first_slot = 0;  // its outputs are slots first_slot, first_slot + 1, ...
   // Scratch of the grouping.
-  int32_t depth = 0;            // barriers between this node and the end of the graph, at the least
-  uint32_t group = 0;           // union-find parent; a root stands for its group
+  int32_t depth = 0;   // barriers between this node and the end of the graph, at the least
+  uint32_t group = 0;  // union-find parent; a root stands for its group
   uint32_t n_members = 1, n_operands = 0, n_stores = 0;  // valid at a root
   uint32_t first_member = 0, last_member = 0;  // valid at a root: the list of its members in order
-  uint32_t next_member = 0;     // the next one; the last points to itself
+  uint32_t next_member = 0;                    // the next one; the last points to itself
   bool emitted = false;
 };
 
@@ -50,11 +50,11 @@ struct SlotInfo {
 /// One thing to run, in order.
 struct Step {
   NodeKind kind = NodeKind::kernel;
-  uint32_t node = 0;              // the node; for a program, its last member
+  uint32_t node = 0;  // the node; for a program, its last member
   std::shared_ptr<Program> program;
-  uint32_t first_input = 0, n_inputs = 0;      // into PlanGraph::step_inputs (programs)
-  uint32_t first_literal = 0;                  // into PlanGraph::step_literals
-  uint32_t first_output = 0, n_outputs = 0;    // into PlanGraph::step_outputs
+  uint32_t first_input = 0, n_inputs = 0;    // into PlanGraph::step_inputs (programs)
+  uint32_t first_literal = 0;                // into PlanGraph::step_literals
+  uint32_t first_output = 0, n_outputs = 0;  // into PlanGraph::step_outputs
 };
 
 struct StepInput {
@@ -67,7 +67,8 @@ struct PlanGraph {
   std::vector<Slot> in_slots;
   std::vector<SlotInfo> slots;
   std::vector<const Array*> leaves;  // values that exist, or that another evaluation is computing
-  std::vector<std::vector<Array>> expansions;  // outputs of expand() for alias nodes; keeps them alive
+  std::vector<std::vector<Array>>
+      expansions;  // outputs of expand() for alias nodes; keeps them alive
 
   std::vector<Step> steps;
   std::vector<StepInput> step_inputs;
@@ -81,8 +82,8 @@ struct PlanGraph {
   }
 };
 
-/// Fills depth, group and stored, and the steps in an order in which everything is computed before it is read.
-/// `fuse`: false makes every pointwise node a program of its own.
+/// Fills depth, group and stored, and the steps in an order in which everything is computed before
+/// it is read. `fuse`: false makes every pointwise node a program of its own.
 LEGATO_API void plan_steps(PlanGraph& g, bool fuse);
 
 }  // namespace legato::fuse

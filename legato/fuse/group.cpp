@@ -1,10 +1,11 @@
 // The grouping of pointwise nodes into programs, and the order of steps.
 //
-// Note [Groups without cycles]: walking from the end of the graph, each node gets a depth: the largest number of barriers
-// (edges that cannot be fused) on any path from it to the end. An edge is fusable if both ends are pointwise, of one shape
-// and one stream, and a fusable edge between nodes of equal depth puts them into one group. Every other edge between two
-// groups leads from a greater depth to a smaller one, so groups cannot form a cycle. Where a group is full, the producer is
-// pushed one barrier deeper and starts a group of its own.
+// Note [Groups without cycles]: walking from the end of the graph, each node gets a depth: the
+// largest number of barriers (edges that cannot be fused) on any path from it to the end. An edge
+// is fusable if both ends are pointwise, of one shape and one stream, and a fusable edge between
+// nodes of equal depth puts them into one group. Every other edge between two groups leads from a
+// greater depth to a smaller one, so groups cannot form a cycle. Where a group is full, the
+// producer is pushed one barrier deeper and starts a group of its own.
 #include <algorithm>
 #include <cstring>
 #include <mutex>
@@ -41,8 +42,8 @@ const Value& result(const PlanGraph& g, uint32_t i) { return g.nodes[i].node->ou
 
 bool fusable(const PlanGraph& g, uint32_t producer, uint32_t user) {
   const PlanNode &p = g.nodes[producer], &u = g.nodes[user];
-  return p.kind == NodeKind::pointwise && u.kind == NodeKind::pointwise && p.node->stream == u.node->stream &&
-         result(g, producer).shape == result(g, user).shape;
+  return p.kind == NodeKind::pointwise && u.kind == NodeKind::pointwise &&
+         p.node->stream == u.node->stream && result(g, producer).shape == result(g, user).shape;
 }
 
 // What a pointwise node brings into a group: operands that are neither literals nor repeated.
@@ -78,7 +79,8 @@ struct Edges {
   }
 };
 
-// Joins node i with the groups of those users that it can be fused with, if the result is not too large.
+// Joins node i with the groups of those users that it can be fused with, if the result is not too
+// large.
 bool join_users(PlanGraph& g, const Edges& edges, uint32_t i, int32_t depth) {
   uint32_t roots[kMaxInstrs];
   size_t n_roots = 0;
@@ -118,10 +120,12 @@ void assign_groups(PlanGraph& g, bool fuse) {
     int32_t depth = 0;
     for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
       for (uint32_t e = edges.first[s]; e != ~0u; e = edges.next[e])
-        depth = std::max(depth, g.nodes[edges.user[e]].depth + (fuse && fusable(g, i, edges.user[e]) ? 0 : 1));
+        depth = std::max(
+            depth, g.nodes[edges.user[e]].depth + (fuse && fusable(g, i, edges.user[e]) ? 0 : 1));
     p.depth = depth;
     if (!pointwise || !fuse) {
-      for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s) g.slots[s].stored = true;
+      for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
+        g.slots[s].stored = true;
       p.n_stores = 1;
       p.n_operands = pointwise ? count_operands(g, p) : 0;
       continue;
@@ -141,9 +145,11 @@ void assign_groups(PlanGraph& g, bool fuse) {
   }
 }
 
-// --- programs --------------------------------------------------------------------------------------------------------
+// --- programs
+// --------------------------------------------------------------------------------------------------------
 
-// A program under construction, in plain arrays so that building one that is already known allocates nothing.
+// A program under construction, in plain arrays so that building one that is already known
+// allocates nothing.
 struct Draft {
   struct Head {
     uint16_t n_inputs = 0, n_literals = 0, n_instrs = 0, n_outputs = 0;
@@ -217,7 +223,9 @@ class Builder {
       uint16_t v;
       Slot s = g_.in_slots[p.first_in + k];
       if (!operand(s, p.node->in[k], root, d, v)) return false;
-      if (register_dtype(given[k]) != register_dtype(operands[k]) && !cast(v, given[k], operands[k], d)) return false;
+      if (register_dtype(given[k]) != register_dtype(operands[k]) &&
+          !cast(v, given[k], operands[k], d))
+        return false;
       instr.src[k] = v;
       instr.compute = register_dtype(operands[k]);
     }
@@ -310,7 +318,8 @@ class Builder {
   std::vector<uint16_t> value_of_;  // per slot: its number in the program under construction
 };
 
-// --- cache -----------------------------------------------------------------------------------------------------------
+// --- cache
+// -----------------------------------------------------------------------------------------------------------
 
 uint64_t hash_draft(const Draft& d) {
   uint64_t h = attrs_detail::hash_bytes(&d.head, sizeof d.head, 1);
@@ -318,8 +327,8 @@ uint64_t hash_draft(const Draft& d) {
   h = attrs_detail::hash_bytes(d.literals, d.head.n_literals, h);
   for (int i = 0; i < d.head.n_instrs; ++i) {
     const Instr& x = d.instrs[i];
-    uint64_t a = uint64_t{x.fn} << 32 | static_cast<uint64_t>(x.compute) << 16 | static_cast<uint64_t>(x.dtype) << 8 |
-                 x.n_src;
+    uint64_t a = uint64_t{x.fn} << 32 | static_cast<uint64_t>(x.compute) << 16 |
+                 static_cast<uint64_t>(x.dtype) << 8 | x.n_src;
     uint64_t b = uint64_t{x.src[0]} << 32 | uint64_t{x.src[1]} << 16 | x.src[2];
     h = (h ^ a) * 0xff51afd7ed558ccdu;
     h = (h ^ (h >> 29) ^ b) * 0xc4ceb9fe1a85ec53u;
@@ -333,13 +342,15 @@ bool same(const Draft& d, const Program& p) {
            std::equal(a.src, a.src + a.n_src, b.src);
   };
   return std::equal(d.inputs, d.inputs + d.head.n_inputs, p.inputs.begin(), p.inputs.end()) &&
-         std::equal(d.literals, d.literals + d.head.n_literals, p.literals.begin(), p.literals.end()) &&
-         std::equal(d.instrs, d.instrs + d.head.n_instrs, p.instrs.begin(), p.instrs.end(), equal) &&
+         std::equal(d.literals, d.literals + d.head.n_literals, p.literals.begin(),
+                    p.literals.end()) &&
+         std::equal(d.instrs, d.instrs + d.head.n_instrs, p.instrs.begin(), p.instrs.end(),
+                    equal) &&
          std::equal(d.outputs, d.outputs + d.head.n_outputs, p.outputs.begin(), p.outputs.end());
 }
 
-// Programs by structure, so that what a backend compiled is found again. Bounded: when full, it starts anew; programs in
-// use live on with those that use them.
+// Programs by structure, so that what a backend compiled is found again. Bounded: when full, it
+// starts anew; programs in use live on with those that use them.
 class ProgramCache {
  public:
   std::shared_ptr<Program> get(const Draft& d) {
@@ -369,7 +380,8 @@ ProgramCache& program_cache() {
   return cache;
 }
 
-// --- steps -----------------------------------------------------------------------------------------------------------
+// --- steps
+// -----------------------------------------------------------------------------------------------------------
 
 void link_members(PlanGraph& g) {
   for (uint32_t i = 0; i < g.nodes.size(); ++i) {
@@ -387,7 +399,8 @@ void link_members(PlanGraph& g) {
 
 void add_program_step(PlanGraph& g, Builder& builder, uint32_t root) {
   thread_local Draft d;
-  LEGATO_CHECK(builder.build(g.nodes[root].first_member, d), "a fused group exceeds the limits of a program");
+  LEGATO_CHECK(builder.build(g.nodes[root].first_member, d),
+               "a fused group exceeds the limits of a program");
   Step step;
   step.kind = NodeKind::pointwise;
   step.node = root;
@@ -396,7 +409,8 @@ void add_program_step(PlanGraph& g, Builder& builder, uint32_t root) {
   step.n_inputs = d.head.n_inputs;
   g.step_inputs.insert(g.step_inputs.end(), d.input_slots, d.input_slots + d.head.n_inputs);
   step.first_literal = static_cast<uint32_t>(g.step_literals.size());
-  g.step_literals.insert(g.step_literals.end(), d.literal_values, d.literal_values + d.head.n_literals);
+  g.step_literals.insert(g.step_literals.end(), d.literal_values,
+                         d.literal_values + d.head.n_literals);
   step.first_output = static_cast<uint32_t>(g.step_outputs.size());
   step.n_outputs = d.head.n_outputs;
   g.step_outputs.insert(g.step_outputs.end(), d.output_slots, d.output_slots + d.head.n_outputs);

@@ -12,7 +12,9 @@ const Op& op_named(const char* name) {
   return *op;
 }
 
-Array call_one(std::string_view name, std::vector<Arg> args) { return call_function(name, std::move(args))[0]; }
+Array call_one(std::string_view name, std::vector<Arg> args) {
+  return call_function(name, std::move(args))[0];
+}
 
 }  // namespace
 
@@ -20,7 +22,8 @@ std::vector<Array> call_function(std::string_view name, std::vector<Arg> args) {
   const Function* f = registry().find_function(name);
   if (!f) throw InternalError(cat("no function is called ", name));
   if (args.size() != f->types.size())
-    throw InternalError(cat(name, " takes ", f->types.size(), " arguments, ", args.size(), " were given"));
+    throw InternalError(
+        cat(name, " takes ", f->types.size(), " arguments, ", args.size(), " were given"));
   std::vector<Array> out;
   f->call(args, out);
   return out;
@@ -40,9 +43,13 @@ Array multiply(const Array& a, const Array& b) {
 
 Array conjugate(const Array& a) { return is_complex(a.dtype()) ? call_one("conjugate", {a}) : a; }
 
-Array astype(const Array& a, Dtype dtype) { return a.dtype() == dtype ? a : call_one("astype", {a, dtype}); }
+Array astype(const Array& a, Dtype dtype) {
+  return a.dtype() == dtype ? a : call_one("astype", {a, dtype});
+}
 
-Array reshape(const Array& a, const Shape& shape) { return a.shape() == shape ? a : call_one("reshape", {a, shape}); }
+Array reshape(const Array& a, const Shape& shape) {
+  return a.shape() == shape ? a : call_one("reshape", {a, shape});
+}
 
 Array broadcast_to(const Array& a, const Shape& shape) {
   return a.shape() == shape ? a : call_one("broadcast_to", {a, shape});
@@ -52,7 +59,9 @@ Array moveaxis(const Array& a, int from, int to) {
   return from == to ? a : call_one("moveaxis", {a, int64_t{from}, int64_t{to}});
 }
 
-Array zeros(const Shape& shape, Dtype dtype) { return broadcast_to(literal(Scalar(0), dtype), shape); }
+Array zeros(const Shape& shape, Dtype dtype) {
+  return broadcast_to(literal(Scalar(0), dtype), shape);
+}
 
 Array sum_to_shape(const Array& a, const Shape& shape) {
   if (a.shape() == shape) return a;
@@ -61,7 +70,8 @@ Array sum_to_shape(const Array& a, const Shape& shape) {
   size_t lead = a.ndim() - shape.size();
   Dims axes;
   for (size_t i = 0; i < a.ndim(); ++i)
-    if (i < lead || (shape[i - lead] == 1 && a.shape()[i] != 1)) axes.push_back(static_cast<int64_t>(i));
+    if (i < lead || (shape[i - lead] == 1 && a.shape()[i] != 1))
+      axes.push_back(static_cast<int64_t>(i));
   std::vector<Arg> args{a, axes, true};
   args.resize(sum->types.size());
   std::vector<Array> out;

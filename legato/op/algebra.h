@@ -1,5 +1,5 @@
-// The few operations that rules of every op and the transforms need, found in the registry by name, so that neither op/ nor
-// transform/ depends on a family.
+// The few operations that rules of every op and the transforms need, found in the registry by name,
+// so that neither op/ nor transform/ depends on a family.
 #pragma once
 
 #include <string_view>
@@ -10,8 +10,8 @@
 
 namespace legato {
 
-/// Calls the public function `name` ("sum", "fast.layer_norm") with converted arguments; missing ones get no default, so
-/// all must be given.
+/// Calls the public function `name` ("sum", "fast.layer_norm") with converted arguments; missing
+/// ones get no default, so all must be given.
 LEGATO_API std::vector<Array> call_function(std::string_view name, std::vector<Arg> args);
 
 namespace algebra {

@@ -96,7 +96,8 @@ struct Derive {
   enum class Form : uint8_t { none, partials, linear, vjp, expand };
   Form form = Form::expand;
   bool joint = false;  // linear in all named inputs together (concatenate), not in each (matmul)
-  uint32_t linear_inputs = 0;  // bit i: linear in in[i] (all ones: in every input); no derivative in others
+  uint32_t linear_inputs =
+      0;  // bit i: linear in in[i] (all ones: in every input); no derivative in others
   PartialFn partial = nullptr;
   TransposeFn transpose = nullptr;
   VjpFn vjp = nullptr;

@@ -36,7 +36,8 @@ size_t count_params(std::string_view text) {
       in_name = counted = false;
     } else if (!in_name && c != ' ') {
       in_name = true;
-      counted = !(c == '/' || (c == '*' && (i + 1 == text.size() || text[i + 1] == ',' || text[i + 1] == ' ')));
+      counted = !(c == '/' ||
+                  (c == '*' && (i + 1 == text.size() || text[i + 1] == ',' || text[i + 1] == ' ')));
     }
   }
   return count;
@@ -49,7 +50,8 @@ void Registry::add(const Op& op) {
   LEGATO_CHECK(op.name && op.infer, "an op without a name or a shape rule");
   LEGATO_CHECK(op.derive.form != Derive::Form::expand || op.expand, op.name);
   LEGATO_CHECK(op.batch || op.expand, op.name);
-  if (!t.op_names.emplace(op.name, &op).second) throw InternalError(cat("two ops are called ", op.name));
+  if (!t.op_names.emplace(op.name, &op).second)
+    throw InternalError(cat("two ops are called ", op.name));
   op.id = static_cast<int32_t>(t.ops.size());
   t.ops.push_back(&op);
 }
@@ -57,10 +59,11 @@ void Registry::add(const Op& op) {
 void Registry::add(const Function& f) {
   Tables& t = tables();
   if (count_params(f.params) != f.types.size())
-    throw InternalError(cat(f.name, ": the parameter text \"", f.params, "\" does not name ", f.types.size(),
-                            " parameters"));
+    throw InternalError(cat(f.name, ": the parameter text \"", f.params, "\" does not name ",
+                            f.types.size(), " parameters"));
   std::string name = *f.module ? cat(f.module, ".", f.name) : std::string(f.name);
-  if (!t.function_names.emplace(name, &f).second) throw InternalError(cat("two functions are called ", name));
+  if (!t.function_names.emplace(name, &f).second)
+    throw InternalError(cat("two functions are called ", name));
   t.functions.push_back(&f);
 }
 

@@ -15,7 +15,8 @@ std::mutex registration;
 Backend* find_backend(Device device) {
   int n = n_backends.load(std::memory_order_acquire);
   for (int i = 0; i < n; ++i)
-    if (backends[i]->type() == device.type && device.index >= 0 && device.index < backends[i]->device_count())
+    if (backends[i]->type() == device.type && device.index >= 0 &&
+        device.index < backends[i]->device_count())
       return backends[i];
   return nullptr;
 }
@@ -47,7 +48,9 @@ void register_backend(Backend* backend) {
 
 Backend& backend_of(Device device) {
   Backend* b = find_backend(device);
-  if (!b) throw ValueError(cat("no backend serves device ", static_cast<int>(device.type), ":", device.index));
+  if (!b)
+    throw ValueError(
+        cat("no backend serves device ", static_cast<int>(device.type), ":", device.index));
   return *b;
 }
 

@@ -17,7 +17,7 @@
 
 namespace legato {
 
-enum class DeviceType : uint8_t { cpu, gpu, other };
+enum class DeviceType : uint8_t { cpu, gpu, null, simulated };  // simulated: of tests
 
 struct Device {
   DeviceType type = DeviceType::cpu;

@@ -28,7 +28,8 @@ AtomicCounts& counts() {
 
 EvalCounts eval_counts() {
   AtomicCounts& c = counts();
-  return {c.evaluations.load(), c.programs.load(), c.kernels.load(), c.layout_copies.load(), c.reused_buffers.load()};
+  return {c.evaluations.load(), c.programs.load(), c.kernels.load(), c.layout_copies.load(),
+          c.reused_buffers.load()};
 }
 
 namespace {
@@ -45,11 +46,13 @@ uint64_t next_walk = 0;  // guarded by the graph lock
 
 [[noreturn]] void throw_unbound(const Node& n) {
   const char* transform = n.mark ? n.mark->transform() : "a transform";
-  throw TransformError(cat("a value was read inside ", transform, ": arrays there have a shape and a dtype, but no value. ",
-                           "Compute with them and read the results of the transformed function instead",
-                           n.mark && !n.mark->running() ? cat("; this array was made inside ", transform,
-                                                           " and kept after it ended.")
-                                                     : std::string(".")));
+  throw TransformError(
+      cat("a value was read inside ", transform,
+          ": arrays there have a shape and a dtype, but no value. ",
+          "Compute with them and read the results of the transformed function instead",
+          n.mark && !n.mark->running()
+              ? cat("; this array was made inside ", transform, " and kept after it ended.")
+              : std::string(".")));
 }
 
 // What an error inside an unbound graph should say: the transform of the nearest unbound input.
@@ -84,7 +87,8 @@ class Collector {
       if (n->slot & kLeafBit) return ~static_cast<Slot>(n->slot & ~kLeafBit);
       return static_cast<Slot>(n->slot + a.index());
     }
-    // A leaf seen for the first time. Leaves with several outputs are not merged: each edge is its own.
+    // A leaf seen for the first time. Leaves with several outputs are not merged: each edge is its
+    // own.
     g_.leaves.push_back(&a);
     auto index = static_cast<uint32_t>(g_.leaves.size() - 1);
     if (n->n_out == 1) {
@@ -108,10 +112,14 @@ class Collector {
     if (n->stamp == walk_) return false;
     switch (n->state.load(std::memory_order_acquire)) {
       case NodeState::done:
-      case NodeState::claimed: return false;
-      case NodeState::failed: std::rethrow_exception(n->error);
-      case NodeState::unbound: throw_unbound(*n);
-      case NodeState::pending: break;
+      case NodeState::claimed:
+        return false;
+      case NodeState::failed:
+        std::rethrow_exception(n->error);
+      case NodeState::unbound:
+        throw_unbound(*n);
+      case NodeState::pending:
+        break;
     }
     n->stamp = walk_;
     Frame f{n, n->in, n->n_in, 0, kind_of(*n)};
@@ -137,7 +145,8 @@ class Collector {
     if (backend_of(device_of_stream(n.stream)).find_kernel(op, key)) return NodeKind::kernel;
     if (op.expand) return NodeKind::alias;
     if (backend_of(Device{}).find_kernel(op, key)) return NodeKind::kernel;
-    throw ValueError(cat(op.name, ": not available for ", key, " on this device, and it has no form in simpler ops"));
+    throw ValueError(cat(op.name, ": not available for ", key,
+                         " on this device, and it has no form in simpler ops"));
   }
 
   void finish(const Frame& f) {
@@ -153,7 +162,8 @@ class Collector {
     }
     p.first_slot = static_cast<uint32_t>(g_.slots.size());
     f.node->slot = p.first_slot;
-    for (int o = 0; o < f.node->n_out; ++o) g_.slots.push_back({static_cast<uint32_t>(g_.nodes.size()), 0, false, false});
+    for (int o = 0; o < f.node->n_out; ++o)
+      g_.slots.push_back({static_cast<uint32_t>(g_.nodes.size()), 0, false, false});
     g_.nodes.push_back(p);
   }
 
@@ -169,8 +179,10 @@ void mark_held(PlanGraph& g, std::span<const Array> roots, Collector& collector)
     bool kept = n->mark && n->mark->nearest_open() && p.kind == NodeKind::kernel;
     for (int o = 0; o < n->n_out; ++o) {
       SlotInfo& s = g.slots[p.first_slot + o];
-      uint32_t refs = n->holders ? n->holders[o].load(std::memory_order_acquire) : n->refs.load(std::memory_order_acquire);
-      // A number is written out for nobody but a root; a kernel's result stays for the open transform that will need it.
+      uint32_t refs = n->holders ? n->holders[o].load(std::memory_order_acquire)
+                                 : n->refs.load(std::memory_order_acquire);
+      // A number is written out for nobody but a root; a kernel's result stays for the open
+      // transform that will need it.
       s.held = (refs > s.uses && p.kind != NodeKind::literal) || kept;
     }
   }
@@ -249,8 +261,8 @@ bool is_memory_error(const std::exception_ptr& error) {
   }
 }
 
-// Publishes what was computed. Producers first: detaching a user's inputs may free them, and until then the user, and in the
-// end a root, keeps each node alive.
+// Publishes what was computed. Producers first: detaching a user's inputs may free them, and until
+// then the user, and in the end a root, keeps each node alive.
 template <class Failed>
 void finish(Evaluation& e, const std::exception_ptr& error, bool retry, Failed failed) {
   PlanGraph& g = e.graph;
@@ -302,8 +314,8 @@ std::exception_ptr await_leaves(Evaluation& e) {
   return nullptr;
 }
 
-// Returns the error if memory ran out: lack of memory is no property of the values, so their nodes stay pending, to be
-// tried again when there is room.
+// Returns the error if memory ran out: lack of memory is no property of the values, so their nodes
+// stay pending, to be tried again when there is room.
 std::exception_ptr run(Evaluation& e) {
   PlanGraph& g = e.graph;
   if (auto error = await_leaves(e)) {
@@ -364,7 +376,9 @@ Ref<Storage> allocate_hook(int64_t bytes, void** host) {
   return Ref<Storage>::adopt(s);
 }
 
-const void* read_hook(Storage& storage) { return static_cast<DeviceStorage&>(storage).on(Device{}); }
+const void* read_hook(Storage& storage) {
+  return static_cast<DeviceStorage&>(storage).on(Device{});
+}
 
 [[maybe_unused]] const bool hooks_installed = [] {
   runtime_hooks() = {evaluate_hook, allocate_hook, read_hook};

@@ -8,20 +8,24 @@
 
 namespace legato {
 
-/// Computes `roots` and waits. Throws what a kernel threw, TransformError for values that exist only inside a transform.
+/// Computes `roots` and waits. Throws what a kernel threw, TransformError for values that exist
+/// only inside a transform.
 LEGATO_API void eval(std::span<const Array> roots);
-/// Starts computing `roots` on their stream's thread and returns. Errors surface where the values are read.
+/// Starts computing `roots` on their stream's thread and returns. Errors surface where the values
+/// are read.
 LEGATO_API void async_eval(std::span<const Array> roots);
 
-/// Whether pointwise nodes are fused into programs (environment: LEGATO_FUSION=0 turns it off). Returns the old setting.
+/// Whether pointwise nodes are fused into programs (environment: LEGATO_FUSION=0 turns it off).
+/// Returns the old setting.
 LEGATO_API bool set_fusion(bool on);
 
-/// How much work evaluations have done in this process: what tests assert about fusion and laziness.
+/// How much work evaluations have done in this process: what tests assert about fusion and
+/// laziness.
 struct EvalCounts {
   int64_t evaluations = 0;
-  int64_t programs = 0;     // fused programs run
+  int64_t programs = 0;  // fused programs run
   int64_t kernels = 0;
-  int64_t layout_copies = 0;  // inputs copied because a kernel or view could not take their layout
+  int64_t layout_copies = 0;   // inputs copied because a kernel or view could not take their layout
   int64_t reused_buffers = 0;  // outputs written over a dying input
 };
 LEGATO_API EvalCounts eval_counts();

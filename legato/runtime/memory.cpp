@@ -16,11 +16,12 @@ std::atomic<int64_t> limit_bytes{0};  // 0: not settled yet
 std::atomic<int64_t> cache_bytes{int64_t{1} << 30};
 std::atomic<int64_t> replica_copies{0};
 
-// Buffers are handed out in size classes, four to each power of two, so that a freed one fits the next request of about
-// its size and at most a quarter is wasted.
+// Buffers are handed out in size classes, four to each power of two, so that a freed one fits the
+// next request of about its size and at most a quarter is wasted.
 int64_t rounded(int64_t bytes) {
   if (bytes <= 64) return 64;
-  int64_t step = std::max<int64_t>(64, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes - 1))) / 4);
+  int64_t step = std::max<int64_t>(
+      64, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes - 1))) / 4);
   return (bytes + step - 1) / step * step;
 }
 
@@ -131,16 +132,17 @@ class Pool {
   }
 
   [[noreturn]] void refuse(int64_t bytes) {
-    throw MemoryError(cat("out of memory on ", backend_of(device_).name(), " ", device_.index, ": ", human(bytes),
-                          " asked for; arrays hold ", human(stats_.active), " (peak ", human(stats_.peak), "), ",
-                          human(stats_.cache), " are cached, the limit is ", human(memory_limit()),
-                          ". Drop arrays, compute in smaller pieces, or raise the limit with set_memory_limit()."));
+    throw MemoryError(cat(
+        "out of memory on ", backend_of(device_).name(), " ", device_.index, ": ", human(bytes),
+        " asked for; arrays hold ", human(stats_.active), " (peak ", human(stats_.peak), "), ",
+        human(stats_.cache), " are cached, the limit is ", human(memory_limit()),
+        ". Drop arrays, compute in smaller pieces, or raise the limit with set_memory_limit()."));
   }
 
   Device device_;
   std::mutex lock_;
-  MemoryStats stats_;                   // guarded by lock_
-  std::vector<void*> bins_[kClasses];   // guarded by lock_
+  MemoryStats stats_;                  // guarded by lock_
+  std::vector<void*> bins_[kClasses];  // guarded by lock_
 };
 
 struct Pools {
@@ -196,27 +198,31 @@ void clear_memory_cache() {
 int64_t memory_limit() {
   int64_t bytes = limit_bytes.load(std::memory_order_relaxed);
   if (bytes) return bytes;
-  bytes = static_cast<int64_t>(static_cast<double>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) * 0.95);
+  bytes = static_cast<int64_t>(static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+                               sysconf(_SC_PAGESIZE) * 0.95);
   int64_t unset = 0;
   limit_bytes.compare_exchange_strong(unset, bytes);
   return limit_bytes.load(std::memory_order_relaxed);
 }
 int64_t set_memory_limit(int64_t bytes) {
-  if (bytes <= 0) throw ValueError(cat("set_memory_limit: the limit must be positive, got ", bytes));
+  if (bytes <= 0)
+    throw ValueError(cat("set_memory_limit: the limit must be positive, got ", bytes));
   int64_t before = memory_limit();
   limit_bytes.store(bytes);
   return before;
 }
 int64_t cache_limit() { return cache_bytes.load(std::memory_order_relaxed); }
 int64_t set_cache_limit(int64_t bytes) {
-  if (bytes < 0) throw ValueError(cat("set_cache_limit: the limit must not be negative, got ", bytes));
+  if (bytes < 0)
+    throw ValueError(cat("set_cache_limit: the limit must not be negative, got ", bytes));
   return cache_bytes.exchange(bytes);
 }
 
 void* allocate_memory(Device device, int64_t bytes) { return pool_of(device).allocate(bytes); }
 void free_memory(Device device, void* p, int64_t bytes) noexcept { pool_of(device).free(p, bytes); }
 
-DeviceStorage::DeviceStorage(Device home, int64_t bytes) : Storage(bytes), first_{home, allocate_memory(home, bytes)} {}
+DeviceStorage::DeviceStorage(Device home, int64_t bytes)
+    : Storage(bytes), first_{home, allocate_memory(home, bytes)} {}
 
 DeviceStorage::~DeviceStorage() {
   free_memory(first_.device, first_.data, bytes());
@@ -225,7 +231,8 @@ DeviceStorage::~DeviceStorage() {
 
 void* DeviceStorage::on(Device device) {
   if (device == first_.device) return first_.data;
-  bool from_host = backend_of(first_.device).host_memory(), to_host = backend_of(device).host_memory();
+  bool from_host = backend_of(first_.device).host_memory(),
+       to_host = backend_of(device).host_memory();
   if (from_host && to_host) return first_.data;
   std::lock_guard lock(lock_);
   for (auto& r : others_)
@@ -234,7 +241,8 @@ void* DeviceStorage::on(Device device) {
   const Replica* source = &first_;
   if (!to_host && !from_host) {
     Device host;
-    auto it = std::find_if(others_.begin(), others_.end(), [&](const Replica& r) { return r.device == host; });
+    auto it = std::find_if(others_.begin(), others_.end(),
+                           [&](const Replica& r) { return r.device == host; });
     if (it == others_.end()) {
       void* p = allocate_memory(host, bytes());
       backend_of(first_.device).copy_to_host(first_.device.index, p, first_.data, bytes());
@@ -258,7 +266,8 @@ void* DeviceStorage::on(Device device) {
 bool DeviceStorage::is_on(Device device) const {
   if (device == first_.device) return true;
   std::lock_guard lock(lock_);
-  return std::any_of(others_.begin(), others_.end(), [&](const Replica& r) { return r.device == device; });
+  return std::any_of(others_.begin(), others_.end(),
+                     [&](const Replica& r) { return r.device == device; });
 }
 
 int64_t DeviceStorage::copies_made() { return replica_copies.load(std::memory_order_relaxed); }

@@ -1,5 +1,5 @@
-// Memory: a bounded cache of freed buffers for each device, its statistics, and DeviceStorage, which keeps valid copies
-// (replicas) of a value on the devices that read it.
+// Memory: a bounded cache of freed buffers for each device, its statistics, and DeviceStorage,
+// which keeps valid copies (replicas) of a value on the devices that read it.
 #pragma once
 
 #include <cstdint>
@@ -25,20 +25,22 @@ LEGATO_API MemoryStats memory_stats();
 LEGATO_API void reset_peak_memory();
 /// Gives all cached buffers back to the system.
 LEGATO_API void clear_memory_cache();
-/// Bytes that arrays of one device may hold; an allocation beyond it trims the cache, then raises MemoryError. Returns the
-/// previous limit. The default is 95 % of the machine's memory.
+/// Bytes that arrays of one device may hold; an allocation beyond it trims the cache, then raises
+/// MemoryError. Returns the previous limit. The default is 95 % of the machine's memory.
 LEGATO_API int64_t set_memory_limit(int64_t bytes);
 LEGATO_API int64_t memory_limit();
 /// Bytes of freed buffers kept for reuse on one device. Returns the previous limit.
 LEGATO_API int64_t set_cache_limit(int64_t bytes);
 LEGATO_API int64_t cache_limit();
 
-/// A buffer of at least `bytes` bytes, 64-byte aligned, contents undefined. Throws MemoryError with a summary.
+/// A buffer of at least `bytes` bytes, 64-byte aligned, contents undefined. Throws MemoryError with
+/// a summary.
 void* allocate_memory(Device device, int64_t bytes);
 void free_memory(Device device, void* p, int64_t bytes) noexcept;
 
-/// Storage with a replica on every device that has read it. Values never change, so a replica once made stays valid; the
-/// device that computes a value writes the first one before anybody can see it.
+/// Storage with a replica on every device that has read it. Values never change, so a replica once
+/// made stays valid; the device that computes a value writes the first one before anybody can see
+/// it.
 class LEGATO_API DeviceStorage final : public Storage {
  public:
   /// Allocates on `home`. Throws MemoryError.

@@ -11,23 +11,27 @@
 
 namespace legato {
 
-/// Serialises traversals of the lazy graph and changes of node states. Never held while anything is computed.
+/// Serialises traversals of the lazy graph and changes of node states. Never held while anything is
+/// computed.
 std::mutex& graph_lock();
 
-/// Adds to `g` everything that `roots` need and that is not computed yet, inputs first; `inputs` are its first leaves,
-/// whatever their state. The slots of the roots are left in g.step_outputs. Call with the graph lock held. Throws
-/// TransformError for unbound values, rethrows the error of a failed one.
+/// Adds to `g` everything that `roots` need and that is not computed yet, inputs first; `inputs`
+/// are its first leaves, whatever their state. The slots of the roots are left in g.step_outputs.
+/// Call with the graph lock held. Throws TransformError for unbound values, rethrows the error of a
+/// failed one.
 void collect(fuse::PlanGraph& g, std::span<const Array> roots, std::span<const Array> inputs);
 
 /// The values of a run: where each slot's value is (to be) described.
 struct RunValues {
   std::span<Value* const> slots;
   std::span<const Value* const> leaves;
-  std::span<const Array* const> leaf_arrays;  // for reuse: a leaf whose only holder is the running graph may be overwritten
-  std::span<uint32_t> uses;                   // remaining reads of each slot; consumed
+  std::span<const Array* const>
+      leaf_arrays;  // for reuse: a leaf whose only holder is the running graph may be overwritten
+  std::span<uint32_t> uses;  // remaining reads of each slot; consumed
 };
 
-/// Runs the steps. Values of slots that are not `held` are dropped after their last read. Errors are kept per slot.
+/// Runs the steps. Values of slots that are not `held` are dropped after their last read. Errors
+/// are kept per slot.
 class Runner {
  public:
   Runner(const fuse::PlanGraph& g, const RunValues& values) : g_(g), v_(values) {}

@@ -83,8 +83,8 @@ class KernelLaunch final : public Launch {
  private:
   Device device_;
   std::mutex lock_;
-  std::exception_ptr error_;                        // guarded by lock_
-  std::vector<std::pair<void*, int64_t>> memory_;   // guarded by lock_
+  std::exception_ptr error_;                       // guarded by lock_
+  std::vector<std::pair<void*, int64_t>> memory_;  // guarded by lock_
 };
 
 }  // namespace
@@ -142,29 +142,39 @@ void Runner::run() {
 void Runner::consumed(Slot s, uint32_t edges) {
   if (s < 0) return;
   v_.uses[static_cast<size_t>(s)] -= edges;
-  if (v_.uses[static_cast<size_t>(s)] == 0 && !g_.slots[static_cast<size_t>(s)].held) v_.slots[s]->storage = nullptr;
+  if (v_.uses[static_cast<size_t>(s)] == 0 && !g_.slots[static_cast<size_t>(s)].held)
+    v_.slots[s]->storage = nullptr;
 }
 
-// Whether nobody can see the buffer of `s` after the running step: this is its last read, and no view shares it.
+// Whether nobody can see the buffer of `s` after the running step: this is its last read, and no
+// view shares it.
 bool Runner::may_overwrite(Slot s, uint32_t edges) const {
   const Value& v = value(s);
   if (!v.storage || !v.storage->sole_owner()) return false;
-  if (s >= 0) return !g_.slots[static_cast<size_t>(s)].held && v_.uses[static_cast<size_t>(s)] == edges;
+  if (s >= 0)
+    return !g_.slots[static_cast<size_t>(s)].held && v_.uses[static_cast<size_t>(s)] == edges;
   // A leaf dies with this graph if one edge of ours is all that refers to it.
   const Array& a = *v_.leaf_arrays[static_cast<size_t>(~s)];
   const Node* n = a.node();
-  return edges == 1 && n->n_out == 1 && n->refs.load(std::memory_order_acquire) == 1 && !(n->mark && n->mark->open());
+  return edges == 1 && n->n_out == 1 && n->refs.load(std::memory_order_acquire) == 1 &&
+         !(n->mark && n->mark->open());
 }
 
 void Runner::run_step(const Step& step) {
   const PlanNode& n = g_.nodes[step.node];
   switch (step.kind) {
-    case NodeKind::pointwise: return run_program(step);
-    case NodeKind::literal: return run_literal(n);
-    case NodeKind::view: return run_view(n);
-    case NodeKind::kernel: return run_kernel(n);
-    case NodeKind::alias: return run_alias(n);
-    case NodeKind::compiled: return run_compiled(n);
+    case NodeKind::pointwise:
+      return run_program(step);
+    case NodeKind::literal:
+      return run_literal(n);
+    case NodeKind::view:
+      return run_view(n);
+    case NodeKind::kernel:
+      return run_kernel(n);
+    case NodeKind::alias:
+      return run_alias(n);
+    case NodeKind::compiled:
+      return run_compiled(n);
   }
 }
 
@@ -179,7 +189,8 @@ void Runner::run_alias(const PlanNode& n) {
   for (uint32_t i = 0; i < n.n_in; ++i) {
     const Value& from = value(g_.in_slots[n.first_in + i]);
     Value& to = *v_.slots[n.first_slot + i];
-    LEGATO_CHECK(from.shape == to.shape && from.dtype == to.dtype, "an op's expansion differs from its shape rule");
+    LEGATO_CHECK(from.shape == to.shape && from.dtype == to.dtype,
+                 "an op's expansion differs from its shape rule");
     to.layout = from.layout;
     to.row_major = from.row_major;
     to.storage = from.storage;
@@ -192,10 +203,12 @@ void Runner::run_view(const PlanNode& n) {
   for (uint32_t o = 0; o < n.node->n_out; ++o) {
     Value& to = *v_.slots[n.first_slot + o];
     const Op& op = *n.node->op;
-    if (!op.view(n.node->attrs, from->shape, from->layout, to.shape, static_cast<int>(o), to.layout)) {
+    if (!op.view(n.node->attrs, from->shape, from->layout, to.shape, static_cast<int>(o),
+                 to.layout)) {
       copy = row_major_copy(*from, storage_of(*from).home());
       from = &copy;
-      LEGATO_CHECK(op.view(n.node->attrs, from->shape, from->layout, to.shape, static_cast<int>(o), to.layout),
+      LEGATO_CHECK(op.view(n.node->attrs, from->shape, from->layout, to.shape, static_cast<int>(o),
+                           to.layout),
                    "a view refuses a row-major input");
     }
     to.row_major = is_row_major(to.shape, to.layout.strides);
@@ -233,8 +246,8 @@ void Runner::run_kernel(const PlanNode& n) {
     if (o == 0 && kernel->reuses >= 0) {
       Slot s = g_.in_slots[n.first_in + static_cast<size_t>(kernel->reuses)];
       const Value& from = value(s);
-      if (from.row_major && from.size * size_of(from.dtype) == v.size * size_of(v.dtype) && may_overwrite(s, 1) &&
-          storage_of(from).home() == device) {
+      if (from.row_major && from.size * size_of(from.dtype) == v.size * size_of(v.dtype) &&
+          may_overwrite(s, 1) && storage_of(from).home() == device) {
         v.storage = from.storage;
         v.layout.strides = row_major_strides(v.shape);
         v.layout.offset = from.layout.offset * size_of(from.dtype) / size_of(v.dtype);
@@ -257,14 +270,16 @@ void Runner::run_kernel(const PlanNode& n) {
 
 namespace {
 
-// The order of axes in which a dense but not row-major operand lies in memory, outermost first; empty if there is none.
+// The order of axes in which a dense but not row-major operand lies in memory, outermost first;
+// empty if there is none.
 Dims memory_order(const Value& v) {
   Dims order;
   for (size_t i = 0; i < v.shape.size(); ++i) order.push_back(static_cast<int64_t>(i));
   auto& strides = v.layout.strides;
   for (int64_t s : strides)
     if (s <= 0) return {};
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] > strides[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return strides[a] > strides[b]; });
   int64_t step = 1;
   for (size_t i = order.size(); i-- > 0;) {
     if (v.shape[order[i]] != 1 && strides[order[i]] != step) return {};
@@ -297,7 +312,8 @@ void Runner::run_program(const Step& step) {
     const Value& v = value(inputs[i].slot);
     flat &= v.size == 1 || (v.row_major && v.size == first.size);
   }
-  // Otherwise it runs in the memory order of its first permuted operand, so that transposed arrays stay transposed.
+  // Otherwise it runs in the memory order of its first permuted operand, so that transposed arrays
+  // stay transposed.
   Dims order;
   if (!flat)
     for (uint32_t i = 0; i < step.n_inputs && order.empty(); ++i) {
@@ -336,10 +352,11 @@ void Runner::run_program(const Step& step) {
     int64_t bytes = v.size * size_of(v.dtype);
     for (uint32_t i = 0; i < step.n_inputs && !v.storage; ++i) {
       const Value& from = value(inputs[i].slot);
-      bool same_places = from.size == v.size && size_of(from.dtype) == size_of(v.dtype) &&
-                         (flat ? from.row_major : from.shape == v.shape && bound[i].strides == dense);
-      if (!(taken >> i & 1) && same_places && from.size > 1 && may_overwrite(inputs[i].slot, inputs[i].edges) &&
-          storage_of(from).home() == device) {
+      bool same_places =
+          from.size == v.size && size_of(from.dtype) == size_of(v.dtype) &&
+          (flat ? from.row_major : from.shape == v.shape && bound[i].strides == dense);
+      if (!(taken >> i & 1) && same_places && from.size > 1 &&
+          may_overwrite(inputs[i].slot, inputs[i].edges) && storage_of(from).home() == device) {
         v.storage = from.storage;
         v.layout.offset = from.layout.offset;
         taken |= 1u << i;

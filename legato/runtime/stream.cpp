@@ -65,14 +65,15 @@ struct Entry {
 
 struct Table {
   std::mutex lock;
-  std::vector<Entry> streams;                               // guarded by lock; the index is the stream's number
-  std::vector<std::pair<Device, uint16_t>> defaults;        // guarded by lock
-  Device device;                                            // guarded by lock
+  std::vector<Entry> streams;  // guarded by lock; the index is the stream's number
+  std::vector<std::pair<Device, uint16_t>> defaults;  // guarded by lock
+  Device device;                                      // guarded by lock
 };
 
 Table& table();
 
-// Threads do not survive a fork: the child starts with idle queues whose threads start anew at the next task.
+// Threads do not survive a fork: the child starts with idle queues whose threads start anew at the
+// next task.
 void rebuild_after_fork() {
   Table& t = table();
   new (&t.lock) std::mutex;
@@ -100,7 +101,8 @@ Queue& queue_of(uint16_t stream) {
 }
 
 const char* name_of(DeviceType type) {
-  return type == DeviceType::cpu ? "cpu" : type == DeviceType::gpu ? "gpu" : "other";
+  constexpr const char* names[] = {"cpu", "gpu", "null", "simulated"};
+  return names[static_cast<int>(type)];
 }
 
 }  // namespace
@@ -124,7 +126,8 @@ void set_default_device(Device device) {
 Stream default_stream(Device device) {
   if (!has_device(device))
     throw ValueError(cat("no device ", name_of(device.type), " ", device.index,
-                         " here: no backend that serves it is loaded. `python -m legato info` lists what there is."));
+                         " here: no backend that serves it is loaded. `python -m legato info` "
+                         "lists what there is."));
   Table& t = table();
   std::lock_guard lock(t.lock);
   for (auto& [d, index] : t.defaults)
@@ -148,7 +151,8 @@ Stream new_stream(Device device) {
   default_stream(device);  // checks the device
   Table& t = table();
   std::lock_guard lock(t.lock);
-  if (t.streams.size() > 0xffff) throw ValueError("new_stream: 65,536 streams exist already; reuse one of them");
+  if (t.streams.size() > 0xffff)
+    throw ValueError("new_stream: 65,536 streams exist already; reuse one of them");
   t.streams.push_back({device, std::make_unique<Queue>()});
   return {device, static_cast<uint16_t>(t.streams.size() - 1)};
 }
@@ -165,7 +169,9 @@ void synchronize(Stream stream) { queue_of(stream.index).wait(); }
 void post(uint16_t stream, std::unique_ptr<Task> task) { queue_of(stream).post(std::move(task)); }
 bool is_idle(uint16_t stream) { return queue_of(stream).idle(); }
 
-StreamScope::StreamScope(Stream stream) : previous_(current_stream_index()) { current_stream_index() = stream.index; }
+StreamScope::StreamScope(Stream stream) : previous_(current_stream_index()) {
+  current_stream_index() = stream.index;
+}
 StreamScope::~StreamScope() { current_stream_index() = previous_; }
 
 }  // namespace legato

@@ -1,5 +1,5 @@
-// Streams: where operations run. A stream belongs to a device; operations of one stream run in order. Streams are
-// process-wide: any thread may use any stream.
+// Streams: where operations run. A stream belongs to a device; operations of one stream run in
+// order. Streams are process-wide: any thread may use any stream.
 #pragma once
 
 #include <cstdint>

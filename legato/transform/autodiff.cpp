@@ -8,7 +8,9 @@
 namespace legato {
 namespace {
 
-bool linear_in(const Derive& d, size_t i) { return i < 32 ? d.linear_inputs >> i & 1 : d.linear_inputs == ~0u; }
+bool linear_in(const Derive& d, size_t i) {
+  return i < 32 ? d.linear_inputs >> i & 1 : d.linear_inputs == ~0u;
+}
 
 std::vector<Array> outputs_of(Node* n) {
   std::vector<Array> out;
@@ -28,19 +30,22 @@ ArrayFn meaning_of(const Op& op, const void* attrs, size_t n_out) {
   };
 }
 
-// --- reverse ---------------------------------------------------------------------------------------------------------
+// --- reverse
+// ---------------------------------------------------------------------------------------------------------
 
 // Cotangents of a node's inputs from those of its outputs. A null result means zero.
-void pull_back(const TapeNode& t, std::span<const int32_t> in_values, std::span<const Array> cotangents,
-               std::span<Array> result) {
+void pull_back(const TapeNode& t, std::span<const int32_t> in_values,
+               std::span<const Array> cotangents, std::span<Array> result) {
   Node* n = t.node;
   const Op& op = *n->op;
   uint32_t wanted = 0;
-  for (size_t i = 0; i < in_values.size() && i < 32; ++i) wanted |= uint32_t{in_values[i] != Tape::kIndependent} << i;
+  for (size_t i = 0; i < in_values.size() && i < 32; ++i)
+    wanted |= uint32_t{in_values[i] != Tape::kIndependent} << i;
   std::vector<Array> outs = outputs_of(n);
   Call call(op, n->inputs(), n->attrs, outs, wanted);
   switch (op.derive.form) {
-    case Derive::Form::none: break;
+    case Derive::Form::none:
+      break;
     case Derive::Form::partials:
       for (size_t i = 0; i < in_values.size(); ++i) {
         if (in_values[i] == Tape::kIndependent) continue;
@@ -56,9 +61,12 @@ void pull_back(const TapeNode& t, std::span<const int32_t> in_values, std::span<
         if (in_values[i] != Tape::kIndependent && linear_in(op.derive, i))
           result[i] = op.derive.transpose(call, static_cast<int>(i), cotangents[0]);
       break;
-    case Derive::Form::vjp: op.derive.vjp(call, cotangents, result); break;
+    case Derive::Form::vjp:
+      op.derive.vjp(call, cotangents, result);
+      break;
     case Derive::Form::expand: {
-      std::vector<Array> in(n->inputs().begin(), n->inputs().end()), cts(cotangents.begin(), cotangents.end());
+      std::vector<Array> in(n->inputs().begin(), n->inputs().end()),
+          cts(cotangents.begin(), cotangents.end());
       auto grads = vjp(meaning_of(op, n->attrs, n->n_out), in, cts).second;
       for (size_t i = 0; i < in.size(); ++i) result[i] = std::move(grads[i]);
       break;
@@ -74,20 +82,23 @@ void pull_back(const TapeNode& t, std::span<const int32_t> in_values, std::span<
   }
 }
 
-void check_like(const char* name, const char* what, std::span<const Array> given, std::span<const Array> expected,
-                const char* of) {
+void check_like(const char* name, const char* what, std::span<const Array> given,
+                std::span<const Array> expected, const char* of) {
   if (given.size() != expected.size())
-    throw ValueError(cat(name, ": ", given.size(), " ", what, " were given for ", expected.size(), " ", of));
+    throw ValueError(
+        cat(name, ": ", given.size(), " ", what, " were given for ", expected.size(), " ", of));
   for (size_t i = 0; i < given.size(); ++i)
     if (given[i].shape() != expected[i].shape())
-      throw ValueError(cat(name, ": ", what, " ", i, " has shape ", given[i].shape(), ", but ", of, " ", i, " has shape ",
-                           expected[i].shape()));
+      throw ValueError(cat(name, ": ", what, " ", i, " has shape ", given[i].shape(), ", but ", of,
+                           " ", i, " has shape ", expected[i].shape()));
 }
 
 }  // namespace
 
-std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f, std::span<const Array> primals,
-                                                           const CotangentFn& cotangent_fn, std::span<const int> wanted,
+std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f,
+                                                           std::span<const Array> primals,
+                                                           const CotangentFn& cotangent_fn,
+                                                           std::span<const int> wanted,
                                                            const char* name) {
   Tape tape = capture(f, primals, name, Binding::to_primals);
   std::vector<Array> cotangents = cotangent_fn(tape.outputs);
@@ -105,35 +116,44 @@ std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f, std
     given.clear();
     for (uint32_t o = 0; o < t.node->n_out; ++o) {
       Array& b = bar[t.first_value + o];
-      given.push_back(b ? std::move(b) : algebra::zeros(t.node->out[o].shape, t.node->out[o].dtype));
+      given.push_back(b ? std::move(b)
+                        : algebra::zeros(t.node->out[o].shape, t.node->out[o].dtype));
       b = Array();
     }
     auto in_values = tape.in_values_of(t);
     result.assign(in_values.size(), Array());
     pull_back(t, in_values, given, result);
     for (size_t i = 0; i < in_values.size(); ++i)
-      if (result[i] && in_values[i] != Tape::kIndependent) accumulate(bar[in_values[i]], std::move(result[i]));
+      if (result[i] && in_values[i] != Tape::kIndependent)
+        accumulate(bar[in_values[i]], std::move(result[i]));
   }
   std::vector<Array> grads;
   for (int i : wanted) grads.push_back(bar[i] ? bar[i] : zeros_like(primals[i]));
   return {std::move(tape.outputs), std::move(grads)};
 }
 
-std::pair<std::vector<Array>, std::vector<Array>> vjp(const ArrayFn& f, std::span<const Array> primals,
+std::pair<std::vector<Array>, std::vector<Array>> vjp(const ArrayFn& f,
+                                                      std::span<const Array> primals,
                                                       std::span<const Array> cotangents) {
   std::vector<int> all;
   for (size_t i = 0; i < primals.size(); ++i) all.push_back(static_cast<int>(i));
   return vjp_with(
-      f, primals, [&](std::span<const Array>) { return std::vector<Array>(cotangents.begin(), cotangents.end()); }, all,
-      "vjp");
+      f, primals,
+      [&](std::span<const Array>) {
+        return std::vector<Array>(cotangents.begin(), cotangents.end());
+      },
+      all, "vjp");
 }
 
-// --- forward ---------------------------------------------------------------------------------------------------------
+// --- forward
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
-// Without a forward rule: the vjp is linear in the cotangent, so its own transpose pushes tangents forward.
-void push_by_transposing(const Call& call, std::span<const Array> tangents, std::span<Array> result) {
+// Without a forward rule: the vjp is linear in the cotangent, so its own transpose pushes tangents
+// forward.
+void push_by_transposing(const Call& call, std::span<const Array> tangents,
+                         std::span<Array> result) {
   const Op& op = call.op();
   std::vector<size_t> touched;
   for (size_t i = 0; i < tangents.size(); ++i)
@@ -141,7 +161,8 @@ void push_by_transposing(const Call& call, std::span<const Array> tangents, std:
   ArrayFn transposed = [&](std::span<const Array> cts) {
     std::vector<Array> grads(call.inputs().size()), out;
     op.derive.vjp(call, cts, grads);
-    for (size_t i : touched) out.push_back(grads[i] ? grads[i] : zeros_like(call.in(static_cast<int>(i))));
+    for (size_t i : touched)
+      out.push_back(grads[i] ? grads[i] : zeros_like(call.in(static_cast<int>(i))));
     return out;
   };
   std::vector<Array> cts, given;
@@ -156,10 +177,12 @@ void push_forward(const TapeNode& t, std::span<const Array> tangents, std::span<
   const Op& op = *n->op;
   std::vector<Array> outs = outputs_of(n);
   uint32_t wanted = 0;
-  for (size_t i = 0; i < tangents.size() && i < 32; ++i) wanted |= uint32_t{static_cast<bool>(tangents[i])} << i;
+  for (size_t i = 0; i < tangents.size() && i < 32; ++i)
+    wanted |= uint32_t{static_cast<bool>(tangents[i])} << i;
   Call call(op, n->inputs(), n->attrs, outs, wanted);
   switch (op.derive.form) {
-    case Derive::Form::none: return;
+    case Derive::Form::none:
+      return;
     case Derive::Form::partials:
       for (size_t i = 0; i < tangents.size(); ++i) {
         if (!tangents[i]) continue;
@@ -167,7 +190,8 @@ void push_forward(const TapeNode& t, std::span<const Array> tangents, std::span<
         if (p) accumulate(result[0], algebra::multiply(tangents[i], p));
       }
       if (result[0])
-        result[0] = algebra::astype(algebra::broadcast_to(result[0], call.out().shape()), call.out().dtype());
+        result[0] = algebra::astype(algebra::broadcast_to(result[0], call.out().shape()),
+                                    call.out().dtype());
       return;
     case Derive::Form::linear: {
       std::vector<Array> in(n->inputs().begin(), n->inputs().end());
@@ -191,10 +215,12 @@ void push_forward(const TapeNode& t, std::span<const Array> tangents, std::span<
       return;
     }
     case Derive::Form::vjp:
-      return op.derive.jvp ? op.derive.jvp(call, tangents, result) : push_by_transposing(call, tangents, result);
+      return op.derive.jvp ? op.derive.jvp(call, tangents, result)
+                           : push_by_transposing(call, tangents, result);
     case Derive::Form::expand: {
       std::vector<Array> in(n->inputs().begin(), n->inputs().end()), given;
-      for (size_t i = 0; i < in.size(); ++i) given.push_back(tangents[i] ? tangents[i] : zeros_like(in[i]));
+      for (size_t i = 0; i < in.size(); ++i)
+        given.push_back(tangents[i] ? tangents[i] : zeros_like(in[i]));
       auto pushed = jvp(meaning_of(op, n->attrs, n->n_out), in, given).second;
       for (size_t o = 0; o < pushed.size(); ++o) result[o] = std::move(pushed[o]);
       return;
@@ -204,13 +230,14 @@ void push_forward(const TapeNode& t, std::span<const Array> tangents, std::span<
 
 }  // namespace
 
-std::pair<std::vector<Array>, std::vector<Array>> jvp(const ArrayFn& f, std::span<const Array> primals,
+std::pair<std::vector<Array>, std::vector<Array>> jvp(const ArrayFn& f,
+                                                      std::span<const Array> primals,
                                                       std::span<const Array> tangents) {
   check_like("jvp", "tangents", tangents, primals, "primals");
   for (size_t i = 0; i < primals.size(); ++i)
     if (tangents[i].dtype() != primals[i].dtype())
-      throw ValueError(cat("jvp: tangent ", i, " has dtype ", tangents[i].dtype(), ", but primal ", i, " has ",
-                           primals[i].dtype(), "; cast it with astype"));
+      throw ValueError(cat("jvp: tangent ", i, " has dtype ", tangents[i].dtype(), ", but primal ",
+                           i, " has ", primals[i].dtype(), "; cast it with astype"));
   Tape tape = capture(f, primals, "jvp", Binding::to_primals);
   std::vector<Array> dot(tape.n_values);
   for (size_t i = 0; i < primals.size(); ++i) dot[i] = tangents[i];
@@ -230,7 +257,8 @@ std::pair<std::vector<Array>, std::vector<Array>> jvp(const ArrayFn& f, std::spa
   std::vector<Array> out_tangents;
   for (size_t o = 0; o < tape.outputs.size(); ++o) {
     int32_t v = tape.out_values[o];
-    out_tangents.push_back(v != Tape::kIndependent && dot[v] ? dot[v] : zeros_like(tape.outputs[o]));
+    out_tangents.push_back(v != Tape::kIndependent && dot[v] ? dot[v]
+                                                             : zeros_like(tape.outputs[o]));
   }
   return {std::move(tape.outputs), std::move(out_tangents)};
 }

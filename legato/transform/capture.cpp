@@ -10,7 +10,9 @@ namespace {
 // Makes `mark` the current capture of this thread for a scope.
 class CaptureScope {
  public:
-  explicit CaptureScope(const Ref<CaptureMark>& mark) : previous_(current_capture()) { current_capture() = mark; }
+  explicit CaptureScope(const Ref<CaptureMark>& mark) : previous_(current_capture()) {
+    current_capture() = mark;
+  }
   ~CaptureScope() {
     current_capture()->end();
     current_capture() = previous_;
@@ -25,8 +27,8 @@ class CaptureScope {
 std::mutex walk_lock;
 uint64_t next_walk = 0;  // guarded by walk_lock
 
-// Only nodes made inside the capture can depend on its inputs, so the walk never leaves it. Stamps are the walker's own
-// field: an evaluation on another thread may claim the same nodes meanwhile.
+// Only nodes made inside the capture can depend on its inputs, so the walk never leaves it. Stamps
+// are the walker's own field: an evaluation on another thread may claim the same nodes meanwhile.
 class Walker {
  public:
   explicit Walker(Tape& tape) : tape_(tape), walk_(++next_walk) {
@@ -107,14 +109,16 @@ Array unbound_like(const Shape& shape, Dtype dtype) {
   return Array::adopt(n, 0);
 }
 
-Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform, Binding binding) {
+Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform,
+             Binding binding) {
   Tape tape;
   tape.mark = Ref<CaptureMark>::adopt(new CaptureMark(transform, current_capture()));
   {
     CaptureScope scope(tape.mark);
     tape.inputs.reserve(like.size());
     for (const Array& a : like)
-      tape.inputs.push_back(binding == Binding::to_primals ? bind(identity_op, {a}) : unbound_like(a.shape(), a.dtype()));
+      tape.inputs.push_back(binding == Binding::to_primals ? bind(identity_op, {a})
+                                                           : unbound_like(a.shape(), a.dtype()));
     tape.outputs = f(tape.inputs);
   }
   std::lock_guard lock(walk_lock);

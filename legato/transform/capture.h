@@ -1,4 +1,5 @@
-// Capture: run a function once on fresh inputs, and get the nodes that depend on them in topological order.
+// Capture: run a function once on fresh inputs, and get the nodes that depend on them in
+// topological order.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ struct TapeNode {
   uint32_t first_value;  // its outputs are values first_value, first_value + 1, ...
 };
 
-/// The captured graph. Values are numbered: the inputs first, then the outputs of each node. The capture stays open while
-/// the tape lives, so that nodes evaluated meanwhile keep their inputs.
+/// The captured graph. Values are numbered: the inputs first, then the outputs of each node. The
+/// capture stays open while the tape lives, so that nodes evaluated meanwhile keep their inputs.
 class Tape {
  public:
   static constexpr int32_t kIndependent = -1;  // a value that does not depend on the inputs
@@ -37,15 +38,19 @@ class Tape {
   Tape& operator=(Tape&&) = delete;
   ~Tape();
 
-  std::span<const int32_t> in_values_of(const TapeNode& n) const { return {in_values.data() + n.first_in, n.node->n_in}; }
+  std::span<const int32_t> in_values_of(const TapeNode& n) const {
+    return {in_values.data() + n.first_in, n.node->n_in};
+  }
 };
 
 enum class Binding {
   to_primals,  // fresh inputs are identities of the given arrays: values can be read inside f
-  unbound,     // fresh inputs have a shape and a dtype only: reading a value raises and names the transform
+  unbound,     // fresh inputs have a shape and a dtype only: reading a value raises and names the
+               // transform
 };
 
-/// Runs f on fresh inputs made like `like`. Exceptions of f pass through; nothing of the capture stays behind.
+/// Runs f on fresh inputs made like `like`. Exceptions of f pass through; nothing of the capture
+/// stays behind.
 Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform, Binding binding);
 
 /// A fresh unbound array of this shape and dtype, made under the current capture.

@@ -20,7 +20,8 @@ std::vector<Array> replay_tape(const Tape& tape, std::span<const Array> inputs) 
     Node* n = t.node;
     in.clear();
     auto from = tape.in_values_of(t);
-    for (uint32_t i = 0; i < n->n_in; ++i) in.push_back(from[i] == Tape::kIndependent ? n->in[i] : values[from[i]]);
+    for (uint32_t i = 0; i < n->n_in; ++i)
+      in.push_back(from[i] == Tape::kIndependent ? n->in[i] : values[from[i]]);
     auto fresh = bind_all(*n->op, in, n->attrs);
     std::move(fresh.begin(), fresh.end(), values.begin() + t.first_value);
   }
@@ -48,8 +49,10 @@ const TapeGraph& tape_graph(const Call& c) {
 
 void infer_captured(Inference& in) {
   auto& graph = *in.attrs<CompiledAttrs>().graph;
-  LEGATO_CHECK(graph.inputs.size() == static_cast<size_t>(in.n_in()), "a captured graph is run on too few inputs");
-  for (int o = 0; o < in.n_out(); ++o) in.result(graph.outputs[o].shape(), graph.outputs[o].dtype(), o);
+  LEGATO_CHECK(graph.inputs.size() == static_cast<size_t>(in.n_in()),
+               "a captured graph is run on too few inputs");
+  for (int o = 0; o < in.n_out(); ++o)
+    in.result(graph.outputs[o].shape(), graph.outputs[o].dtype(), o);
 }
 
 int count_captured(std::span<const Array>, const void* attrs) {
@@ -60,7 +63,8 @@ void expand_captured(const Call& c, std::span<Array> out) {
   auto& graph = tape_graph(c);
   // On the very arrays that f saw, what f computed is the answer.
   bool same = graph.primals.size() == c.inputs().size() && !graph.primals.empty();
-  for (size_t i = 0; same && i < graph.primals.size(); ++i) same = graph.primals[i].same(c.in(static_cast<int>(i)));
+  for (size_t i = 0; same && i < graph.primals.size(); ++i)
+    same = graph.primals[i].same(c.in(static_cast<int>(i)));
   auto results = same ? graph.outputs : replay_tape(graph.tape, c.inputs());
   std::move(results.begin(), results.end(), out.begin());
 }
@@ -81,22 +85,26 @@ constinit const Op compiled_op{
     .transient = true,
 };
 
-// --- compile ---------------------------------------------------------------------------------------------------------
+// --- compile
+// ---------------------------------------------------------------------------------------------------------
 
 class CompiledFn {
  public:
-  CompiledFn(Tape tape, bool shapeless) : first_(std::make_shared<TapeGraph>(std::move(tape))), shapeless_(shapeless) {}
+  CompiledFn(Tape tape, bool shapeless)
+      : first_(std::make_shared<TapeGraph>(std::move(tape))), shapeless_(shapeless) {}
 
   std::shared_ptr<CapturedGraph> graph_for(std::span<const Array> inputs) {
     if (inputs.size() != first_->inputs.size())
-      throw ValueError(cat("compile: the function was traced with ", first_->inputs.size(), " arrays, ", inputs.size(),
-                           " were given"));
+      throw ValueError(cat("compile: the function was traced with ", first_->inputs.size(),
+                           " arrays, ", inputs.size(), " were given"));
     if (fits(*first_, inputs)) return first_;
-    if (!shapeless_) throw InternalError("a compiled function is called with shapes it was not traced for");
+    if (!shapeless_)
+      throw InternalError("a compiled function is called with shapes it was not traced for");
     std::lock_guard lock(lock_);
     for (auto& g : others_)
       if (fits(*g, inputs)) return g;
-    // Another shape: the ops are bound again on unbound inputs, which infers all shapes anew; f itself doesn't run.
+    // Another shape: the ops are bound again on unbound inputs, which infers all shapes anew; f
+    // itself doesn't run.
     ArrayFn again = [&](std::span<const Array> fresh) { return replay_tape(first_->tape, fresh); };
     auto fresh = std::make_shared<TapeGraph>(capture(again, inputs, "compile", Binding::unbound));
     if (others_.size() >= kMaxShapes) others_.erase(others_.begin());
@@ -108,7 +116,8 @@ class CompiledFn {
   static constexpr size_t kMaxShapes = 64;
   static bool fits(const TapeGraph& g, std::span<const Array> inputs) {
     for (size_t i = 0; i < inputs.size(); ++i)
-      if (g.inputs[i].shape() != inputs[i].shape() || g.inputs[i].dtype() != inputs[i].dtype()) return false;
+      if (g.inputs[i].shape() != inputs[i].shape() || g.inputs[i].dtype() != inputs[i].dtype())
+        return false;
     return true;
   }
 
@@ -125,7 +134,8 @@ std::shared_ptr<CompiledFn> trace(const ArrayFn& f, std::span<const Array> like,
   for (const TapeNode& t : tape.nodes) {
     auto from = tape.in_values_of(t);
     for (uint32_t i = 0; i < t.node->n_in; ++i)
-      if (from[i] == Tape::kIndependent && t.node->in[i].node()->op != &literal_op) constants.push_back(t.node->in[i]);
+      if (from[i] == Tape::kIndependent && t.node->in[i].node()->op != &literal_op)
+        constants.push_back(t.node->in[i]);
   }
   for (size_t o = 0; o < tape.outputs.size(); ++o)
     if (tape.out_values[o] == Tape::kIndependent) constants.push_back(tape.outputs[o]);
@@ -134,13 +144,15 @@ std::shared_ptr<CompiledFn> trace(const ArrayFn& f, std::span<const Array> like,
   return std::make_shared<CompiledFn>(std::move(tape), shapeless);
 }
 
-std::vector<Array> call_compiled(const std::shared_ptr<CompiledFn>& f, std::span<const Array> inputs) {
+std::vector<Array> call_compiled(const std::shared_ptr<CompiledFn>& f,
+                                 std::span<const Array> inputs) {
   CompiledAttrs attrs{f->graph_for(inputs)};
   if (attrs.graph->outputs.empty()) return {};
   return bind_all(compiled_op, inputs, &attrs);
 }
 
-// --- checkpoint ------------------------------------------------------------------------------------------------------
+// --- checkpoint
+// ------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -172,7 +184,8 @@ constinit const Op checkpoint_op{
     .transient = true,
 };
 
-std::shared_ptr<TapeGraph> capture_bound(const ArrayFn& f, std::span<const Array> inputs, const char* name) {
+std::shared_ptr<TapeGraph> capture_bound(const ArrayFn& f, std::span<const Array> inputs,
+                                         const char* name) {
   auto graph = std::make_shared<TapeGraph>(capture(f, inputs, name, Binding::to_primals));
   graph->primals.assign(inputs.begin(), inputs.end());
   return graph;
@@ -187,7 +200,8 @@ ArrayFn checkpoint(ArrayFn f) {
   };
 }
 
-// --- custom functions ------------------------------------------------------------------------------------------------
+// --- custom functions
+// ------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -198,7 +212,9 @@ struct CustomAttrs : CompiledAttrs {
   }
 };
 
-const TapeGraph& custom_graph(const Call& c) { return static_cast<const TapeGraph&>(*c.attrs<CustomAttrs>().graph); }
+const TapeGraph& custom_graph(const Call& c) {
+  return static_cast<const TapeGraph&>(*c.attrs<CustomAttrs>().graph);
+}
 
 void vjp_custom(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
   auto& rules = *c.attrs<CustomAttrs>().rules;
@@ -206,12 +222,13 @@ void vjp_custom(const Call& c, std::span<const Array> cotangents, std::span<Arra
   if (rules.vjp) {
     grads = rules.vjp(c.inputs(), cotangents, c.outputs());
     if (grads.size() != c.inputs().size())
-      throw ValueError(cat("custom_function: the vjp rule returned ", grads.size(), " cotangents for ",
-                           c.inputs().size(), " primals"));
+      throw ValueError(cat("custom_function: the vjp rule returned ", grads.size(),
+                           " cotangents for ", c.inputs().size(), " primals"));
     for (size_t i = 0; i < grads.size(); ++i)
       if (grads[i] && grads[i].shape() != c.in(static_cast<int>(i)).shape())
-        throw ValueError(cat("custom_function: the vjp rule returned shape ", grads[i].shape(), " for primal ", i,
-                             ", which has shape ", c.in(static_cast<int>(i)).shape()));
+        throw ValueError(cat("custom_function: the vjp rule returned shape ", grads[i].shape(),
+                             " for primal ", i, ", which has shape ",
+                             c.in(static_cast<int>(i)).shape()));
   } else {
     auto& graph = custom_graph(c);
     ArrayFn again = [&](std::span<const Array> in) { return replay_tape(graph.tape, in); };
@@ -226,8 +243,8 @@ void jvp_custom(const Call& c, std::span<const Array> tangents, std::span<Array>
   if (rules.jvp) {
     pushed = rules.jvp(c.inputs(), tangents);
     if (pushed.size() != c.outputs().size())
-      throw ValueError(cat("custom_function: the jvp rule returned ", pushed.size(), " tangents for ",
-                           c.outputs().size(), " outputs"));
+      throw ValueError(cat("custom_function: the jvp rule returned ", pushed.size(),
+                           " tangents for ", c.outputs().size(), " outputs"));
   } else {
     auto& graph = custom_graph(c);
     ArrayFn again = [&](std::span<const Array> in) { return replay_tape(graph.tape, in); };
@@ -246,17 +263,20 @@ void batch_custom(const BatchedCall& c, std::span<Array> out) {
   if (!attrs.rules->vmap) {
     auto& graph = static_cast<const TapeGraph&>(*attrs.graph);
     ArrayFn again = [&](std::span<const Array> in) { return replay_tape(graph.tape, in); };
-    auto results = vmap(again, c.in, axes, [](size_t n) { return std::vector<std::optional<int>>(n, 0); });
+    auto results =
+        vmap(again, c.in, axes, [](size_t n) { return std::vector<std::optional<int>>(n, 0); });
     std::move(results.begin(), results.end(), out.begin());
     return;
   }
   auto [results, out_axes] = attrs.rules->vmap(c.in, axes);
   if (results.size() != out.size() || out_axes.size() != out.size())
-    throw ValueError(cat("custom_function: the vmap rule returned ", results.size(), " outputs and ", out_axes.size(),
-                         " axes; the function has ", out.size(), " outputs"));
+    throw ValueError(cat("custom_function: the vmap rule returned ", results.size(),
+                         " outputs and ", out_axes.size(), " axes; the function has ", out.size(),
+                         " outputs"));
   for (size_t o = 0; o < out.size(); ++o) {
     if (out_axes[o]) {
-      out[o] = algebra::moveaxis(results[o], normalize_axis("vmap", *out_axes[o], results[o].ndim()), 0);
+      out[o] =
+          algebra::moveaxis(results[o], normalize_axis("vmap", *out_axes[o], results[o].ndim()), 0);
     } else {
       Shape s = results[o].shape();
       s.insert(0, c.size);
@@ -292,8 +312,10 @@ constinit const Op stop_gradient_op{
 
 }  // namespace
 
-std::vector<Array> call_custom(const ArrayFn& f, const CustomRules& rules, std::span<const Array> inputs) {
-  CustomAttrs attrs{{capture_bound(f, inputs, "custom_function")}, std::make_shared<CustomRules>(rules)};
+std::vector<Array> call_custom(const ArrayFn& f, const CustomRules& rules,
+                               std::span<const Array> inputs) {
+  CustomAttrs attrs{{capture_bound(f, inputs, "custom_function")},
+                    std::make_shared<CustomRules>(rules)};
   if (attrs.graph->outputs.empty()) return {};
   return bind_all(custom_op, inputs, &attrs);
 }

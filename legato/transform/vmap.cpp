@@ -1,5 +1,5 @@
-// Vectorisation: the captured graph of one element is built again for the whole batch, by each op's batching rule. Inside,
-// a batched value has its batch axis in front.
+// Vectorisation: the captured graph of one element is built again for the whole batch, by each op's
+// batching rule. Inside, a batched value has its batch axis in front.
 #include <algorithm>
 
 #include "legato/base/error.h"
@@ -88,8 +88,8 @@ void run_batched(const Tape& tape, std::vector<Batched>& values, int64_t size) {
 
 }  // namespace
 
-std::vector<Array> vmap(const ArrayFn& f, std::span<const Array> inputs, std::span<const std::optional<int>> in_axes,
-                        const OutAxesFn& out_axes) {
+std::vector<Array> vmap(const ArrayFn& f, std::span<const Array> inputs,
+                        std::span<const std::optional<int>> in_axes, const OutAxesFn& out_axes) {
   int64_t size = -1;
   std::vector<Batched> values;
   std::vector<Array> like;
@@ -102,13 +102,15 @@ std::vector<Array> vmap(const ArrayFn& f, std::span<const Array> inputs, std::sp
     int axis = normalize_axis("vmap", *in_axes[i], inputs[i].ndim());
     int64_t here = inputs[i].shape()[axis];
     if (size >= 0 && size != here)
-      throw ValueError(cat("vmap: the mapped axes must have one size, but input ", i, " has shape ", inputs[i].shape(),
-                           " and size ", here, " along axis ", axis, ", while an earlier input has size ", size));
+      throw ValueError(cat("vmap: the mapped axes must have one size, but input ", i, " has shape ",
+                           inputs[i].shape(), " and size ", here, " along axis ", axis,
+                           ", while an earlier input has size ", size));
     size = here;
     values.push_back({algebra::moveaxis(inputs[i], axis, 0), true});
     like.push_back(values.back().array);
   }
-  if (size < 0) throw ValueError("vmap: no input has a mapped axis; give at least one axis in in_axes");
+  if (size < 0)
+    throw ValueError("vmap: no input has a mapped axis; give at least one axis in in_axes");
 
   // f sees inputs without their batch axis and, as they stand for any element, without a value.
   ArrayFn element = [&](std::span<const Array> fresh) { return f(fresh); };
@@ -129,7 +131,8 @@ std::vector<Array> vmap(const ArrayFn& f, std::span<const Array> inputs, std::sp
     Batched b = v == Tape::kIndependent ? Batched{tape.outputs[o], false} : values[v];
     if (!axes[o]) {
       if (b.batched)
-        throw ValueError(cat("vmap: out_axes is None for output ", o, ", but that output depends on a mapped input"));
+        throw ValueError(cat("vmap: out_axes is None for output ", o,
+                             ", but that output depends on a mapped input"));
       results.push_back(b.array);
       continue;
     }

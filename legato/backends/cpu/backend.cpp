@@ -1,4 +1,6 @@
 // The CPU as a backend: host memory, the kernels of the families, programs by the tile interpreter.
+#include "legato/runtime/backend.h"
+
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -8,7 +10,6 @@
 #include "legato/backends/cpu/program.h"
 #include "legato/base/error.h"
 #include "legato/op/registry.h"
-#include "legato/runtime/backend.h"
 
 namespace legato::cpu {
 
@@ -30,7 +31,8 @@ class CpuBackend final : public Backend {
   int device_count() const override { return 1; }
   bool host_memory() const override { return true; }
 
-  // First touch of fresh memory costs more than most arithmetic on it; huge pages cut that to a fifth.
+  // First touch of fresh memory costs more than most arithmetic on it; huge pages cut that to a
+  // fifth.
   void* allocate(int, int64_t bytes) override {
     int64_t align = bytes >= kHugeFrom ? kHugePage : 64;
     int64_t size = bytes <= 0 ? 64 : (bytes + align - 1) / align * align;
@@ -47,20 +49,25 @@ class CpuBackend final : public Backend {
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
 
-  const Kernel* find_kernel(const Op& op, Dtype dtype) const override { return kernels_.find(op, dtype); }
+  const Kernel* find_kernel(const Op& op, Dtype dtype) const override {
+    return kernels_.find(op, dtype);
+  }
   void run_kernel(int, const Kernel& kernel, Launch& launch) override { kernel.run(launch); }
   void run_program(int, const fuse::ProgramCall& call) override { cpu::run_program(call); }
-  void copy_strided(int, const View& to, const View& from) override { cpu::copy_strided(to, from); }
+  void copy_strided(int, const View& to, const View& from) override {
+    cpu::copy_strided(to.data, *to.strides, from.data, *from.strides, *from.shape,
+                      size_of(from.dtype));
+  }
 
  private:
   KernelTable kernels_;
 };
 
+// Made when the library is loaded: the host's backend must exist before the first array.
+[[maybe_unused]] const bool registered = [] {
+  register_backend(new CpuBackend);
+  return true;
+}();
+
 }  // namespace
-
-Backend& cpu_backend() {
-  static Backend& backend = *new CpuBackend;
-  return backend;
-}
-
 }  // namespace legato::cpu
