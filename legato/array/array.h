@@ -99,6 +99,8 @@ class LEGATO_API Array {
   Node* node() const { return node_; }
   uint32_t index() const { return index_; }
   Value& value() const;
+  /// Gives the reference to the caller.
+  Node* detach() { return std::exchange(node_, nullptr); }
   void swap(Array& o) noexcept {
     std::swap(node_, o.node_);
     std::swap(index_, o.index_);

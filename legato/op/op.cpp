@@ -48,8 +48,7 @@ Node* bind_node(const Op& op, std::span<const Array> in, const void* attrs) {
   Inference inference(op, n->inputs(), n->attrs, n);
   op.infer(inference);
   if (n->holders) n->holders[0].fetch_sub(1, std::memory_order_relaxed);
-  Array().swap(guard);
-  return n;
+  return guard.detach();
 }
 
 Array bind(const Op& op, std::span<const Array> in, const void* attrs) {
