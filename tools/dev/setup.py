@@ -104,7 +104,12 @@ def needs() -> List[Need]:
         Need("doctest-dev", header("doctest/doctest.h"), False, "for the C++ tests"),
         Need("ccache", shutil.which("ccache") is not None, False, "makes rebuilds quick"),
         Need("git", shutil.which("git") is not None, False, "for ./dev lint"),
-        Need("ca-certificates", Path("/etc/ssl/certs").is_dir(), False, "to reach PyPI"),
+        Need(
+            "ca-certificates",
+            Path("/etc/ssl/certs/ca-certificates.crt").exists(),
+            False,
+            "to reach PyPI",
+        ),
     ]
 
 
