@@ -33,11 +33,21 @@ def value_and_grad(model: Module, fn: Callable) -> Callable:
     >>> grads["weight"]
     array([[1, 2]], dtype=float32)
     """
-    differentiated = mx.value_and_grad(_with_parameters(model, fn))
+
+    def run(parameters: Any, *args: Any, **kwargs: Any) -> Any:
+        model.update(parameters)
+        return fn(*args, **kwargs)
+
+    differentiated = mx.value_and_grad(run)
 
     @wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return differentiated(model.trainable_parameters(), *args, **kwargs)
+        before = model.trainable_parameters()
+        try:
+            return differentiated(model.trainable_parameters(), *args, **kwargs)
+        finally:
+            # Otherwise the model would go on holding the arrays of the transform, and with them its graph.
+            model.update(before)
 
     return wrapped
 
@@ -55,28 +65,23 @@ def checkpoint(module: Module, fn: Callable | None = None) -> Callable:
         A function with the arguments of `fn`.
     """
     fn = module.__call__ if fn is None else fn
-    checkpointed = mx.checkpoint(_with_parameters(module, fn))
+
+    def run(parameters: Any, *args: Any, **kwargs: Any) -> Any:
+        # Runs again when gradients are taken, long after `wrapped` has returned: each run gives back what it found.
+        before = module.trainable_parameters()
+        module.update(parameters)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            module.update(before)
+
+    checkpointed = mx.checkpoint(run)
 
     @wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return checkpointed(module.trainable_parameters(), *args, **kwargs)
 
     return wrapped
-
-
-def _with_parameters(module: Module, fn: Callable) -> Callable:
-    """The function `fn` with one more argument in front, the parameters that the module has while it runs."""
-
-    def run(parameters: Any, *args: Any, **kwargs: Any) -> Any:
-        before = module.trainable_parameters()
-        module.update(parameters)
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            # Otherwise the module would go on holding the arrays of the transform, and with them its graph.
-            module.update(before)
-
-    return run
 
 
 def average_gradients(

@@ -37,6 +37,7 @@ class Optimizer:
     def __init__(self, schedulers: dict[str, Callable] | None = None) -> None:
         self._state: Any = {"step": mx.array(0, mx.uint64)}
         self._schedulers = dict(schedulers or {})
+        self._scalars: dict[Any, mx.array] | None = None
 
     # -- for users ----------------------------------------------------------------------------
 
@@ -86,7 +87,11 @@ class Optimizer:
         for name, schedule in self._schedulers.items():
             self._state[name] = schedule(self.step)
         self._state["step"] = self.step + 1
-        return tree_map(self.apply_single, gradients, parameters, self._state)
+        self._scalars = {}
+        try:
+            return tree_map(self.apply_single, gradients, parameters, self._state)
+        finally:
+            self._scalars = None
 
     @property
     def state(self) -> dict:
@@ -131,17 +136,36 @@ class Optimizer:
         else:
             self._state[name] = mx.array(value)
 
+    def _scalar(self, name: str, like: mx.array, make: Callable[[], mx.array]) -> mx.array:
+        """The value of `make` in the dtype of `like`, made only once for all parameters of a step."""
+        if self._scalars is None:
+            return make().astype(like.dtype)
+        key = (name, like.dtype)
+        if key not in self._scalars:
+            self._scalars[key] = make().astype(like.dtype)
+        return self._scalars[key]
+
     def _rate(self, gradient: mx.array) -> mx.array:
         """The learning rate in the dtype of a gradient."""
-        return self.learning_rate.astype(gradient.dtype)
+        return self._scalar("rate", gradient, lambda: self.learning_rate)
+
+    def _decayed(self, parameter: mx.array, weight_decay: float) -> mx.array:
+        """The parameter after weight decay that is apart from the gradient (Loshchilov, Hutter, 2019)."""
+        if not weight_decay:
+            return parameter
+        return parameter * self._scalar(
+            "decay", parameter, lambda: 1 - self.learning_rate * weight_decay
+        )
 
     def _complete(self, parameters: Any, state: Any) -> Any:
-        """The state with what it lacks for some parameters."""
+        """The state with what it lacks for some parameters; containers that exist are kept."""
         if isinstance(parameters, (list, tuple)):
-            states = list(state) if isinstance(state, (list, tuple)) else []
-            states += [{} for _ in range(len(parameters) - len(states))]
+            states = state if isinstance(state, list) else list(state or ())
             for i, parameter in enumerate(parameters):
-                states[i] = self._complete(parameter, states[i])
+                if i < len(states):
+                    states[i] = self._complete(parameter, states[i])
+                else:
+                    states.append(self._complete(parameter, None))
             return states
         if isinstance(parameters, dict):
             state = {} if state is None else state
@@ -157,11 +181,6 @@ class Optimizer:
 def _check(optimizer: str, name: str, value: float, ok: bool, expected: str) -> None:
     if not ok:
         raise ValueError(f"{optimizer} {name} should be {expected}, {value} was provided instead")
-
-
-def _decayed(parameter: mx.array, rate: mx.array, weight_decay: float) -> mx.array:
-    """The parameter after weight decay that is apart from the gradient (Loshchilov and Hutter, 2019)."""
-    return parameter * (1 - rate * weight_decay) if weight_decay else parameter
 
 
 class SGD(Optimizer):
@@ -367,10 +386,13 @@ class Adam(Optimizer):
         state["m"], state["v"] = m, v
         if not self.bias_correction:
             return parameter - self._rate(gradient) * m / (mx.sqrt(v) + self.eps)
-        step = self.step.astype(mx.float32)
-        rate = (self.learning_rate / (1 - mx.power(b1, step))).astype(gradient.dtype)
-        widen = mx.rsqrt(1 - mx.power(b2, step)).astype(gradient.dtype)
+        rate = self._scalar("corrected", m, lambda: self.learning_rate / self._weight_of_steps(b1))
+        widen = self._scalar("widen", v, lambda: mx.rsqrt(self._weight_of_steps(b2)))
         return parameter - rate * m / (mx.sqrt(v) * widen + self.eps)
+
+    def _weight_of_steps(self, beta: float) -> mx.array:
+        """The share of all steps so far in a running mean that began at 0."""
+        return 1 - mx.power(beta, self.step.astype(mx.float32))
 
 
 class AdamW(Adam):
@@ -403,7 +425,7 @@ class AdamW(Adam):
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict) -> mx.array:
         """Makes one step of one parameter."""
-        parameter = _decayed(parameter, self._rate(gradient), self.weight_decay)
+        parameter = self._decayed(parameter, self.weight_decay)
         return super().apply_single(gradient, parameter, state)
 
 
@@ -475,10 +497,10 @@ class Lion(Optimizer):
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict) -> mx.array:
         """Makes one step of one parameter."""
         b1, b2 = self.betas
-        rate = self._rate(gradient)
         direction = mx.sign(b1 * state["m"] + (1 - b1) * gradient)
         state["m"] = b2 * state["m"] + (1 - b2) * gradient
-        return _decayed(parameter, rate, self.weight_decay) - rate * direction
+        decayed = self._decayed(parameter, self.weight_decay)
+        return decayed - self._rate(gradient) * direction
 
 
 class Adafactor(Optimizer):
@@ -534,20 +556,23 @@ class Adafactor(Optimizer):
         if self.beta_1 is not None:
             state["exp_avg"] = mx.zeros_like(parameter)
 
-    def _step_size(self, parameter: mx.array, step: mx.array) -> mx.array:
-        if self.relative_step:
-            highest: Any = 1e-6 * step if self.warmup_init else 1e-2
-            rate = mx.minimum(highest, mx.rsqrt(step))
-        else:
-            rate = self.learning_rate
-        rate = rate.astype(parameter.dtype)
-        return mx.maximum(self.eps[1], _rms(parameter)) * rate if self.scale_parameter else rate
+    def _relative_rate(self) -> mx.array:
+        """The learning rate before it is scaled by the parameter."""
+        if not self.relative_step:
+            return self.learning_rate
+        step = self.step.astype(mx.float32)
+        highest: Any = 1e-6 * step if self.warmup_init else 1e-2
+        return mx.minimum(highest, mx.rsqrt(step))
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict) -> mx.array:
         """Makes one step of one parameter."""
-        step = self.step.astype(mx.float32)
-        rate = self._step_size(parameter, step)
-        fresh = mx.power(step, self.decay_rate).astype(gradient.dtype)  # the share of the new
+        rate = self._scalar("relative", parameter, self._relative_rate)
+        if self.scale_parameter:
+            rate = mx.maximum(self.eps[1], _rms(parameter)) * rate
+        # The share of what is new in the means.
+        fresh = self._scalar(
+            "fresh", gradient, lambda: mx.power(self.step.astype(mx.float32), self.decay_rate)
+        )
         square = mx.square(gradient) + self.eps[0]
         if gradient.ndim >= 2:
             row = (1 - fresh) * state["exp_avg_sq_row"] + fresh * mx.mean(square, axis=-1)
@@ -564,7 +589,9 @@ class Adafactor(Optimizer):
         if self.beta_1 is not None:
             change = self.beta_1 * state["exp_avg"] + (1 - self.beta_1) * change
             state["exp_avg"] = change
-        return _decayed(parameter, rate, self.weight_decay) - change
+        if self.weight_decay:
+            parameter = parameter * (1 - rate * self.weight_decay)
+        return parameter - change
 
 
 def _rms(x: mx.array) -> mx.array:

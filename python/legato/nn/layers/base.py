@@ -230,16 +230,15 @@ class Module(dict):
 
         def collect(holder: Any, key: Any, path: str, new: Any) -> None:
             old = holder[key]
-            if _is_empty(new):
-                return
             if isinstance(old, mx.array):
-                if not isinstance(new, mx.array):
+                if isinstance(new, mx.array):
+                    changes.append((holder, key, new))
+                elif not _is_empty(new):
                     raise ValueError(
                         f"Module.update: '{path}' is a parameter of shape {tuple(old.shape)}; received invalid "
                         f"type {type(new).__name__}, expected an array."
                     )
-                changes.append((holder, key, new))
-            else:
+            elif not _is_empty(new):
                 descend(old, path, new)
 
         def descend(old: Any, path: str, new: Any) -> None:
