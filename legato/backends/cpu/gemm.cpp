@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "legato/backends/cpu/scratch.h"
+#include "legato/backends/cpu/tile.h"
 #include "legato/base/error.h"
 #include "legato/base/thread_pool.h"
 
@@ -301,38 +302,16 @@ class Engine {
       // A stage has whole vectors, d itself may end inside one.
       const int64_t whole = vectors * tiles_.lanes,
                     width_here = p.direct ? std::min(whole, block.n - jp) : whole;
+      const Span span{0, 0, block.k};
       for (int64_t r = 0; r < rows; r += tiles_.rows) {
-        tile(a + r, b, b_row, block.k, d + r * d_row + (jp - j), d_row,
-             std::min<int64_t>(tiles_.rows, rows - r), static_cast<int>(vectors), width_here,
-             !first);
+        const int64_t count = std::min<int64_t>(tiles_.rows, rows - r);
+        T* to[kMaxTileRows];
+        for (int64_t t = 0; t < count; ++t) to[t] = d + (r + t) * d_row + (jp - j);
+        run_tile(tiles_, a + r, b, b_row, &span, 1, to, count, static_cast<int>(vectors),
+                 width_here, !first);
       }
     }
     if (last && !p.direct) store(item, d, d_row, block.i0 + i, block.j0 + j, rows, cols);
-  }
-
-  void tile(const T* const* a, const T* b, int64_t b_row, int64_t k, T* d, int64_t d_row,
-            int64_t rows, int vectors, int64_t cols, bool add) const {
-    const Span span{0, 0, k};
-    T* to[kMaxTileRows];
-    const auto kernel = tiles_.by_rows[rows - 1][vectors - 1];
-    const int64_t whole = vectors * tiles_.lanes;
-    if (kernel != nullptr && cols == whole) {
-      for (int64_t r = 0; r < rows; ++r) to[r] = d + r * d_row;
-      kernel(a, b, b_row, &span, 1, to, add);
-      return;
-    }
-    // Through a buffer: fewer columns than vectors hold, or fewer rows than there is a kernel for.
-    alignas(64) T buffer[kMaxTileRows * kMaxTileVectors * 64 / sizeof(T)];
-    for (int64_t r = 0; r < tiles_.rows; ++r) to[r] = buffer + r * whole;
-    if (kernel != nullptr) {
-      kernel(a, b, b_row, &span, 1, to, false);
-    } else {
-      tiles_.by_rows[tiles_.rows - 1][vectors - 1](a, b, b_row, &span, 1, to, false);
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-      T* dr = d + r * d_row;
-      for (int64_t c = 0; c < cols; ++c) dr[c] = add ? dr[c] + to[r][c] : to[r][c];
-    }
   }
 
   const TileKernels<T>& tiles_;

@@ -11,8 +11,8 @@ namespace legato::cpu {
 /// kernel serve GEMM (one span) and convolution (a span a tap). Offsets are relative to the
 /// pointers given to the kernel.
 struct Span {
-  int64_t a;      ///< row kernels: elements from the row's pointer. Column kernels: rows of a.
-  int64_t b;      ///< rows of b
+  int64_t a;      ///< elements from the pointer(s) to a
+  int64_t b;      ///< row kernels: rows of b. Column kernels: elements from the pointer to b.
   int64_t count;  ///< steps of k
 };
 
@@ -28,8 +28,8 @@ struct TileKernels {
   /// lanes of them.
   using Rows = void (*)(const T* const* a, const T* b, int64_t b_stride, const Span* spans,
                         int64_t span_count, T* const* d, bool add);
-  /// d[i][j] = (add ? d[i][j] : 0) + sum over spans of a[(s.a + r) * a_stride + i] * b[(s.b + r) *
-  /// b_stride + j].
+  /// The same of a[s.a + r * a_stride + i] * b[s.b + r * b_stride + j], with m elements of a and v
+  /// * lanes of b side by side.
   using Columns = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
                            const Span* spans, int64_t span_count, T* const* d, bool add);
 

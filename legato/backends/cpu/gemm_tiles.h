@@ -62,8 +62,8 @@ void tile_by_columns(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
   constexpr int L = kLanes<T>;
   Vector<T> acc[M][V] = {};
   for (const Span* s = spans; s != spans + span_count; ++s) {
-    const T* ak = a + s->a * a_stride;
-    const T* bk = b + s->b * b_stride;
+    const T* ak = a + s->a;
+    const T* bk = b + s->b;
     for (int64_t k = 0; k < s->count; ++k, ak += a_stride, bk += b_stride) {
       Vector<T> bv[V];
 #pragma GCC unroll 4
