@@ -178,7 +178,7 @@ class Optimizer:
         return state
 
 
-def _check(optimizer: str, name: str, value: float, ok: bool, expected: str) -> None:
+def _check(optimizer: str, name: str, value: Any, ok: bool, expected: str) -> None:
     if not ok:
         raise ValueError(f"{optimizer} {name} should be {expected}, {value} was provided instead")
 
@@ -364,6 +364,7 @@ class Adam(Optimizer):
         bias_correction: bool = False,
     ) -> None:
         name = type(self).__name__
+        _check(name, "betas", betas, len(betas) == 2, "two numbers")
         for i, beta in enumerate(betas, start=1):
             _check(name, f"beta{i}", beta, 0 <= beta < 1, "in [0, 1)")
         _check(name, "epsilon", eps, eps >= 0, ">=0")
@@ -485,6 +486,7 @@ class Lion(Optimizer):
         betas: list[float] = [0.9, 0.99],  # noqa: B006
         weight_decay: float = 0.0,
     ) -> None:
+        _check("Lion", "betas", betas, len(betas) == 2, "two numbers")
         super().__init__()
         self._maybe_schedule("learning_rate", learning_rate)
         self.betas = betas

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def _check_steps(name: str, steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"{name} must be greater than 0, but got {steps}.")
+
+
 def exponential_decay(init: float, decay_rate: float) -> Callable:
     """The schedule init · decay_rate^step.
 
@@ -40,9 +45,13 @@ def step_decay(init: float, decay_rate: float, step_size: int) -> Callable:
         decay_rate: Factor of each `step_size` steps.
         step_size: How many steps to keep a value.
 
+    Raises:
+        ValueError: if `step_size` is not positive.
+
     >>> step_decay(0.1, 0.5, 10)(mx.array(25))
     array(0.025, dtype=float32)
     """
+    _check_steps("step_decay: step_size", step_size)
 
     def schedule(step: Any) -> Any:
         return init * decay_rate ** (step // step_size)
@@ -58,9 +67,13 @@ def cosine_decay(init: float, decay_steps: int, end: float = 0.0) -> Callable:
         decay_steps: The number of steps until `end` is reached.
         end: The last value.
 
+    Raises:
+        ValueError: if `decay_steps` is not positive.
+
     >>> cosine_decay(0.1, 100)(mx.array(50))
     array(0.05, dtype=float32)
     """
+    _check_steps("cosine_decay: decay_steps", decay_steps)
 
     def schedule(step: Any) -> Any:
         done = mx.minimum(step, decay_steps)
@@ -84,8 +97,7 @@ def linear_schedule(init: float, end: float, steps: int) -> Callable:
     >>> linear_schedule(0.0, 1.0, 4)(mx.array(3))
     array(0.75, dtype=float32)
     """
-    if steps < 1:
-        raise ValueError(f"linear_schedule: steps must be greater than 0, but got {steps}.")
+    _check_steps("linear_schedule: steps", steps)
 
     def schedule(step: Any) -> Any:
         return mx.minimum(step, steps) * ((end - init) / steps) + init

@@ -209,6 +209,26 @@ def test_conv_arguments_that_do_not_fit(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Linear(0, 3), "Linear: input_dims is 0, expected a positive integer"),
+        (lambda: nn.Bilinear(1, 2, 0), "Bilinear: output_dims is 0"),
+        (lambda: nn.Embedding(3, 0), "Embedding: dims is 0"),
+        (lambda: nn.Conv2d(3, 3, 0), "kernel_size is 0"),
+        (lambda: nn.ConvTranspose1d(0, 3, 2), "in_channels is 0"),
+        (lambda: nn.Conv1d(3, 3, 2, groups=0), "groups is 0"),
+        (lambda: nn.GRU(3, 0), "GRU: hidden_size is 0"),
+        (lambda: nn.MultiHeadAttention(4, 0), "num_heads is 0"),
+        (lambda: nn.ALiBi.create_alibi_slope(0), "ALiBi: num_heads is 0"),
+        (lambda: nn.SinusoidalPositionalEncoding(1), "dims is 1, expected 2 or more"),
+    ],
+)
+def test_sizes_must_be_positive(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 # -- dropout --------------------------------------------------------------------------------
 
 
@@ -238,7 +258,7 @@ def test_dropout(kind, shape, shared):
 
 
 def test_dropout_arguments_that_do_not_fit():
-    for p in (1.0, -0.1):
+    for p in (1.0, -0.1, float("nan")):
         with pytest.raises(ValueError, match=rf"probability {p} is not in \[0, 1\)"):
             nn.Dropout(p)
     with pytest.raises(ValueError, match="input with 2 dimensions, expected 3 or 4 dimensions"):
@@ -274,6 +294,18 @@ def test_pooling(axes, kind, arguments):
     assert repr(layer) == (
         f"{kind}Pool{axes}d(kernel_size={kernel}, stride={stride}, padding={padding})"
     )
+
+
+def test_pooling_of_views():
+    x = normal(8, 3, 9, 2)
+    for arguments in [(3, 2), (2,)]:
+        layer = nn.MaxPool2d(*arguments)
+        expected = np.array(layer(mx.array(x.transpose(3, 2, 0, 1).copy())))
+        np.testing.assert_array_equal(np.array(layer(mx.array(x).transpose(3, 2, 0, 1))), expected)
+        np.testing.assert_array_equal(
+            np.array(layer(mx.array(x).transpose(3, 2, 0, 1)[:, ::-1])),
+            np.array(layer(mx.array(x.transpose(3, 2, 0, 1)[:, ::-1].copy()))),
+        )
 
 
 @pytest.mark.parametrize("arguments", [(2,), (3, 1, 1)])
@@ -391,7 +423,8 @@ def test_upsample_other_ranks_and_dtypes():
         (lambda: nn.Upsample(2, mode="area"), "mode is 'area', expected 'nearest'"),
         (lambda: nn.Upsample(2)(mx.zeros((3, 3))), "at least 3D, but 2D was provided"),
         (lambda: nn.Upsample((2, 2))(mx.zeros((1, 3, 3))), "one scale per spatial dimension"),
-        (lambda: nn.Upsample(0.1)(mx.zeros((1, 3, 3))), "0.1 leaves nothing of spatial axis 0"),
+        (lambda: nn.Upsample(float("inf"))(mx.zeros((1, 3, 3))), "scale inf of spatial axis 0"),
+        (lambda: nn.Upsample(0.1)(mx.zeros((1, 3, 3))), "0.1 of spatial axis 0 of size 3 gives no"),
         (
             lambda: nn.Upsample(2, "linear", True, True)(mx.zeros((1, 3, 3))),
             "antialias is not supported with align_corners",

@@ -154,6 +154,13 @@ def test_recurrent_layers_print_and_check():
         nn.RNN(3, 4, nonlinearity=3)
 
 
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (2, 0, 3)])
+def test_recurrent_layers_need_a_sequence(shape):
+    for layer in (nn.RNN(3, 4), nn.GRU(3, 4), nn.LSTM(3, 4)):
+        with pytest.raises(ValueError, match="at least one step, but its shape is"):
+            layer(mx.zeros(shape))
+
+
 def test_gradients_pass_through_all_steps():
     for layer in (nn.RNN(3, 4), nn.GRU(3, 4), nn.LSTM(3, 4)):
 

@@ -302,6 +302,7 @@ def test_optimizers_copy():
         (lambda: optim.AdaDelta(0.1, rho=-1), "AdaDelta rho"),
         (lambda: optim.Adam(0.1, betas=[0.9, 1.0]), r"Adam beta2 should be in \[0, 1\), 1.0"),
         (lambda: optim.AdamW(0.1, betas=[-0.1, 0.9]), "AdamW beta1"),
+        (lambda: optim.Adam(0.1, betas=[0.9]), r"Adam betas should be two numbers, \[0.9\] was"),
         (lambda: optim.Adamax(0.1, eps=-1), "Adamax epsilon"),
     ],
 )

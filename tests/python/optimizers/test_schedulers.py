@@ -46,6 +46,10 @@ def test_schedule(name, dtype):
 def test_arguments_that_do_not_fit():
     with pytest.raises(ValueError, match="steps must be greater than 0, but got 0"):
         optim.linear_schedule(0.0, 1.0, 0)
+    with pytest.raises(ValueError, match="cosine_decay: decay_steps must be greater than 0"):
+        optim.cosine_decay(1.0, 0)
+    with pytest.raises(ValueError, match="step_decay: step_size must be greater than 0"):
+        optim.step_decay(1.0, 0.5, 0)
     with pytest.raises(ValueError, match="at least 1 schedule"):
         optim.join_schedules([], [])
     with pytest.raises(ValueError, match="received 2 boundaries for 1 schedules, but expected 0"):

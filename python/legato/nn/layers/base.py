@@ -540,6 +540,13 @@ class Module(dict):
             )
 
 
+def check_sizes(layer: str, **sizes: int) -> None:
+    """Raises ValueError unless all sizes, given by their names, are positive."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{layer}: {name} is {size}, expected a positive integer.")
+
+
 def _is_empty(tree: Any) -> bool:
     """Whether a tree says nothing about a place: `{}` stands for elements that a filter refused."""
     return isinstance(tree, (dict, list, tuple)) and not isinstance(tree, Module) and not len(tree)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import legato.core as mx
-from legato.nn.layers.base import Module
+from legato.nn.layers.base import Module, check_sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,14 @@ def _initial_weight(
     in_channels: int, out_channels: int, kernel_size: tuple[int, ...], groups: int = 1
 ) -> mx.array:
     """The first value of a convolution's weight: uniform in ±1/√(in_channels · kernel positions)."""
-    if groups < 1 or in_channels % groups:
+    check_sizes(
+        "Convolution",
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=min(kernel_size),
+        groups=groups,
+    )
+    if in_channels % groups:
         raise ValueError(
             f"The number of input channels ({in_channels}) must be divisible by the number of groups ({groups})."
         )

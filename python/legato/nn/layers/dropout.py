@@ -18,7 +18,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if p < 0 or p >= 1:
+        if not 0 <= p < 1:
             raise ValueError(f"{type(self).__name__}: the probability {p} is not in [0, 1).")
         self.p = p
 

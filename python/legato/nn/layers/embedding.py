@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import legato.core as mx
-from legato.nn.layers.base import Module
+from legato.nn.layers.base import Module, check_sizes
 from legato.nn.layers.quantized import QuantizedEmbedding
 
 
@@ -24,6 +24,7 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings: int, dims: int) -> None:
         super().__init__()
+        check_sizes("Embedding", num_embeddings=num_embeddings, dims=dims)
         self.weight = mx.random.normal((num_embeddings, dims), scale=math.sqrt(1 / dims))
 
     def _extra_repr(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import legato.core as mx
-from legato.nn.layers.base import Module
+from legato.nn.layers.base import Module, check_sizes
 from legato.nn.layers.quantized import QQLinear, QuantizedLinear
 
 TYPE_CHECKING = False
@@ -40,6 +40,7 @@ class Linear(Module):
 
     def __init__(self, input_dims: int, output_dims: int, bias: bool = True) -> None:
         super().__init__()
+        check_sizes("Linear", input_dims=input_dims, output_dims=output_dims)
         limit = math.sqrt(1.0 / input_dims)
         self.weight = mx.random.uniform(-limit, limit, (output_dims, input_dims))
         if bias:
@@ -99,6 +100,9 @@ class Bilinear(Module):
         self, input1_dims: int, input2_dims: int, output_dims: int, bias: bool = True
     ) -> None:
         super().__init__()
+        check_sizes(
+            "Bilinear", input1_dims=input1_dims, input2_dims=input2_dims, output_dims=output_dims
+        )
         limit = math.sqrt(1.0 / input1_dims)
         self.weight = mx.random.uniform(-limit, limit, (output_dims, input2_dims, input1_dims))
         if bias:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import legato.core as mx
-from legato.nn.layers.base import Module
+from legato.nn.layers.base import Module, check_sizes
 
 
 class RoPE(Module):
@@ -64,6 +64,8 @@ class SinusoidalPositionalEncoding(Module):
         full_turns: bool = False,
     ) -> None:
         super().__init__()
+        if dims < 2:
+            raise ValueError(f"SinusoidalPositionalEncoding: dims is {dims}, expected 2 or more.")
         half = dims // 2
         # From the largest frequency to the smallest.
         place = 1 - mx.arange(0, half) / max(half - 1, 1)
@@ -121,6 +123,7 @@ class ALiBi(Module):
         >>> ALiBi.create_alibi_slope(3).flatten()
         array([0.0625, 0.00390625, 0.25], dtype=float32)
         """
+        check_sizes("ALiBi", num_heads=num_heads)
         power = 2 ** int(math.log2(num_heads))
         slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
         slopes += [2 ** (-4 * h / power) for h in range(1, 2 * (num_heads - power), 2)]

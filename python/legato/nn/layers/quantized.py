@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import legato.core as mx
-from legato.nn.layers.base import Module
+from legato.nn.layers.base import Module, check_sizes
 from legato.utils import tree_map_with_path
 
 TYPE_CHECKING = False
@@ -105,6 +105,7 @@ class QuantizedEmbedding(Module):
         self.mode = mode
         self.num_embeddings = num_embeddings
         self.dims = dims
+        check_sizes("QuantizedEmbedding", num_embeddings=num_embeddings, dims=dims)
         table = mx.random.normal((num_embeddings, dims), scale=math.sqrt(1 / dims))
         self.weight, self.scales, *biases = mx.quantize(table, self.group_size, self.bits, mode)
         if biases:
@@ -191,6 +192,7 @@ class QuantizedLinear(Module):
         mode: str = "affine",
     ) -> None:
         super().__init__()
+        check_sizes("QuantizedLinear", input_dims=input_dims, output_dims=output_dims)
         limit = math.sqrt(1 / input_dims)
         weight = mx.random.uniform(-limit, limit, (output_dims, input_dims))
         self._adopt(weight, mx.zeros((output_dims,)) if bias else None, group_size, bits, mode)
@@ -284,6 +286,7 @@ class QQLinear(Module):
             )
         self.group_size, self.bits = _with_defaults(group_size, bits, mode)
         self.mode = mode
+        check_sizes("QQLinear", input_dims=input_dims, output_dims=output_dims)
         limit = math.sqrt(1 / input_dims)
         self.weight = mx.random.uniform(-limit, limit, (output_dims, input_dims))
         self._quantized = False

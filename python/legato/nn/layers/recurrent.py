@@ -6,7 +6,7 @@ import math
 
 import legato.core as mx
 from legato.nn.layers.activations import tanh
-from legato.nn.layers.base import Module
+from legato.nn.layers.base import Module, check_sizes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 def _project(x: mx.array, weight: mx.array, bias: mx.array | None) -> mx.array:
     """x Wᵀ + b for all steps at once."""
+    if x.ndim < 2 or x.shape[-2] == 0:
+        raise ValueError(
+            "A recurrent layer expects an input (L, features) or (N, L, features) of at least one step, "
+            f"but its shape is {tuple(x.shape)}."
+        )
     return x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
 
 
@@ -41,6 +46,7 @@ class RNN(Module):
         nonlinearity: Callable[[mx.array], mx.array] | None = None,
     ) -> None:
         super().__init__()
+        check_sizes("RNN", input_size=input_size, hidden_size=hidden_size)
         if nonlinearity is not None and not callable(nonlinearity):
             raise ValueError(f"RNN: nonlinearity must be callable, but is {nonlinearity!r}.")
         self.nonlinearity = nonlinearity or tanh
@@ -94,6 +100,7 @@ class GRU(Module):
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__()
+        check_sizes("GRU", input_size=input_size, hidden_size=hidden_size)
         self.hidden_size = hidden_size
         limit = 1 / math.sqrt(hidden_size)
         self.Wx = mx.random.uniform(-limit, limit, (3 * hidden_size, input_size))
@@ -154,6 +161,7 @@ class LSTM(Module):
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__()
+        check_sizes("LSTM", input_size=input_size, hidden_size=hidden_size)
         self.hidden_size = hidden_size
         limit = 1 / math.sqrt(hidden_size)
         self.Wx = mx.random.uniform(-limit, limit, (4 * hidden_size, input_size))

@@ -6,7 +6,7 @@ import math
 
 import legato.core as mx
 from legato.nn.layers.activations import relu
-from legato.nn.layers.base import Module
+from legato.nn.layers.base import Module, check_sizes
 from legato.nn.layers.dropout import Dropout
 from legato.nn.layers.linear import Linear
 from legato.nn.layers.normalization import LayerNorm
@@ -49,6 +49,7 @@ class MultiHeadAttention(Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
+        check_sizes("MultiHeadAttention", dims=dims, num_heads=num_heads)
         if dims % num_heads or (value_dims or dims) % num_heads:
             raise ValueError(
                 f"MultiHeadAttention: {dims} features of queries and keys and {value_dims or dims} of values can't be "

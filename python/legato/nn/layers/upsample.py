@@ -85,9 +85,10 @@ def _scales(x: mx.array, scale_factor: float | tuple) -> tuple[float, ...]:
             f"spatial dimensions is {axes}."
         )
     for axis, scale in enumerate(scales):
-        if not scale > 0 or int(scale * x.shape[axis + 1]) < 1:
+        if not 1 <= scale * x.shape[axis + 1] < math.inf:
             raise ValueError(
-                f"Upsample: the scale {scale} leaves nothing of spatial axis {axis} of size {x.shape[axis + 1]}."
+                f"Upsample: the scale {scale} of spatial axis {axis} of size {x.shape[axis + 1]} gives no positive, "
+                "finite size."
             )
     return scales
 
