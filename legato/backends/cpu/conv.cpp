@@ -35,6 +35,7 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 // those of a group.
 struct Problem {
   int64_t batch, groups, channels, features;
+  bool depthwise;  // one group of `channels` channels that do not mix
   ConvAxis axis[3];
   int64_t w_channel, w_feature, w_tap[3], w_group;  // strides of the weights
 
@@ -58,6 +59,12 @@ Problem problem_of(const Conv& c, bool gradient) {
   p.w_channel = gradient ? feature : 1;
   p.w_feature = gradient ? 1 : feature;
   p.w_group = out * feature;
+  // A group each for the channels, and a feature each for the groups.
+  p.depthwise = in == 1 && out == 1 && c.groups > 1;
+  if (p.depthwise) {
+    p.channels = p.features = c.groups;
+    p.groups = 1;
+  }
   return p;
 }
 
@@ -71,15 +78,18 @@ struct Class {
 template <class T>
 class Convolver {
  public:
-  Convolver(const Problem& p, const TileKernels<T>& tiles, const Movers<T>& move, int64_t size)
+  Convolver(const Problem& p, const TileKernels<T>& tiles, const DepthwiseKernels<T>& depthwise,
+            const Movers<T>& move, int64_t size)
       : p_(p),
         tiles_(tiles),
+        depthwise_(depthwise),
         move_(move),
         size_(size),
         native_(size == static_cast<int64_t>(sizeof(T))) {
     for (int i = 0; i < 3; ++i) axis_classes_[i] = classify(p_.axis[i]);
-    const int64_t most = std::max<int64_t>(1, kMaxBlockRows / std::max<int64_t>(1, p_.channels));
-    blocks_ = std::max<int64_t>(1, divide_up(p_.taps(), most));
+    const int64_t most =
+        p_.depthwise ? p_.taps() : kMaxBlockRows / std::max<int64_t>(1, p_.channels);
+    blocks_ = std::max<int64_t>(1, divide_up(p_.taps(), std::max<int64_t>(1, most)));
     block_taps_ = divide_up(p_.taps(), blocks_);
     padded_features_ = round_up(p_.features, tiles_.lanes);
     for (const auto& a : axis_classes_[0]) {
@@ -91,10 +101,10 @@ class Convolver {
 
   void run(const char* x, const char* w, char* y) const {
     if (p_.batch == 0 || p_.out_pixels() == 0 || p_.features == 0) return;
-    const int64_t rows = p_.taps() * p_.channels;
+    const int64_t rows = p_.taps() * (p_.depthwise ? 1 : p_.channels);
     T* packed =
         scratch<T>(Scratch::conv_weights, static_cast<size_t>(p_.groups * rows * padded_features_));
-    pack_weights(w, packed);
+    p_.depthwise ? pack_depthwise(w, packed) : pack_weights(w, packed);
     const int64_t x_image = p_.in_pixels() * p_.groups * p_.channels;
     const int64_t y_image = p_.out_pixels() * p_.groups * p_.features;
     if (native_) return images(reinterpret_cast<const T*>(x), packed, y, p_.batch);
@@ -129,6 +139,10 @@ class Convolver {
           const int64_t from =
               ((a.distance[i] * p_.axis[1].in + b.distance[j]) * p_.axis[2].in + c.distance[k]) *
               pixel;
+          if (p_.depthwise) {
+            made.spans.push_back({from, tap, 1});
+            continue;
+          }
           const int64_t row = (tap - block * block_taps_) * p_.channels;
           const bool new_block = static_cast<int64_t>(made.spans.size()) == made.block_begin.back();
           if (!new_block && made.spans.back().a + made.spans.back().count == from &&
@@ -155,6 +169,14 @@ class Convolver {
   const T* panel(const T* packed, int64_t group, int64_t block, int64_t feature) const {
     return packed + (group * p_.taps() + block * block_taps_) * p_.channels * padded_features_ +
            feature * block_rows(block);
+  }
+
+  // Rows of taps, channels side by side.
+  void pack_depthwise(const char* w, T* packed) const {
+    const int64_t taps = p_.taps();
+    const bool reversed = p_.axis[0].reversed;
+    move_.load(reversed ? w + (taps - 1) * size_ : w, reversed ? -1 : 1, taps, taps, p_.channels,
+               packed, padded_features_);
   }
 
   void pack_weights(const char* w, T* packed) const {
@@ -192,8 +214,8 @@ class Convolver {
 
   void images(const T* x, const T* packed, char* y, int64_t batch) const {
     const int64_t out = p_.out_pixels(), total = batch * out;
-    const double work =
-        static_cast<double>(total) * p_.groups * p_.features * p_.taps() * p_.channels;
+    const double work = static_cast<double>(total) * p_.groups * p_.features * p_.taps() *
+                        (p_.depthwise ? 1 : p_.channels);
     const int threads = work < kParallelWork ? 1 : num_threads();
     // Positions of a task: enough to use a panel of weights many times, few enough that what they
     // read stays cached.
@@ -268,6 +290,27 @@ class Convolver {
       }
       count[c] = static_cast<int64_t>(at - begin);
     }
+    if (p_.depthwise) {
+      size_t row = 0;
+      for (size_t c = 0; c < classes_.size(); ++c) {
+        const auto& spans = classes_[c].spans;
+        depthwise_.forward(from + row, to + row, count[c], spans.data(),
+                           static_cast<int64_t>(spans.size()), packed, padded_features_,
+                           p_.channels);
+        row += static_cast<size_t>(count[c]);
+      }
+    } else {
+      tile_rows(share, packed, from, to, count);
+    }
+    if (native_) return;
+    for (size_t i = 0; i < at; ++i) {
+      const StoreTarget<T> store{y + target[i] * size_, 0, 1, nullptr, 0, 0, T(1), T(0), {}, 0, 0};
+      move_.store(to[i], 0, 1, p_.features, store);
+    }
+  }
+
+  void tile_rows(const Share& share, const T* packed, const T* const* from, T* const* to,
+                 const int64_t* count) const {
     const int64_t width = tiles_.width();
     for (int64_t block = 0; block < blocks_; ++block) {
       for (int64_t f = 0; f < p_.features; f += width) {
@@ -293,15 +336,11 @@ class Convolver {
         }
       }
     }
-    if (native_) return;
-    for (size_t i = 0; i < at; ++i) {
-      const StoreTarget<T> store{y + target[i] * size_, 0, 1, nullptr, 0, 0, T(1), T(0), {}, 0, 0};
-      move_.store(to[i], 0, 1, p_.features, store);
-    }
   }
 
   const Problem p_;
   const TileKernels<T>& tiles_;
+  const DepthwiseKernels<T>& depthwise_;
   const Movers<T>& move_;
   int64_t size_;  // bytes of an element in memory
   bool native_;   // memory holds T itself
@@ -341,18 +380,20 @@ void run(const Conv& c, const void* x, const void* w, void* y, bool gradient, Si
   const GemmKernels& kernels = gemm_kernels(level);
   visit_dtype(c.dtype, [&]<class E>(TypeTag<E>) {
     constexpr int64_t size = sizeof(E);
-    const auto convolve = [&]<class T>(const TileKernels<T>& tiles, const Movers<T>& move) {
-      Convolver<T>(problem_of(c, gradient), tiles, move, size)
+    const auto convolve = [&]<class T>(const TileKernels<T>& tiles,
+                                       const DepthwiseKernels<T>& depthwise,
+                                       const Movers<T>& move) {
+      Convolver<T>(problem_of(c, gradient), tiles, depthwise, move, size)
           .run(static_cast<const char*>(x), static_cast<const char*>(w), static_cast<char*>(y));
     };
     if constexpr (std::is_same_v<E, float>) {
-      convolve(kernels.f32, kernels.f32_f32);
+      convolve(kernels.f32, kernels.depthwise_f32, kernels.f32_f32);
     } else if constexpr (std::is_same_v<E, float16_t>) {
-      convolve(kernels.f32, kernels.f32_f16);
+      convolve(kernels.f32, kernels.depthwise_f32, kernels.f32_f16);
     } else if constexpr (std::is_same_v<E, bfloat16_t>) {
-      convolve(kernels.f32, kernels.f32_bf16);
+      convolve(kernels.f32, kernels.depthwise_f32, kernels.f32_bf16);
     } else if constexpr (std::is_same_v<E, double>) {
-      convolve(kernels.f64, kernels.f64_f64);
+      convolve(kernels.f64, kernels.depthwise_f64, kernels.f64_f64);
     } else {
       throw InternalError(cat("convolution of ", name_of(c.dtype), " has no kernel."));
     }

@@ -60,19 +60,24 @@ struct Chunk {
 template <class T>
 class WeightGradient {
  public:
-  WeightGradient(const Conv& c, const TileKernels<T>& tiles, const Movers<T>& move, int64_t size)
+  WeightGradient(const Conv& c, const TileKernels<T>& tiles, const DepthwiseKernels<T>& depthwise,
+                 const Movers<T>& move, int64_t size)
       : c_(c),
         tiles_(tiles),
+        depthwise_kernels_(depthwise),
         move_(move),
         size_(size),
         native_(size == static_cast<int64_t>(sizeof(T))),
-        channels_(c.in_channels / c.groups),
-        features_(c.out_channels / c.groups),
         taps_(c.kernel[0] * c.kernel[1] * c.kernel[2]) {
+    // Depthwise: one group of channels that do not mix, a sum has one row.
+    depthwise_ = c.groups > 1 && c.groups == c.in_channels && c.groups == c.out_channels;
+    groups_ = depthwise_ ? 1 : c.groups;
+    channels_ = c.in_channels / groups_;
+    features_ = c.out_channels / groups_;
     constexpr int64_t kUnit =
         64 / sizeof(T);  // whole vectors at every level, so that all levels go the same way
     for (int i = 0; i < 3; ++i) axis_[i] = forward_axis(c, i);
-    by_channels_ = channels_ % kUnit == 0;
+    by_channels_ = depthwise_ || channels_ % kUnit == 0;
     direct_ = by_channels_ || (features_ % kUnit == 0 && channels_ >= 6);
     band_axis_ = axis_[0].out > 1 ? 0 : 1;
     if (direct_) {
@@ -80,13 +85,14 @@ class WeightGradient {
         for (int64_t t = 0; t < axis_[i].kernel; ++t) reach_[i].push_back(reach_of(axis_[i], t));
       }
     }
+    if (!direct_) make_runs();
     // Columns of a sum's row: channels or features, whichever the vectors run over.
     columns_ = direct_ ? (by_channels_ ? channels_ : features_) : round_up(features_, kUnit);
-    rows_ = direct_ ? (by_channels_ ? features_ : channels_) : taps_ * channels_;
+    rows_ = depthwise_ ? 1 : direct_ ? (by_channels_ ? features_ : channels_) : taps_ * channels_;
   }
 
   void run(const char* x, const char* dy, char* dw) {
-    const int64_t elements = c_.out_channels * taps_ * channels_;
+    const int64_t elements = c_.out_channels * taps_ * (c_.in_channels / c_.groups);
     if (elements == 0) return;
     if (c_.batch == 0 || positions() == 0) {
       const T zero = T(0);
@@ -99,25 +105,23 @@ class WeightGradient {
     const T* xs = in_t(x, Scratch::conv_input, c_.batch * in_positions() * c_.in_channels);
     const T* dys = in_t(dy, Scratch::conv_columns, c_.batch * positions() * c_.out_channels);
     const int64_t group_sums = direct_ ? taps_ * rows_ * columns_ : rows_ * columns_;
-    const int64_t sums = c_.groups * group_sums;
+    const int64_t sums = groups_ * group_sums;
     const int64_t segments =
         std::clamp<int64_t>(std::min(c_.batch * positions() / kSegmentPositions,
                                      kMaxPartialBytes / static_cast<int64_t>(sizeof(T)) / sums),
                             1, std::min<int64_t>(16, static_cast<int64_t>(chunks_.size())));
     T* partial = scratch<T>(Scratch::conv_sums, static_cast<size_t>(segments * sums));
     // Beyond segments and groups, tasks share the rows of the sums: tiles of rows for each tap.
-    const double work =
-        static_cast<double>(c_.batch * positions()) * static_cast<double>(elements) / c_.groups;
+    const double work = static_cast<double>(c_.batch * positions()) * static_cast<double>(elements);
     const int64_t wanted = work < kParallelWork ? 1 : 4 * num_threads();
     const int64_t row_tiles = divide_up(rows_, tiles_.rows);
-    const int64_t splits =
-        std::clamp<int64_t>(divide_up(wanted, segments * c_.groups), 1, row_tiles);
+    const int64_t splits = std::clamp<int64_t>(divide_up(wanted, segments * groups_), 1, row_tiles);
     const int64_t split_rows = divide_up(row_tiles, splits) * tiles_.rows;
     const int64_t row_shares = divide_up(rows_, split_rows);
-    const int64_t tasks = segments * c_.groups * row_shares;
+    const int64_t tasks = segments * groups_ * row_shares;
     const auto task = [&](int64_t t) {
-      const int64_t share = t % row_shares, group = t / row_shares % c_.groups,
-                    segment = t / row_shares / c_.groups;
+      const int64_t share = t % row_shares, group = t / row_shares % groups_,
+                    segment = t / row_shares / groups_;
       const int64_t count = static_cast<int64_t>(chunks_.size());
       const Part part{group,
                       share * split_rows,
@@ -133,7 +137,7 @@ class WeightGradient {
       parallel_for(tasks, task);
     }
     // Add the segments and store, a tap (or, of copied ones, a group) at a time.
-    const int64_t pieces = direct_ ? c_.groups * taps_ : c_.groups;
+    const int64_t pieces = direct_ ? groups_ * taps_ : groups_;
     const auto finish = [&](int64_t p) {
       const int64_t piece = group_sums / (direct_ ? taps_ : 1);
       T* sum = partial + p * piece;
@@ -145,10 +149,19 @@ class WeightGradient {
       const int64_t group = direct_ ? p / taps_ : p;
       char* to = dw + group * features_ * feature * size_;
       if (!direct_) {
-        move_.store(sum, columns_, rows_, features_, target(to, 1, feature));
+        for (int64_t tap = 0; tap < taps_; ++tap) {
+          move_.store(
+              sum + tap * channels_ * columns_, columns_, channels_, features_,
+              target(to + (c_.flip ? taps_ - 1 - tap : tap) * channels_ * size_, 1, feature));
+        }
         return;
       }
       const int64_t tap = p % taps_;
+      if (depthwise_) {
+        to += (c_.flip ? taps_ - 1 - tap : tap) * size_;
+        move_.store(sum, columns_, 1, columns_, target(to, 1, taps_));
+        return;
+      }
       to += (c_.flip ? taps_ - 1 - tap : tap) * channels_ * size_;
       move_.store(sum, columns_, rows_, columns_,
                   by_channels_ ? target(to, feature, 1) : target(to, 1, feature));
@@ -225,7 +238,7 @@ class WeightGradient {
         r[band_axis_] = inside(r[band_axis_], k.band, k.band_end);
         // Steps of k run along the last axis, or along the images if that is longer. (The choice
         // looks at the whole axis only, so that all taps of a chunk sum in the same order.)
-        const bool along_images = k.image_end - k.image > axis_[2].out;
+        const bool along_images = axis_[2].out < 4 && k.image_end - k.image > axis_[2].out;
         int64_t x_step = r[2].index_step * c_.in_channels, dy_step = r[2].o_step * c_.out_channels;
         spans.clear();
         const auto add_rows = [&](int64_t n, int64_t count) {
@@ -278,6 +291,11 @@ class WeightGradient {
   // sums[i][j] (+)= sum over spans a[.., i] * b[.., j] for the part's rows.
   void tiles(const Part& part, const T* a, int64_t a_step, const T* b, int64_t b_step,
              const std::vector<Span>& spans, T* sums, bool add) const {
+    if (depthwise_) {
+      depthwise_kernels_.weight(a, a_step, b, b_step, spans.data(),
+                                static_cast<int64_t>(spans.size()), sums, add, columns_);
+      return;
+    }
     const int64_t width = tiles_.width();
     for (int64_t j = 0; j < columns_; j += width) {
       const int64_t vectors = std::min<int64_t>(tiles_.vectors, (columns_ - j) / tiles_.lanes);
@@ -306,10 +324,8 @@ class WeightGradient {
       T* to = copied.data();
       for (int64_t n = k.image; n < k.image_end; ++n) {
         for (int64_t o0 = begin[0]; o0 < end[0]; ++o0) {
-          for (int64_t o1 = begin[1]; o1 < end[1]; ++o1) {
-            for (int64_t o2 = begin[2]; o2 < end[2]; ++o2, to += row)
-              copy_taps(part, x, n, o0, o1, o2, to);
-          }
+          for (int64_t o1 = begin[1]; o1 < end[1]; ++o1, to += axis_[2].out * row)
+            copy_taps(part, x, n, o0, o1, to);
         }
       }
       // The positions of a chunk follow one another in dy.
@@ -334,34 +350,64 @@ class WeightGradient {
     }
   }
 
-  // Writes rows [part.row, part.row_end) of (tap, channel) that position o reads; the weights' own
-  // order of taps.
-  void copy_taps(const Part& part, const T* x, int64_t n, int64_t o0, int64_t o1, int64_t o2,
-                 T* to) const {
-    for (int64_t tap = part.row / channels_; tap * channels_ < part.row_end; ++tap) {
-      const int64_t t = c_.flip ? taps_ - 1 - tap : tap;
-      const int64_t i0 = axis_[0].index(o0, t / axis_[2].kernel / axis_[1].kernel);
-      const int64_t i1 = axis_[1].index(o1, t / axis_[2].kernel % axis_[1].kernel);
-      const int64_t i2 = axis_[2].index(o2, t % axis_[2].kernel);
-      const int64_t begin = std::max(part.row, tap * channels_),
-                    end = std::min(part.row_end, (tap + 1) * channels_);
-      if (i0 < 0 || i1 < 0 || i2 < 0) {
-        std::fill(to + begin - part.row, to + end - part.row, T(0));
-      } else {
-        const T* from =
-            x + (((n * axis_[0].in + i0) * axis_[1].in + i1) * axis_[2].in + i2) * c_.in_channels +
-            part.group * channels_ - tap * channels_;
-        std::copy(from + begin, from + end, to + begin - part.row);
+  // Writes the part's rows of (tap, channel) that the positions (n, o0, o1, 0..) read, side by side
+  // for each position.
+  void copy_taps(const Part& part, const T* x, int64_t n, int64_t o0, int64_t o1, T* to) const {
+    const int64_t row = part.row_end - part.row,
+                  line = axis_[2].kernel * channels_;  // a line: taps of the last axis
+    std::fill_n(to, axis_[2].out * row, T(0));
+    for (int64_t l = part.row / line; l * line < part.row_end; ++l) {
+      const int64_t i0 = axis_[0].index(o0, l / axis_[1].kernel),
+                    i1 = axis_[1].index(o1, l % axis_[1].kernel);
+      if (i0 < 0 || i1 < 0) continue;
+      const T* from = x +
+                      ((n * axis_[0].in + i0) * axis_[1].in + i1) * axis_[2].in * c_.in_channels +
+                      part.group * channels_;
+      for (int64_t o2 = 0; o2 < axis_[2].out; ++o2) {
+        for (const Run& run : runs_[static_cast<size_t>(o2)]) {
+          const int64_t at = l * line + run.tap * channels_;  // row of the run's first value
+          const int64_t begin = std::max(part.row, at),
+                        end = std::min(part.row_end, at + run.count);
+          const T* values = from + run.index * c_.in_channels - at;
+          T* here = to + o2 * row - part.row;
+          for (int64_t r = begin; r < end; ++r) here[r] = values[r];
+        }
+      }
+    }
+  }
+
+  // Taps of the last axis that a position reads side by side: `count` values from index and tap on.
+  struct Run {
+    int64_t tap, index, count;
+  };
+  void make_runs() {
+    runs_.resize(static_cast<size_t>(axis_[2].out));
+    for (int64_t o = 0; o < axis_[2].out; ++o) {
+      auto& runs = runs_[static_cast<size_t>(o)];
+      for (int64_t t = 0; t < axis_[2].kernel; ++t) {
+        const int64_t index = axis_[2].index(o, t);
+        if (index < 0) continue;
+        const bool joins = !runs.empty() && groups_ == 1 &&
+                           runs.back().tap * channels_ + runs.back().count == t * channels_ &&
+                           runs.back().index * channels_ + runs.back().count == index * channels_;
+        if (joins) {
+          runs.back().count += channels_;
+        } else {
+          runs.push_back({t, index, channels_});
+        }
       }
     }
   }
 
   const Conv& c_;
   const TileKernels<T>& tiles_;
+  const DepthwiseKernels<T>& depthwise_kernels_;
   const Movers<T>& move_;
-  int64_t size_;                        // bytes of an element in memory
-  bool native_;                         // memory holds T itself
-  int64_t channels_, features_, taps_;  // of a group
+  int64_t size_;                                             // bytes of an element in memory
+  bool native_;                                              // memory holds T itself
+  int64_t taps_, groups_ = 1, channels_ = 0, features_ = 0;  // channels and features of a group
+  bool depthwise_ = false;
+  std::vector<std::vector<Run>> runs_;  // of each position of the last axis
   ConvAxis axis_[3];
   int band_axis_ = 0;
   bool direct_ = false, by_channels_ = false;
@@ -386,7 +432,7 @@ bool is_pointwise(const Conv& c) {
 void conv_weight_gradient(const Conv& c, const void* x, const void* dy, void* dw, SimdLevel level) {
   const int64_t positions = c.batch * c.in[0] * c.in[1] * c.in[2];
   // A GEMM whose k is cut for threads nowhere: good where there is enough of dw to share.
-  if (is_pointwise(c) && c.in_channels * c.out_channels >= 128 * 128) {
+  if (is_pointwise(c) && std::min(c.in_channels, c.out_channels) >= 256) {
     Gemm g;
     g.dtype = c.dtype;
     g.m = c.out_channels, g.n = c.in_channels, g.k = positions;
@@ -398,18 +444,19 @@ void conv_weight_gradient(const Conv& c, const void* x, const void* dy, void* dw
   const GemmKernels& kernels = gemm_kernels(level);
   visit_dtype(c.dtype, [&]<class E>(TypeTag<E>) {
     constexpr int64_t size = sizeof(E);
-    const auto sum = [&]<class T>(const TileKernels<T>& tiles, const Movers<T>& move) {
-      WeightGradient<T>(c, tiles, move, size)
+    const auto sum = [&]<class T>(const TileKernels<T>& tiles, const DepthwiseKernels<T>& depthwise,
+                                  const Movers<T>& move) {
+      WeightGradient<T>(c, tiles, depthwise, move, size)
           .run(static_cast<const char*>(x), static_cast<const char*>(dy), static_cast<char*>(dw));
     };
     if constexpr (std::is_same_v<E, float>) {
-      sum(kernels.f32, kernels.f32_f32);
+      sum(kernels.f32, kernels.depthwise_f32, kernels.f32_f32);
     } else if constexpr (std::is_same_v<E, float16_t>) {
-      sum(kernels.f32, kernels.f32_f16);
+      sum(kernels.f32, kernels.depthwise_f32, kernels.f32_f16);
     } else if constexpr (std::is_same_v<E, bfloat16_t>) {
-      sum(kernels.f32, kernels.f32_bf16);
+      sum(kernels.f32, kernels.depthwise_f32, kernels.f32_bf16);
     } else if constexpr (std::is_same_v<E, double>) {
-      sum(kernels.f64, kernels.f64_f64);
+      sum(kernels.f64, kernels.depthwise_f64, kernels.f64_f64);
     } else {
       throw InternalError(
           cat("weight gradient of a ", name_of(c.dtype), " convolution has no kernel."));

@@ -466,19 +466,19 @@ GemmKernels table_of(Fill... fill) {
 const GemmKernels& gemm_kernels(SimdLevel level) {
 #if LEGATO_HAS_X86_LEVELS
   if (level == SimdLevel::avx512) {
-    static const GemmKernels table =
-        table_of(avx512::fill_tiles_float, avx512::fill_tiles_other, avx512::fill_movers);
+    static const GemmKernels table = table_of(avx512::fill_tiles_float, avx512::fill_tiles_other,
+                                              avx512::fill_movers, avx512::fill_depthwise);
     return table;
   }
   if (level == SimdLevel::avx2) {
-    static const GemmKernels table =
-        table_of(avx2::fill_tiles_float, avx2::fill_tiles_other, avx2::fill_movers);
+    static const GemmKernels table = table_of(avx2::fill_tiles_float, avx2::fill_tiles_other,
+                                              avx2::fill_movers, avx2::fill_depthwise);
     return table;
   }
 #endif
   static_cast<void>(level);
-  static const GemmKernels table =
-      table_of(base::fill_tiles_float, base::fill_tiles_other, base::fill_movers);
+  static const GemmKernels table = table_of(base::fill_tiles_float, base::fill_tiles_other,
+                                            base::fill_movers, base::fill_depthwise);
   return table;
 }
 

@@ -78,6 +78,19 @@ struct Movers {
   void (*axpys)(const T* a, int64_t rows, const void* w, int64_t w_row, int64_t n, T* d) = nullptr;
 };
 
+/// Depthwise convolution: every channel by itself. Spans are taps: a counts from a position's
+/// pointer, b is the row of w.
+template <class T>
+struct DepthwiseKernels {
+  /// y[i][c] = sum over taps of x[i][tap.a + c] * w[tap.b * w_row + c], for `count` positions.
+  void (*forward)(const T* const* x, T* const* y, int64_t count, const Span* taps,
+                  int64_t tap_count, const T* w, int64_t w_row, int64_t channels) = nullptr;
+  /// d[c] = (add ? d[c] : 0) + sum over spans of a[s.a + r * a_stride + c] * b[s.b + r * b_stride +
+  /// c].
+  void (*weight)(const T* a, int64_t a_stride, const T* b, int64_t b_stride, const Span* spans,
+                 int64_t span_count, T* d, bool add, int64_t channels) = nullptr;
+};
+
 /// One level's functions.
 struct GemmKernels {
   TileKernels<float> f32;
@@ -88,6 +101,8 @@ struct GemmKernels {
   Movers<double> f64_f64;
   Movers<uint32_t> u32_u8, u32_u16, u32_u32;
   Movers<uint64_t> u64_u64;
+  DepthwiseKernels<float> depthwise_f32;
+  DepthwiseKernels<double> depthwise_f64;
 };
 
 /// The functions of `level`, which must not be above that of the machine.
@@ -98,6 +113,7 @@ const GemmKernels& gemm_kernels(SimdLevel level);
   void fill_tiles_float(GemmKernels& table); \
   void fill_tiles_other(GemmKernels& table); \
   void fill_movers(GemmKernels& table);      \
+  void fill_depthwise(GemmKernels& table);   \
   }
 LEGATO_DECLARE_GEMM_LEVEL(base)
 LEGATO_DECLARE_GEMM_LEVEL(avx2)
