@@ -32,7 +32,9 @@ def description(frameworks: list[Framework]) -> list[str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = os.getloadavg()[0]
     if load > 0.5:
-        print(f"bench: the load is {load:.1f}: other programs run here, and what follows is not worth reporting")
+        print(
+            f"bench: the load is {load:.1f}: other programs run here, and what follows is not worth reporting"
+        )
     compiler = _output(os.environ.get("CXX", "c++"), "--version").splitlines()[:1]
     return [
         f"Machine: {cpu_name()}, {threads()} threads used of {os.cpu_count()}, {memory:.0f} GiB.",

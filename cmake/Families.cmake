@@ -3,6 +3,7 @@
 #                                                  for each family with a <family>.cpp
 #   legato::cpu::register_all_kernels(KernelTable&) calls legato::cpu::register_<family>_kernels(KernelTable&)
 #                                                  for each family with a <family>.cpu.cpp
+# and legato/legato.h, which includes the public header of every family and of the subsystems that users call.
 
 function(legato_generate_registration sources_variable)
   file(GLOB records CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/ops/*/*.cpp")
@@ -59,4 +60,28 @@ void register_all_kernels([[maybe_unused]] KernelTable& table) {
 }  // namespace legato
 ")
   set(${sources_variable} ${${sources_variable}} "${families_file}" "${kernels_file}" PARENT_SCOPE)
+endfunction()
+
+# The one header for users of the library, generated so that a new family is in it.
+function(legato_generate_umbrella_header)
+  file(GLOB headers RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/ops/*/*.h")
+  set(included legato/array/array.h legato/base/error.h legato/io/io.h legato/nn/nn.h legato/runtime/evaluator.h
+               legato/runtime/stream.h legato/transform/transform.h)
+  foreach(header IN LISTS headers)
+    if(header MATCHES "^legato/ops/([^/]+)/([^/]+)\\.h$" AND CMAKE_MATCH_1 STREQUAL CMAKE_MATCH_2)
+      list(APPEND included ${header})
+    endif()
+  endforeach()
+  list(SORT included)
+  set(lines "")
+  foreach(header IN LISTS included)
+    if(EXISTS "${PROJECT_SOURCE_DIR}/${header}")
+      string(APPEND lines "#include \"${header}\"\n")
+    endif()
+  endforeach()
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/generated/legato/legato.h" @ONLY CONTENT
+"// Everything that a user of the library calls.
+#pragma once
+
+@lines@")
 endfunction()

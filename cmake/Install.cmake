@@ -7,6 +7,7 @@ set(config_folder "${CMAKE_INSTALL_LIBDIR}/cmake/legato")
 install(TARGETS legato EXPORT legatoTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/legato" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.h")
+install(FILES "${PROJECT_BINARY_DIR}/generated/legato/legato.h" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/legato)
 install(EXPORT legatoTargets NAMESPACE legato:: DESTINATION ${config_folder})
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/legatoConfig.cmake.in"
                               "${PROJECT_BINARY_DIR}/generated/legatoConfig.cmake"
