@@ -175,6 +175,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except Failure as failure:
         print(f"dev: {failure}", file=sys.stderr)
         return failure.status
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"dev: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("dev: stopped.", file=sys.stderr)
         return 130

@@ -107,7 +107,10 @@ def replace_process(command: Sequence[str], env: Dict[str, str]) -> NoReturn:
     """Becomes that command, in the caller's folder, so that signals and the exit status are its own."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execvpe(command[0], list(command), env)
+    try:
+        os.execvpe(command[0], list(command), env)
+    except OSError as error:
+        raise Failure(f"{command[0]} could not be started: {error.strerror}.") from None
 
 
 def tracked_files(*suffixes: str) -> List[Path]:
