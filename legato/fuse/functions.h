@@ -26,7 +26,7 @@
   X(Sin, sin) X(Cos, cos) X(Tan, tan) X(Arcsin, arcsin) X(Arccos, arccos) X(Arctan, arctan)                   \
   X(Arctan2, arctan2) X(Sinh, sinh) X(Cosh, cosh) X(Tanh, tanh) X(Arcsinh, arcsinh) X(Arccosh, arccosh)       \
   X(Arctanh, arctanh)                                                                                         \
-  X(Erf, erf) X(Erfc, erfc) X(Erfinv, erfinv) X(Lgamma, lgamma) X(Digamma, digamma) X(Cbrt, cbrt)             \
+  X(Erf, erf) X(Erfc, erfc) X(Erfinv, erfinv) X(Lgamma, lgamma) X(Digamma, digamma) X(Polygamma, polygamma) X(Cbrt, cbrt)             \
   X(I0e, i0e) X(I1e, i1e)                                                                                     \
   X(Real, real) X(Imag, imag) X(Conj, conj) X(Arg, arg) X(MakeComplex, make_complex)
 

@@ -5,7 +5,7 @@ namespace legato::pointwise {
 inline namespace LEGATO_LEVEL {
 
 void add_special_loops(LoopTable& table) {
-  using Floats = List<Erf, Erfc, Erfinv, Lgamma, Digamma, Cbrt, I0e, I1e>;
+  using Floats = List<Erf, Erfc, Erfinv, Lgamma, Digamma, Polygamma, Cbrt, I0e, I1e>;
   add_float_loops(table, Floats{});
 }
 

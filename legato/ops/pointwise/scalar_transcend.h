@@ -390,6 +390,39 @@ struct Digamma : Function<1> {
   }
 };
 
+/// The n-th derivative of digamma: (-1)^(n+1) n! zeta(n + 1, x), the zeta function of Hurwitz by
+/// Euler and Maclaurin's formula from x + k >= 12 on. nan for x below -100000, where the terms
+/// before that are too many.
+LEGATO_INLINE double polygamma_of(double order, double x) {
+  if (order == 0) return digamma_of(x);
+  if (!(order > 0) || __builtin_floor(order) != order || x != x || x < -100000)
+    return __builtin_nan("");
+  const double sign = __builtin_fmod(order, 2) == 1 ? 1 : -1;
+  if (x <= 0 && __builtin_floor(x) == x) return sign > 0 ? __builtin_inf() : __builtin_nan("");
+  const double s = order + 1;
+  double sum = 0, q = x;
+  for (; q < 12; q += 1) sum += __builtin_pow(q, -s);
+  const double power = __builtin_pow(q, -s);
+  sum += power * q / order + 0.5 * power;
+  // B(2j) / (2j)!
+  constexpr double kTerms[] = {1.0 / 12,       -1.0 / 720,     1.0 / 30240,
+                               -1.0 / 1209600, 1.0 / 47900160, -691.0 / 1307674368000.0};
+  double rising = s, t = power / q;
+  for (int j = 0; j < 6; ++j) {
+    sum += kTerms[j] * rising * t;
+    rising *= (s + 2 * j + 1) * (s + 2 * j + 2);
+    t /= q * q;
+  }
+  return sign * __builtin_tgamma(s) * sum;
+}
+struct Polygamma : Function<2> {
+  static constexpr TypeSet types = kFloat, lanewise = kFloat;
+  template <class V>
+  static LEGATO_INLINE V apply(V order, V x) {
+    return call([](double n, double v) LEGATO_LAMBDA { return polygamma_of(n, v); }, order, x);
+  }
+};
+
 /// e^-|x| I_n(x) for n = 0 or 1. Power series up to 30, the asymptotic series (DLMF 10.40.1)
 /// beyond.
 LEGATO_INLINE double bessel_ie(double x, int n) {
