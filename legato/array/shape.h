@@ -90,8 +90,12 @@ class LEGATO_API Dims {
   size_t capacity() const { return heap_ ? capacity_ : kInline; }
   void assign(const int64_t* from, size_t n) {
     size_ = 0;
-    if (n > capacity()) grow(n);
-    std::memcpy(data(), from, n * sizeof(int64_t));
+    int64_t* to = data();
+    if (n > capacity()) {  // the compiler must see that more than kInline entries never go inline
+      grow(n);
+      to = heap_;
+    }
+    std::memcpy(to, from, n * sizeof(int64_t));
     size_ = static_cast<uint32_t>(n);
   }
   void take(Dims& o) noexcept {
