@@ -32,7 +32,7 @@ def best_seconds(call, threads, budget=0.15):
     while calls < 1 or (time.perf_counter() < end and calls < 2000):
         start = now()
         call()
-        best = min(best, now() - start)
+        best = min(best, max(now() - start, 1e-9))
         calls += 1
     return best
 

@@ -26,7 +26,7 @@ double best_seconds(F&& f, int threads, double budget_seconds = 0.15) {
   do {
     const double start = now();
     f();
-    best = std::min(best, now() - start);
+    best = std::min(best, std::max(now() - start, 1e-9));
   } while (++calls < 2 || (wall_seconds() < end && calls < 2000));
   return best;
 }

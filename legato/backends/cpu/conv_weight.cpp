@@ -24,7 +24,7 @@ namespace legato::cpu {
 namespace {
 
 constexpr double kParallelWork = 250e3;        // products below which a thread is not worth waking
-constexpr int64_t kChunkBytes = 160 << 10;     // of x and dy in a chunk
+constexpr int64_t kChunkBytes = 64 << 10;      // of x and dy in a chunk
 constexpr int64_t kMaxPartialBytes = 8 << 20;  // of all partial sums, unless one alone is larger
 constexpr int64_t kSegmentPositions = 1024;    // least positions of a segment
 
@@ -199,8 +199,8 @@ class WeightGradient {
 
   void make_chunks() {
     const int64_t bytes = (channels_ + features_) * static_cast<int64_t>(sizeof(T));
-    const int64_t most =
-        std::clamp<int64_t>(kChunkBytes / bytes, 64, direct_ ? 2048 : 512);  // positions of a chunk
+    const int64_t most = std::clamp<int64_t>(kChunkBytes / bytes, 128,
+                                             direct_ ? 2048 : 512);  // positions of a chunk
     const int64_t length = axis_[band_axis_].out, images = most / positions();
     if (images >= 1) {
       for (int64_t n = 0; n < c_.batch; n += images) {

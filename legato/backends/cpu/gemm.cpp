@@ -60,10 +60,10 @@ class Engine {
     if (may_transpose && item.n == 1 && item.m > 1) item.transpose();
     if (item.b.row == 1 && item.m <= kMaxDotRows) return dots(item);
     if (item.m == 1 && item.b.col == 1) return axpys(item);
-    // x w': w stays as it is, its rows take the part of a, and only the small x is packed, by
-    // transposing.
-    if (may_transpose && item.b.row == 1 && item.a.col == 1 && item.m * 4 <= item.n)
-      item.transpose();
+    // x w' with few rows and much to sum: w stays as it is, its rows take the part of a, and only x
+    // is packed. Writing d the other way round costs more than it saves where sums are short.
+    const bool skinny = item.m <= 64 && item.m * 4 <= item.n && item.k >= 256;
+    if (may_transpose && item.b.row == 1 && item.a.col == 1 && skinny) item.transpose();
     blocks(item);
   }
 
