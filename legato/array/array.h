@@ -33,9 +33,10 @@ class CaptureMark;
 /// One output of a node: what it is, and, once computed, where it lies.
 struct Value {
   Shape shape;
-  Layout layout;         // valid when storage is set
-  Ref<Storage> storage;  // null until computed
-  int64_t size = 1;      // number of elements
+  Layout layout;                // valid when storage is set
+  Ref<Storage> storage;         // null until computed
+  Ref<Storage> row_major_copy;  // of a value with gaps, once C++ code has read it as plain memory
+  int64_t size = 1;             // number of elements
   Dtype dtype = Dtype::float32;
   bool row_major = true;  // layout is row-major without gaps (any offset)
 };
@@ -238,6 +239,7 @@ struct RuntimeHooks {
   void (*evaluate)(std::span<const Array> roots, bool wait) = nullptr;
   Ref<Storage> (*allocate)(int64_t bytes, void** host) =
       nullptr;  // storage whose host copy is at *host, writable now
+  Ref<Storage> (*copy_row_major)(const Value& value) = nullptr;  // on the host
   const void* (*read)(Storage& storage) =
       nullptr;  // host copy of the storage's start; waits for it
 };

@@ -85,8 +85,10 @@ float16_t::float16_t(float x) {
 
 float16_t::operator float() const {
   uint32_t sign = (bits & 0x8000u) << 16, a = bits & 0x7fffu;
-  if (a >= 0x7c00u) {  // a signalling nan becomes quiet, as the conversion instructions of processors do
-    return std::bit_cast<float>(sign | 0x7f800000u | ((a & 0x3ffu) << 13) | (a > 0x7c00u ? 0x400000u : 0u));
+  if (a >=
+      0x7c00u) {  // a signalling nan becomes quiet, as the conversion instructions of processors do
+    return std::bit_cast<float>(sign | 0x7f800000u | ((a & 0x3ffu) << 13) |
+                                (a > 0x7c00u ? 0x400000u : 0u));
   }
   if (a >= 0x400u) return std::bit_cast<float>(sign | ((a << 13) + 0x38000000u));
   float tiny = static_cast<float>(a) * 0x1p-24f;

@@ -34,7 +34,7 @@ struct PlanNode {
   // Scratch of the grouping.
   int32_t depth = 0;   // barriers between this node and the end of the graph, at the least
   uint32_t group = 0;  // union-find parent; a root stands for its group
-  uint32_t n_members = 1, n_operands = 0, n_stores = 0;  // valid at a root
+  uint32_t n_members = 1, n_operands = 0, n_literals = 0, n_stores = 0;  // valid at a root
   uint32_t first_member = 0, last_member = 0;  // valid at a root: the list of its members in order
   uint32_t next_member = 0;                    // the next one; the last points to itself
   bool emitted = false;

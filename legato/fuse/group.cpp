@@ -46,16 +46,17 @@ bool fusable(const PlanGraph& g, uint32_t producer, uint32_t user) {
          p.node->stream == u.node->stream && result(g, producer).shape == result(g, user).shape;
 }
 
-// What a pointwise node brings into a group: operands that are neither literals nor repeated.
-uint32_t count_operands(const PlanGraph& g, const PlanNode& p) {
-  uint32_t count = 0;
+// What a pointwise node brings into a group: operands and literals, repeated ones once.
+void count_operands(const PlanGraph& g, PlanNode& p) {
+  p.n_operands = p.n_literals = 0;
   for (uint32_t e = p.first_in; e < p.first_in + p.n_in; ++e) {
     Slot in = g.in_slots[e];
-    bool skip = in >= 0 && g.nodes[g.slots[in].producer].kind == NodeKind::literal;
-    for (uint32_t f = p.first_in; f < e; ++f) skip |= g.in_slots[f] == in;
-    count += !skip;
+    bool again = false;
+    for (uint32_t f = p.first_in; f < e; ++f) again |= g.in_slots[f] == in;
+    if (again) continue;
+    bool literal = in >= 0 && g.nodes[g.slots[in].producer].kind == NodeKind::literal;
+    ++(literal ? p.n_literals : p.n_operands);
   }
-  return count;
 }
 
 // For each slot the edges that read it, so that a producer can look at its users.
@@ -85,7 +86,7 @@ bool join_users(PlanGraph& g, const Edges& edges, uint32_t i, int32_t depth) {
   uint32_t roots[kMaxInstrs];
   size_t n_roots = 0;
   PlanNode& p = g.nodes[i];
-  uint32_t members = 1, operands = count_operands(g, p), stores = p.n_stores;
+  uint32_t members = 1, operands = p.n_operands, literals = p.n_literals, stores = p.n_stores;
   for (uint32_t e = edges.first[p.first_slot]; e != ~0u; e = edges.next[e]) {
     uint32_t u = edges.user[e];
     if (!fusable(g, i, u) || g.nodes[u].depth != depth) continue;
@@ -95,39 +96,39 @@ bool join_users(PlanGraph& g, const Edges& edges, uint32_t i, int32_t depth) {
     roots[n_roots++] = r;
     members += g.nodes[r].n_members;
     operands += g.nodes[r].n_operands - 1;  // the edge from i becomes internal
+    literals += g.nodes[r].n_literals;
     stores += g.nodes[r].n_stores;
   }
   // Half of the instructions are left for conversions between dtypes.
-  if (members > kMaxInstrs / 2 || operands > kMaxInputs || stores > kMaxOutputs) return false;
+  if (members > kMaxInstrs / 2 || operands > kMaxInputs || literals > kMaxLiterals ||
+      stores > kMaxOutputs)
+    return false;
   if (n_roots == 0) return true;
   uint32_t root = *std::max_element(roots, roots + n_roots);
   for (size_t k = 0; k < n_roots; ++k) g.nodes[roots[k]].group = root;
   p.group = root;
   g.nodes[root].n_members = members;
   g.nodes[root].n_operands = operands;
+  g.nodes[root].n_literals = literals;
   g.nodes[root].n_stores = stores;
   return true;
 }
 
-void assign_groups(PlanGraph& g, bool fuse) {
-  thread_local Edges edges;
-  edges.build(g);
+void assign_groups(PlanGraph& g, const Edges& edges, bool fuse) {
   for (uint32_t i = static_cast<uint32_t>(g.nodes.size()); i-- > 0;) {
     PlanNode& p = g.nodes[i];
     p.group = i;
     p.n_members = 1;
-    bool pointwise = p.kind == NodeKind::pointwise;
     int32_t depth = 0;
     for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
       for (uint32_t e = edges.first[s]; e != ~0u; e = edges.next[e])
         depth = std::max(
             depth, g.nodes[edges.user[e]].depth + (fuse && fusable(g, i, edges.user[e]) ? 0 : 1));
     p.depth = depth;
-    if (!pointwise || !fuse) {
+    if (p.kind != NodeKind::pointwise || !fuse) {
       for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
         g.slots[s].stored = true;
       p.n_stores = 1;
-      p.n_operands = pointwise ? count_operands(g, p) : 0;
       continue;
     }
     SlotInfo& slot = g.slots[p.first_slot];
@@ -137,7 +138,7 @@ void assign_groups(PlanGraph& g, bool fuse) {
       if (!fusable(g, i, u) || g.nodes[u].depth != depth) slot.stored = true;
     }
     p.n_stores = slot.stored;
-    p.n_operands = count_operands(g, p);
+    count_operands(g, p);
     if (join_users(g, edges, i, depth)) continue;
     p.depth = depth + 1;
     p.n_stores = 1;
@@ -399,8 +400,21 @@ void link_members(PlanGraph& g) {
 
 void add_program_step(PlanGraph& g, Builder& builder, uint32_t root) {
   thread_local Draft d;
-  LEGATO_CHECK(builder.build(g.nodes[root].first_member, d),
-               "a fused group exceeds the limits of a program");
+  if (!builder.build(g.nodes[root].first_member, d)) {
+    // Conversions between many dtypes made the program too long: its members become programs of
+    // their own.
+    LEGATO_CHECK(g.nodes[root].n_members > 1, "one node exceeds the limits of a program");
+    for (uint32_t m = g.nodes[root].first_member, next;; m = next) {
+      next = g.nodes[m].next_member;
+      bool last = next == m;
+      PlanNode& p = g.nodes[m];
+      p.group = p.first_member = p.next_member = m;
+      p.n_members = 1;
+      g.slots[p.first_slot].stored = true;
+      add_program_step(g, builder, m);
+      if (last) return;
+    }
+  }
   Step step;
   step.kind = NodeKind::pointwise;
   step.node = root;
@@ -428,11 +442,11 @@ bool literal_needed(const PlanGraph& g, const PlanNode& literal, const Edges& ed
 }  // namespace
 
 void plan_steps(PlanGraph& g, bool fuse) {
-  assign_groups(g, fuse);
-  for (auto& p : g.nodes) p.last_member = ~0u;
-  link_members(g);
   thread_local Edges edges;
   edges.build(g);
+  assign_groups(g, edges, fuse);
+  for (auto& p : g.nodes) p.last_member = ~0u;
+  link_members(g);
   Builder builder(g);
 
   auto emit = [&](uint32_t root) {

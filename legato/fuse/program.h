@@ -42,7 +42,7 @@ struct Instr {
 inline constexpr int kMaxInputs = 16;
 inline constexpr int kMaxOutputs = 8;
 inline constexpr int kMaxInstrs = 64;
-inline constexpr int kMaxLiterals = 16;
+inline constexpr int kMaxLiterals = 32;
 
 /// What a backend derives from a program (machine code, a kernel handle). Owned by the program.
 struct CompiledProgram {

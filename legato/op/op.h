@@ -53,7 +53,7 @@ class Call {
 };
 
 /// What `infer` sees and fills: inputs and attributes in, shape and dtype of each output out.
-class Inference {
+class LEGATO_API Inference {
  public:
   Inference(const Op& op, std::span<const Array> in, const void* attrs, Node* node)
       : op_(op), in_(in), attrs_(attrs), node_(node) {}
@@ -129,7 +129,7 @@ constexpr Derive ZeroDerivative() { return {.form = Derive::Form::none}; }
 
 /// Applies the op to inputs some of which have a leading batch axis of size `size`; fills `out`,
 /// each with a leading batch axis. in[i] has the axis if batched[i]. Null means: through expand.
-struct BatchedCall {
+struct LEGATO_API BatchedCall {
   const Op& op;
   std::span<const Array> in;
   std::span<const bool> batched;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "legato/fuse/captured.h"
 #include "legato/runtime/plan.h"
@@ -325,21 +326,28 @@ std::exception_ptr run(Evaluation& e) {
   }
   counts().evaluations.fetch_add(1, std::memory_order_relaxed);
   std::exception_ptr error;
-  fuse::plan_steps(g, fusion_on());
-  e.slot_values.resize(g.slots.size());
-  e.uses.resize(g.slots.size());
-  for (size_t s = 0; s < g.slots.size(); ++s) {
-    e.slot_values[s] = &g.value(static_cast<Slot>(s));
-    e.uses[s] = g.slots[s].uses;
+  std::optional<Runner> runner;
+  RunValues values;
+  try {
+    fuse::plan_steps(g, fusion_on());
+    e.slot_values.resize(g.slots.size());
+    e.uses.resize(g.slots.size());
+    for (size_t s = 0; s < g.slots.size(); ++s) {
+      e.slot_values[s] = &g.value(static_cast<Slot>(s));
+      e.uses[s] = g.slots[s].uses;
+    }
+    e.leaf_values.resize(g.leaves.size());
+    for (size_t i = 0; i < g.leaves.size(); ++i) e.leaf_values[i] = &g.leaves[i]->value();
+    values = {e.slot_values, e.leaf_values, g.leaves, e.uses};
+    runner.emplace(g, values);
+    runner->run();
+    error = runner->error();
+  } catch (...) {  // planning failed: nothing has been computed
+    error = std::current_exception();
+    runner.reset();
   }
-  e.leaf_values.resize(g.leaves.size());
-  for (size_t i = 0; i < g.leaves.size(); ++i) e.leaf_values[i] = &g.leaves[i]->value();
-  RunValues values{e.slot_values, e.leaf_values, g.leaves, e.uses};
-  Runner runner(g, values);
-  runner.run();
-  error = runner.error();
   bool retry = error && is_memory_error(error);
-  finish(e, error, retry, [&](Slot s) { return runner.failed(s); });
+  finish(e, error, retry, [&](Slot s) { return !runner || runner->failed(s); });
   return retry ? error : nullptr;
 }
 
@@ -376,12 +384,17 @@ Ref<Storage> allocate_hook(int64_t bytes, void** host) {
   return Ref<Storage>::adopt(s);
 }
 
+Ref<Storage> copy_hook(const Value& v) {
+  Value copy = row_major_copy(v, Device{});
+  return copy.storage;
+}
+
 const void* read_hook(Storage& storage) {
   return static_cast<DeviceStorage&>(storage).on(Device{});
 }
 
 [[maybe_unused]] const bool hooks_installed = [] {
-  runtime_hooks() = {evaluate_hook, allocate_hook, read_hook};
+  runtime_hooks() = {evaluate_hook, allocate_hook, copy_hook, read_hook};
   return true;
 }();
 

@@ -61,6 +61,9 @@ class Runner {
   std::exception_ptr error_;
 };
 
+/// A row-major copy of a computed value on `device`.
+Value row_major_copy(const Value& from, Device device);
+
 /// The device on which nodes of a stream run.
 Device device_of_stream(uint16_t stream);
 

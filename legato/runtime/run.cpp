@@ -42,18 +42,6 @@ void allocate(Value& v, Device device) {
   v.row_major = true;
 }
 
-// A row-major copy of `from`.
-Value row_major_copy(const Value& from, Device device) {
-  Value to;
-  to.shape = from.shape;
-  to.dtype = from.dtype;
-  to.size = from.size;
-  allocate(to, device);
-  backend_of(device).copy_strided(device.index, view_of(to, device), view_of(from, device));
-  counts().layout_copies.fetch_add(1, std::memory_order_relaxed);
-  return to;
-}
-
 bool accepts(AcceptLayout need, const Value& v) {
   if (need == AcceptLayout::any || v.row_major) return true;
   if (need == AcceptLayout::row_major) return false;
@@ -88,6 +76,17 @@ class KernelLaunch final : public Launch {
 };
 
 }  // namespace
+
+Value row_major_copy(const Value& from, Device device) {
+  Value to;
+  to.shape = from.shape;
+  to.dtype = from.dtype;
+  to.size = from.size;
+  allocate(to, device);
+  backend_of(device).copy_strided(device.index, view_of(to, device), view_of(from, device));
+  counts().layout_copies.fetch_add(1, std::memory_order_relaxed);
+  return to;
+}
 
 template <class F>
 void Runner::for_each_input(const Step& step, F f) const {
