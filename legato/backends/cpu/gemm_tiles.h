@@ -36,6 +36,13 @@ void tile_by_rows(const T* const* a, const T* b, int64_t b_stride, const Span* s
                   int64_t span_count, T* const* d, bool add) {
   constexpr int L = kLanes<T>;
   Vector<T> acc[M][V] = {};
+  // The rows of d are far apart, which no hardware prefetcher foresees; by the end of the sums they
+  // have come.
+#pragma GCC unroll 8
+  for (int i = 0; i < M; ++i) {
+    __builtin_prefetch(d[i], 1);
+    __builtin_prefetch(d[i] + V * L - 1, 1);
+  }
   const T* row[M];
 #pragma GCC unroll 8
   for (int i = 0; i < M; ++i) row[i] = a[i];
