@@ -41,7 +41,7 @@ enum class DtypeKind : uint8_t {
 };
 
 /// IEEE binary16 as stored; arithmetic happens in float.
-struct float16_t {
+struct LEGATO_API float16_t {
   uint16_t bits = 0;
   float16_t() = default;
   explicit float16_t(float x);  // rounds to nearest even; overflow gives infinity
