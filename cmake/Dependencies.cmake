@@ -8,6 +8,12 @@ if(NOT nlohmann_json_FOUND)
                       "or: apt-get install nlohmann-json3-dev")
 endif()
 
+find_package(ZLIB QUIET)
+if(NOT ZLIB_FOUND)
+  message(FATAL_ERROR "zlib was not found; Legato reads compressed .npz files with it. Run ./dev setup, "
+                      "or: apt-get install zlib1g-dev")
+endif()
+
 # asmjit writes the machine code of fused programs. Without it they are interpreted.
 set(legato_has_asmjit 0)
 if(NOT LEGATO_JIT STREQUAL "OFF" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
@@ -27,7 +33,8 @@ endif()
 # Nothing of these appears in a public header, so nothing is passed on to users of the library.
 function(legato_link_dependencies target)
   target_compile_definitions(${target} PRIVATE LEGATO_HAS_ASMJIT=${legato_has_asmjit})
-  target_link_libraries(${target} PRIVATE Threads::Threads nlohmann_json::nlohmann_json ${CMAKE_DL_LIBS})
+  target_link_libraries(${target} PRIVATE Threads::Threads nlohmann_json::nlohmann_json ZLIB::ZLIB
+                        ${CMAKE_DL_LIBS})
   if(legato_has_asmjit)
     target_link_libraries(${target} PRIVATE asmjit::asmjit)
     target_link_options(${target} PRIVATE LINKER:--exclude-libs,libasmjit.a)  # see asmjit_globals.cpp

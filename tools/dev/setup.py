@@ -95,6 +95,7 @@ def needs() -> List[Need]:
             True,
             "reads the headers of model files",
         ),
+        Need("zlib1g-dev", header("zlib.h"), True, "reads and writes compressed .npz files"),
         Need(
             "libasmjit-dev",
             header("asmjit/asmjit.h"),
