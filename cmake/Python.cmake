@@ -28,6 +28,9 @@ endif()
 
 nanobind_add_module(_core NB_STATIC NOMINSIZE ${binding_sources})
 target_compile_options(nanobind-static PRIVATE -w)  # its warnings are not ours to mend
+# The slots of a Python type that are not named are empty.
+target_compile_options(_core PRIVATE -Wno-missing-field-initializers)
+target_compile_definitions(_core PRIVATE LEGATO_VERSION="${PROJECT_VERSION}")
 target_link_libraries(_core PRIVATE legato)
 set_target_properties(_core PROPERTIES INSTALL_RPATH "$ORIGIN/${CMAKE_INSTALL_LIBDIR}"
                       LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/python/legato")

@@ -1,0 +1,78 @@
+"""Arrays of other libraries, and the facts that the array API standard asks for."""
+
+from legato import _core
+
+
+class ArrayLike:
+    """Anything with a method `__mlx_array__` that gives an array."""
+
+    def __init__(self, value, /):
+        if not hasattr(value, "__mlx_array__"):
+            raise TypeError(f"ArrayLike: {type(value).__name__} has no method __mlx_array__")
+        self._value = value
+
+    def __mlx_array__(self):
+        return self._value.__mlx_array__()
+
+
+def asarray(a, /, dtype=None, *, copy=None):
+    """`a` as an array; `a` itself if it is one of this dtype.
+
+    Args:
+        a: whatever `array` takes.
+        dtype: the dtype of the result; by default that which `array(a)` gives.
+        copy: False raises a ValueError where the values would have to be copied, which is the case
+            for everything but arrays: arrays never change, other memory may.
+    """
+    if isinstance(a, _core.array) and dtype in (None, a.dtype):
+        return _core.array(a) if copy else a
+    if copy is False:
+        raise ValueError(
+            f"asarray: an array of {type(a).__name__} needs a copy, which copy=False forbids"
+        )
+    return _core.array(a, dtype)
+
+
+class _NamespaceInfo:
+    """What `__array_namespace_info__()` gives: the inspection API of the array API standard."""
+
+    _NAMES = (
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+        "float32", "float64", "complex64", "complex128",
+    )  # fmt: skip
+
+    def capabilities(self):
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": None}
+
+    def default_device(self):
+        return _core.default_device()
+
+    def default_dtypes(self, *, device=None):
+        return {
+            "real floating": _core.float32,
+            "complex floating": _core.complex64,
+            "integral": _core.int32,
+            "indexing": _core.int32,
+        }
+
+    def devices(self):
+        return tuple(
+            _core.Device(kind, i)
+            for kind in (_core.cpu, _core.gpu)
+            for i in range(_core.device_count(kind))
+        )
+
+    def dtypes(self, *, device=None, kind=None):
+        from legato.core._dtypes import isdtype
+
+        all_types = {n: getattr(_core, "bool_" if n == "bool" else n) for n in self._NAMES}
+        return {n: t for n, t in all_types.items() if kind is None or isdtype(t, kind)}
+
+
+def __array_namespace_info__():  # noqa: N807
+    """Facts about this namespace, as the array API standard defines them."""
+    return _NamespaceInfo()
+
+
+for _f in (ArrayLike, asarray, __array_namespace_info__):
+    _f.__module__ = "legato.core"
