@@ -43,63 +43,97 @@ void copy_row(T* dst, int64_t dst_stride, const T* src, int64_t src_stride, int6
   }
 }
 
-typedef uint32_t Vec4 __attribute__((vector_size(16)));
-typedef uint32_t Vec4u __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint16_t Vec8 __attribute__((vector_size(16)));
-typedef uint16_t Vec8u __attribute__((vector_size(16), aligned(1), may_alias));
-
-// dst[r * dr + c] = src[c * sc + r] for an N x N block: rows of the source become columns.
-inline void transpose_block(uint32_t* dst, int64_t dr, const uint32_t* src, int64_t sc) {
-  Vec4 a = *reinterpret_cast<const Vec4u*>(src), b = *reinterpret_cast<const Vec4u*>(src + sc);
-  Vec4 c = *reinterpret_cast<const Vec4u*>(src + 2 * sc),
-       d = *reinterpret_cast<const Vec4u*>(src + 3 * sc);
-  Vec4 ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5),
-       ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  Vec4 cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-       cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  *reinterpret_cast<Vec4u*>(dst) = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
-  *reinterpret_cast<Vec4u*>(dst + dr) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-  *reinterpret_cast<Vec4u*>(dst + 2 * dr) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
-  *reinterpret_cast<Vec4u*>(dst + 3 * dr) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+template <class T>
+struct Lanes {  // 16 bytes
+  static constexpr int kCount = 16 / static_cast<int>(sizeof(T));
+  typedef T type __attribute__((vector_size(16)));
+  typedef T unaligned __attribute__((vector_size(16), aligned(1), may_alias));
+};
+// a0 b0 a1 b1 ... of the lower, or the upper, halves.
+inline Lanes<uint32_t>::type zip_low(Lanes<uint32_t>::type a, Lanes<uint32_t>::type b) {
+  return __builtin_shufflevector(a, b, 0, 4, 1, 5);
 }
-inline void transpose_block(uint16_t* dst, int64_t dr, const uint16_t* src, int64_t sc) {
-  Vec8 v[8], w[8];
-  for (int i = 0; i < 8; ++i) v[i] = *reinterpret_cast<const Vec8u*>(src + i * sc);
-  // Three rounds of the perfect shuffle of rows i and i + 4.
-  for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 4; ++i) {
-      w[2 * i] = __builtin_shufflevector(v[i], v[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-      w[2 * i + 1] = __builtin_shufflevector(v[i], v[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+inline Lanes<uint32_t>::type zip_high(Lanes<uint32_t>::type a, Lanes<uint32_t>::type b) {
+  return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+inline Lanes<uint16_t>::type zip_low(Lanes<uint16_t>::type a, Lanes<uint16_t>::type b) {
+  return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+inline Lanes<uint16_t>::type zip_high(Lanes<uint16_t>::type a, Lanes<uint16_t>::type b) {
+  return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+inline Lanes<uint8_t>::type zip_low(Lanes<uint8_t>::type a, Lanes<uint8_t>::type b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+inline Lanes<uint8_t>::type zip_high(Lanes<uint8_t>::type a, Lanes<uint8_t>::type b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                 31);
+}
+
+// dst[r * dr + c] = src[c * sc + r] for r, c below the number of lanes: log2(lanes) rounds of the
+// perfect shuffle of row i and row i + lanes / 2.
+template <class T>
+inline void transpose_lanes(T* dst, int64_t dr, const T* src, int64_t sc) {
+  constexpr int n = Lanes<T>::kCount;
+  using V = typename Lanes<T>::type;
+  using U = typename Lanes<T>::unaligned;
+  V v[n], w[n];
+  for (int i = 0; i < n; ++i) v[i] = *reinterpret_cast<const U*>(src + i * sc);
+#pragma GCC unroll 4
+  for (int round = n; round > 1; round /= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < n / 2; ++i) {
+      w[2 * i] = zip_low(v[i], v[i + n / 2]);
+      w[2 * i + 1] = zip_high(v[i], v[i + n / 2]);
     }
-    for (int i = 0; i < 8; ++i) v[i] = w[i];
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) v[i] = w[i];
   }
-  for (int i = 0; i < 8; ++i) *reinterpret_cast<Vec8u*>(dst + i * dr) = v[i];
+  for (int i = 0; i < n; ++i) *reinterpret_cast<U*>(dst + i * dr) = v[i];
 }
-template <class T>
-inline void transpose_block(T* dst, int64_t dr, const T* src, int64_t sc) {
-  for (int c = 0; c < 4; ++c)
-    for (int r = 0; r < 4; ++r) dst[r * dr + c] = src[c * sc + r];
-}
-template <class T>
-constexpr int64_t kBlock = sizeof(T) == 2 ? 8 : 4;
 
-// dst[r * dr + c] = src[r + c * sc]: the destination has rows, the source columns. Blocks of one
-// cache line of source.
+// The same for a block of a cache line squared. Source lines are read whole into a small buffer and
+// destination lines are written whole: with sizes that are powers of two the lines of a column fall
+// into one set of the cache, and would be thrown out between a part and the next.
+template <class T>
+void transpose_line_block(T* dst, int64_t dr, const T* src, int64_t sc) {
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  alignas(64) T in[line * line], out[line * line];
+  for (int64_t c = 0; c < line; ++c) std::memcpy(in + c * line, src + c * sc, 64);
+  if constexpr (sizeof(T) <= 4) {
+    constexpr int64_t n = Lanes<T>::kCount;
+    for (int64_t r = 0; r < line; r += n)
+      for (int64_t c = 0; c < line; c += n)
+        transpose_lanes(out + r * line + c, line, in + c * line + r, line);
+  } else {
+    for (int64_t r = 0; r < line; ++r)
+      for (int64_t c = 0; c < line; ++c) out[r * line + c] = in[c * line + r];
+  }
+  for (int64_t r = 0; r < line; ++r) std::memcpy(dst + r * dr, out + r * line, 64);
+}
+
+// dst[r * dr + c] = src[r + c * sc]: the destination has rows, the source columns. In panels of
+// kPanel columns, whose source pages the address cache of the processor can hold.
 template <class T>
 void transpose(T* dst, int64_t dr, const T* src, int64_t sc, int64_t rows, int64_t cols) {
-  constexpr int64_t n = kBlock<T>;
-  constexpr int64_t line = std::max<int64_t>(n, 64 / static_cast<int64_t>(sizeof(T)));
-  for (int64_t r0 = 0; r0 < rows; r0 += line) {
-    const int64_t r1 = std::min(rows, r0 + line);
-    int64_t c = 0;
-    for (; c + n <= cols; c += n) {
-      int64_t r = r0;
-      for (; r + n <= r1; r += n) transpose_block(dst + r * dr + c, dr, src + c * sc + r, sc);
-      for (; r < r1; ++r)
-        for (int64_t i = 0; i < n; ++i) dst[r * dr + c + i] = src[r + (c + i) * sc];
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  constexpr int64_t kPanel = 512;
+  for (int64_t c0 = 0; c0 < cols; c0 += kPanel) {
+    const int64_t c1 = std::min(cols, c0 + kPanel);
+    int64_t r = 0;
+    for (; r + line <= rows; r += line) {
+      int64_t c = c0;
+      for (; c + line <= c1; c += line) {
+        // Strides of whole rows are beyond what the processor's own prefetching follows.
+        if (c + 3 * line <= c1)
+          for (int64_t i = 2 * line; i < 3 * line; ++i) __builtin_prefetch(src + (c + i) * sc + r);
+        transpose_line_block(dst + r * dr + c, dr, src + c * sc + r, sc);
+      }
+      for (; c < c1; ++c)
+        for (int64_t i = 0; i < line; ++i) dst[(r + i) * dr + c] = src[r + i + c * sc];
     }
-    for (; c < cols; ++c)
-      for (int64_t r = r0; r < r1; ++r) dst[r * dr + c] = src[r + c * sc];
+    for (int64_t c = c0; c < c1; ++c)
+      for (int64_t i = r; i < rows; ++i) dst[i * dr + c] = src[i + c * sc];
   }
 }
 

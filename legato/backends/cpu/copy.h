@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "legato/array/shape.h"
+#include "legato/base/export.h"
 
 namespace legato::cpu {
 
@@ -44,7 +45,7 @@ class StridedSource {
 
 /// dst[i] = src[i] for each index of `shape`. Strides in elements, any sign; dst's elements must be
 /// distinct and must not overlap the source's. `elem_size` one of 1, 2, 4, 8, 16.
-void copy_strided(void* dst, const Strides& dst_strides, const void* src,
-                  const Strides& src_strides, const Shape& shape, int64_t elem_size);
+LEGATO_API void copy_strided(void* dst, const Strides& dst_strides, const void* src,
+                             const Strides& src_strides, const Shape& shape, int64_t elem_size);
 
 }  // namespace legato::cpu

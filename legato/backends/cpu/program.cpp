@@ -391,11 +391,26 @@ struct Bound {
   bool whole_rows[fuse::kMaxInputs];       // gathered a chunk at a time, in blocks of rows
   bool streamed[fuse::kMaxOutputs];        // written past the caches
   bool plain = true;                       // no slot needs scratch
+  bool prefetch = false;                   // operands come from beyond the second-level cache
 
   Bound(const Plan& p, const fuse::ProgramCall& c) : plan(p), call(c) {}
 };
 
 int64_t align64(int64_t n) { return (n + 63) & ~int64_t{63}; }
+
+/// Asks for the lines of share `step` of the steps' shares of direct inputs, `n` elements from
+/// `ahead` on.
+void prefetch_share(const Bound& b, char* const* base, const int64_t* advance, int64_t ahead,
+                    int64_t n, int64_t step) {
+  const int64_t steps = static_cast<int64_t>(b.plan.steps.size());
+  for (int i = 0; i < b.plan.n_in; ++i) {
+    if (b.load[i] != Load::direct) continue;
+    const int64_t lines = (n * advance[i] + 63) / 64;
+    const char* p = base[i] + ahead * advance[i];
+    for (int64_t l = lines * step / steps; l < lines * (step + 1) / steps; ++l)
+      __builtin_prefetch(p + l * 64, 0, 2);
+  }
+}
 
 /// Computes elements [begin, end).
 void run_range(const Bound& b, int64_t begin, int64_t end) {
@@ -500,7 +515,12 @@ void run_range(const Bound& b, int64_t begin, int64_t end) {
         if (in.convert) in.convert(base[i], &from, n);
       }
     }
+    // The next tile's operands come from memory while this one is computed, a share with each step.
+    const int64_t ahead = b.prefetch && at + tile < end ? moved + n : -1;
+    const int64_t next = std::min(tile, end - at - n);
+    int64_t step = 0;
     for (const Step& s : plan.steps) {
+      if (ahead >= 0) prefetch_share(b, base, advance, ahead, next, step++);
       const void* src[3] = {base[s.src[0]] + advance[s.src[0]] * moved,
                             base[s.src[1]] + advance[s.src[1]] * moved,
                             base[s.src[2]] + advance[s.src[2]] * moved};
@@ -589,6 +609,11 @@ void run_program(const fuse::ProgramCall& call) {
   int64_t out_bytes = 0;
   for (int o = 0; o < plan.n_out; ++o) out_bytes += b.total * plan.outputs[o].size;
   const bool stream = out_bytes > kStreamBytes;
+  static const int64_t kPrefetchBytes = cpu_info().l2_bytes;
+  int64_t in_bytes = 0;
+  for (int i = 0; i < plan.n_in; ++i)
+    if (b.load[i] == Load::direct) in_bytes += b.total * size_of(plan.inputs[i].stored);
+  b.prefetch = in_bytes > kPrefetchBytes;
   for (int o = 0; o < plan.n_out; ++o)
     b.streamed[o] = stream && reinterpret_cast<uintptr_t>(call.outputs[o]) % 64 == 0;
   const bool single = plan.single && b.plain && !stream;
