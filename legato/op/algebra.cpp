@@ -56,7 +56,7 @@ Array broadcast_to(const Array& a, const Shape& shape) {
 }
 
 Array moveaxis(const Array& a, int from, int to) {
-  return from == to ? a : call_one("moveaxis", {a, int64_t{from}, int64_t{to}});
+  return from == to ? a : call_one("moveaxis", {a, Dims{from}, Dims{to}});
 }
 
 Array zeros(const Shape& shape, Dtype dtype) {
