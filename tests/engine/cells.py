@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from layouts import LAYOUTS, SHAPES
 from numeric import INEXACT, core_dtype
 from use import Mismatch, Use, following, pinned
 
-from legato.testing import Case, Error, Spec, load
+from legato.testing import Case, Error, Spec, flatten, load
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = os.environ.get("LEGATO_TEST_FULL", "") not in ("", "0")
@@ -58,10 +59,21 @@ def by_op(paths: list[Path] | None = None) -> tuple[dict[str, list[Case]], list[
     return cases, errors
 
 
+# What a row says that it skips takes with it what is made of that.
+PARTS = {
+    "shapeless": ("compiled",),
+    "vjp_of_vjp": ("vjp",),
+    "jvp_of_vjp": ("vjp", "jvp"),
+    "vmap_of_vjp": ("vjp", "vmap"),
+}
+
+
 def applies(row: Case, mode: str) -> bool:
     """Whether a mode has any meaning for a row."""
-    if mode in row.skip or not row.specs():
-        return mode in ("eager", "compiled") and mode not in row.skip
+    if any(m in row.skip for m in (mode, *PARTS.get(mode, ()))):
+        return False
+    if not row.specs():
+        return mode in ("eager", "compiled")
     if mode == "specials":
         return row.pointwise and row.specials
     if mode == "exhaustive":
@@ -220,22 +232,15 @@ def report(failed: list[tuple[Cell, str]], ran: int) -> str:
 
 def refused(core: Any, row: Error) -> str | None:
     """What is wrong with how an error row is refused, or None."""
-    as_case = Case(
-        op=row.op,
-        inputs=row.inputs,
-        attrs=row.attrs,
-        call=row.call,
-        dtypes=("float32",),
-        result_shape=(),
-    )
-    use = Use(core, as_case, "float32", "contiguous")
+    kinds = {spec.kind for spec in flatten(list(row.inputs)) if isinstance(spec, Spec)}
+    dtype = "float32" if "float" in kinds or not kinds else "int32" if "int" in kinds else "bool"
+    as_case = Case(row.op, row.inputs, row.attrs, dtypes=(dtype,), result_shape=(), call=row.call)
+    use = Use(core, as_case, dtype, "contiguous")
     arrays = [use.array(np.asarray(v), d) for v, d in zip(use.draw(), use.dtypes, strict=True)]
     try:
         results = use.op()(*arrays)
         core.eval([y for y in results if isinstance(y, core.array)])
     except row.raises as e:
-        import re
-
         if re.search(row.match, str(e)):
             return None
         return f"message {str(e)!r} does not match {row.match!r}"

@@ -61,7 +61,7 @@ class Use:
             if fixed is None:
                 follow.append(cycle[len(follow) % len(cycle)])
             self.dtypes.append(fixed or follow[-1])
-        self.out = result_dtype(row.out, follow or cycle)
+        self.out = result_dtype(row.out, follow or self.dtypes or cycle)
         self.seed = zlib.crc32(f"{row.op} {row.where}".encode())
 
     # --- inputs
