@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import modes
 import numpy as np
 from layouts import LAYOUTS, SHAPES
-from numeric import INEXACT, core_dtype
+from numeric import INEXACT, core_dtype, promote
 from use import Mismatch, Use, following, pinned
 
 from legato.testing import Case, Error, Spec, flatten, load
@@ -107,6 +107,13 @@ def differentiable_dtypes(row: Case, mode: str) -> list[str]:
     return kept
 
 
+def mixed_dtypes(row: Case, everything: bool) -> list[str]:
+    """Pairs of the row's data types. uint64 meets signed integers in float32: left out if the row has no floats."""
+    floats = any(d in INEXACT for d in row.dtypes)
+    found = modes.pairs(row.dtypes, everything)
+    return [p for p in found if floats or promote(*p.split(",")) not in INEXACT]
+
+
 def layouts_of(row: Case, mode: str) -> list[str]:
     """Layouts that change something for some input of the row."""
     ranks = [2 if row.pointwise and s.shape == () else len(s.shape) for s in row.specs()]
@@ -144,7 +151,7 @@ def cells(
         if mode == "exhaustive":
             dtypes = [d for d in dtypes if d in ("float16", "bfloat16", "int16", "uint16")]
         elif mode == "mixed":
-            dtypes, layouts = modes.pairs(row.dtypes, everything), ["contiguous"]
+            dtypes, layouts = mixed_dtypes(row, everything), ["contiguous"]
         elif mode in modes.DERIVATIVE:
             dtypes = differentiable_dtypes(row, mode)
         if everything or mode in ("specials", "exhaustive", "mixed"):
