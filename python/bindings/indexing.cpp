@@ -1,6 +1,5 @@
 // x[...], x[...] = v and x.at[...]: Python's index objects as IndexItems. The rules of indexing are
 // in legato/ops/index.
-#if __has_include("legato/ops/index/index.h")
 #include "legato/ops/index/index.h"
 #include "python/bindings/array_type.h"
 #include "python/bindings/convert.h"
@@ -184,20 +183,3 @@ void init_indexing(PyObject* module) {
 }
 
 }  // namespace legato::python
-
-#else  // until the index family lands
-#include "python/bindings/array_type.h"
-namespace legato::python {
-PyObject* array_subscript(PyObject*, PyObject*) {
-  PyErr_SetString(PyExc_NotImplementedError, "this build has no indexing");
-  return nullptr;
-}
-int array_assign(PyObject*, PyObject*, PyObject*) {
-  PyErr_SetString(PyExc_NotImplementedError, "this build has no indexing");
-  return -1;
-}
-PyObject* array_at(PyObject*, void*) { return array_subscript(nullptr, nullptr); }
-Array array_row(const Array&, int64_t) { throw ValueError("this build has no indexing"); }
-void init_indexing(PyObject*) {}
-}  // namespace legato::python
-#endif

@@ -397,6 +397,9 @@ PyObject* py_checkpoint(PyObject*, PyObject* args, PyObject* keywords) {
   });
 }
 
+constinit const Function stop_gradient_record =
+    function<&stop_gradient>("stop_gradient", "a, /", "The same value, with no derivative.");
+
 PyMethodDef functions[] = {
     {"eval", method(eval), METH_FASTCALL,
      "eval(*args)\n--\n\nComputes all arrays in the arguments (arrays, lists, tuples, dicts, "
@@ -524,6 +527,9 @@ Owned TreeCall::finish(std::span<const Array> outputs) const {
 void init_transforms(PyObject* module) {
   init_closures();
   checked(PyModule_AddFunctions(module, functions));
+  Owned core = checked(PyUnicode_FromString("legato.core"));
+  Owned stop = checked(new_function(stop_gradient_record, core.get(), false));
+  checked(PyModule_AddObjectRef(module, "stop_gradient", stop.get()));
   init_compile(module);
   init_custom_function(module);
 }
