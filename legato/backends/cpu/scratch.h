@@ -14,6 +14,8 @@ enum class Scratch {
   conv_input,
   conv_columns,
   conv_sums,
+  rows,
+  sort,
   count
 };
 

@@ -1,0 +1,53 @@
+#include "legato/backends/cpu/axis_rows.h"
+#include "legato/base/cpu_info.h"
+#include "legato/ops/arg_reduce/kernels.h"
+#include "legato/ops/arg_reduce/ops.h"
+
+namespace legato::cpu {
+namespace {
+
+template <class C, bool largest>
+void complex_rows(const void* from, uint32_t* out, int64_t n, int64_t rows) {
+  const C* x = static_cast<const C*>(from);
+  auto is_nan = [](C z) { return z.real() != z.real() || z.imag() != z.imag(); };
+  auto less = [](C a, C b) { return a.real() < b.real() || (a.real() == b.real() && a.imag() < b.imag()); };
+  for (int64_t r = 0; r < rows; ++r, x += n) {
+    int64_t at = 0;
+    for (int64_t i = 1; i < n && !is_nan(x[at]); ++i)
+      if (is_nan(x[i]) || (largest ? less(x[at], x[i]) : less(x[i], x[at]))) at = i;
+    out[r] = static_cast<uint32_t>(at);
+  }
+}
+
+template <bool largest>
+ArgLoop loop_of(Dtype dtype) {
+  if (dtype == Dtype::complex64) return complex_rows<complex64_t, largest>;
+  if (dtype == Dtype::complex128) return complex_rows<complex128_t, largest>;
+#if LEGATO_HAS_X86_LEVELS
+  if (simd_level() == SimdLevel::avx512) return avx512::arg_loop(largest, dtype);
+  if (simd_level() == SimdLevel::avx2) return avx2::arg_loop(largest, dtype);
+#endif
+  return base::arg_loop(largest, dtype);
+}
+
+template <bool largest>
+void run(Launch& l) {
+  const View& x = l.in[0];
+  const auto& attrs = l.attrs<ArgReduceAttrs>();
+  const AxisSplit s = attrs.axis ? split_axis(*x.shape, normalize_axis(l.op->name, *attrs.axis, x.ndim()))
+                                 : AxisSplit{1, x.size, 1};
+  const RowOperand operands[] = {row_operand(x, s.n), row_operand(l.out[0], 1)};
+  const ArgLoop loop = loop_of<largest>(x.dtype);
+  for_axis_rows(operands, 1, s, 0.1, [&](void* const* p, int64_t rows) {
+    loop(p[0], static_cast<uint32_t*>(p[1]), s.n, rows);
+  });
+}
+
+}  // namespace
+
+void register_arg_reduce_kernels(KernelTable& table) {
+  add_kernels(table, argmax_op, AllTypes{}, [](auto) { return Kernel{run<true>, AcceptLayout::row_major}; });
+  add_kernels(table, argmin_op, AllTypes{}, [](auto) { return Kernel{run<false>, AcceptLayout::row_major}; });
+}
+
+}  // namespace legato::cpu
