@@ -3,6 +3,7 @@
 
 #include <complex>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -39,6 +40,12 @@ struct NestedInts {
   Kind kind = Kind::number;
   std::vector<Dims>
       values;  // one entry for a number or a list; for nested, one for each of its own
+};
+
+/// An array, or a word that stands for one: the mask "causal". The word is empty if an array is given.
+struct ArrayOrText {
+  Array array;
+  std::string text;
 };
 
 /// Results of a function whose number is not known beforehand, as a tuple (std::vector: as a list).

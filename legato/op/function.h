@@ -36,6 +36,7 @@ enum class ParamType : uint8_t {
   dims,         // int or sequence of ints
   axes,         // None, int or sequence of ints
   nested_ints,  // int, sequence of ints, or sequence of ints and sequences of ints
+  array_or_text,
 };
 
 struct ParamSpec {
@@ -98,6 +99,14 @@ struct Param<Operand> {
   static Operand get(Arg& a) {
     return std::holds_alternative<Array>(a) ? Operand(std::get<Array>(a))
                                             : Operand(std::get<Scalar>(a));
+  }
+};
+template <>
+struct Param<ArrayOrText> {
+  static constexpr ParamSpec spec{ParamType::array_or_text, false};
+  static ArrayOrText get(Arg& a) {
+    if (std::holds_alternative<Array>(a)) return {std::get<Array>(a), {}};
+    return {{}, std::get<std::string>(a)};
   }
 };
 template <>

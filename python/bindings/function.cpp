@@ -42,6 +42,8 @@ const char* accepted(const ParamSpec& spec) {
       return "a Dtype, such as legato.float32";
     case ParamType::nested_ints:
       return "an int, or a sequence of ints or of sequences of ints";
+    case ParamType::array_or_text:
+      return "an array or a str";
     case ParamType::dims:
     case ParamType::axes:
       break;
@@ -108,7 +110,12 @@ void convert(const PyFunction& f, const ParamPlan& p, PyObject* o, Arg& to) {
     to = Arg();
     return;
   }
-  switch (p.spec.type) {
+  ParamType type = p.spec.type;
+  if (type == ParamType::array_or_text)
+    type = PyUnicode_Check(o) ? ParamType::text : ParamType::array;
+  switch (type) {
+    case ParamType::array_or_text:
+      break;
     case ParamType::array:
       to = is_array(o) ? array_of(o) : to_array(f, p, o);
       return;

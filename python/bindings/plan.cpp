@@ -111,6 +111,7 @@ Arg read_default(const Function& f, const ParamSpec& spec, std::string_view text
     }
     case ParamType::array:
     case ParamType::arrays:
+    case ParamType::array_or_text:
       break;
   }
   broken(f, "an array parameter can only have None as its default");
@@ -171,6 +172,8 @@ const char* type_text(const ParamSpec& spec) {
   switch (spec.type) {
     case ParamType::array:
       return "array";
+    case ParamType::array_or_text:
+      return "array | str";
     case ParamType::operand:
       return "scalar | array";
     case ParamType::arrays:
