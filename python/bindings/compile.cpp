@@ -34,6 +34,7 @@ struct Entry {
   std::vector<Owned> out_leaves;  // null where an array stands
   size_t n_outputs = 0;           // arrays among the leaves
   StateUpdate state;
+  std::vector<Owned> pinned;  // objects whose addresses stand in the key
 };
 
 class Compile final : public Callable {
@@ -73,15 +74,21 @@ class Compile final : public Callable {
       }
     }
     size_t n_args = inputs.size();
-    StateTree state_in = StateTree::of(in_state), state_out = StateTree::of(out_state);
-    state_in.append_key(key, shapeless_);
-    state_out.append_key(key, shapeless_);
+    // Usually one list is both.
+    std::vector<Owned> pinned;
+    StateTree state_in = StateTree::of(in_state), other_state;
+    bool one_state = in_state == out_state;
+    if (!one_state) other_state = StateTree::of(out_state);
+    const StateTree& state_out = one_state ? state_in : other_state;
+    state_in.append_key(key, shapeless_, pinned);
+    if (!one_state) state_out.append_key(key, shapeless_, pinned);
     state_in.collect(inputs);
 
     std::shared_ptr<Entry> entry = find(key);
     if (!entry) {
       entry = trace_entry(f, tree, leaves, n_args, inputs, state_in, state_out, out_state);
       entry->key = std::move(key);
+      entry->pinned = std::move(pinned);
       remember(entry);
     }
     std::vector<Array> results = call_compiled(entry->compiled, inputs);

@@ -257,7 +257,7 @@ int find_param(const Plan& plan, PyObject* name) {
   return -1;
 }
 
-PyObject* stream_keyword;
+PyObject *stream_keyword, *correction_keyword, *ddof_keyword;
 
 // For x.reshape(2, 3) and x.transpose(1, 0): the remaining positional ints as one argument.
 void convert_star(const PyFunction& f, PyObject* const* args, Py_ssize_t n, Arg& to) {
@@ -322,6 +322,10 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
       Py_ssize_t n_keywords = PyTuple_GET_SIZE(keywords);
       for (Py_ssize_t k = 0; k < n_keywords; ++k) {
         PyObject* name = PyTuple_GET_ITEM(keywords, k);
+        if (f.correction && PyUnicode_Compare(name, correction_keyword) == 0) {
+          if (args[n_args + k] == Py_None) continue;
+          name = ddof_keyword;
+        }
         int i = find_param(plan, name);
         if (i < 0) {
           if (name != stream_keyword && PyUnicode_Compare(name, stream_keyword) != 0)
@@ -490,6 +494,7 @@ PyObject* new_function(const Function& record, PyObject* module, bool method) {
   f->plan = &plan;
   f->label = record.name;
   f->star = -1;
+  f->correction = false;
   f->name = PyUnicode_InternFromString(record.name);
   f->module = Py_NewRef(module);
   f->weakrefs = nullptr;
@@ -500,6 +505,8 @@ void init_functions(PyObject* module) {
   checked(PyType_Ready(&FunctionType));
   checked(PyType_Ready(&MethodType));
   stream_keyword = PyUnicode_InternFromString("stream");
+  correction_keyword = PyUnicode_InternFromString("correction");
+  ddof_keyword = PyUnicode_InternFromString("ddof");
   Owned core = checked(PyUnicode_FromString("legato.core"));
   for (const Function* record : registry().functions()) {
     Owned home = Owned::borrow(module), home_name = core;
@@ -531,6 +538,7 @@ void init_functions(PyObject* module) {
     PyFunction* method = as_function(f.get());
     method->label = (new std::string(cat("array.", name)))->c_str();  // lives as long as the type
     if (std::strcmp(name, "reshape") == 0 || std::strcmp(name, "transpose") == 0) method->star = 1;
+    method->correction = std::strcmp(name, "std") == 0 || std::strcmp(name, "var") == 0;
     checked(PyDict_SetItemString(ArrayType.tp_dict, name, f.get()));
   }
   PyType_Modified(&ArrayType);

@@ -36,6 +36,7 @@ struct PyFunction {
   const Plan* plan;
   const char* label;  // in messages: "sum" or "array.sum"
   int star = -1;      // the parameter that takes the remaining positional ints (x.reshape(2, 3))
+  bool correction;    // takes `correction`, the array API standard's name of `ddof`
   PyObject* name;
   PyObject* module;
   PyObject* weakrefs;

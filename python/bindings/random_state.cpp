@@ -1,7 +1,6 @@
 // random.state, an object that stands in trees for the calling thread's key, and random.seed.
 #include "python/bindings/random_state.h"
 
-#if __has_include("legato/ops/random/random.h")
 #include "legato/ops/random/random.h"
 #include "python/bindings/convert.h"
 
@@ -83,12 +82,3 @@ void init_random_state(PyObject* module) {
 }
 
 }  // namespace legato::python
-
-#else  // until the random family lands
-namespace legato::python {
-bool is_random_state(PyObject*) { return false; }
-Array random_key() { return {}; }
-void set_random_key(const Array&) {}
-void init_random_state(PyObject*) {}
-}  // namespace legato::python
-#endif

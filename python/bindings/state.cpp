@@ -134,7 +134,12 @@ void StateTree::restore() const {
   }
 }
 
-void StateTree::append_key(std::string& key, bool shapeless) const {
+void StateTree::append_key(std::string& key, bool shapeless, std::vector<Owned>& pinned) const {
+  auto append_object = [&](const Owned& o) {
+    if (append_constant_key(key, o.get())) return;
+    append_raw(key, o.get());
+    pinned.push_back(o);
+  };
   key += static_cast<char>(kind);
   switch (kind) {
     case Kind::array:
@@ -142,18 +147,14 @@ void StateTree::append_key(std::string& key, bool shapeless) const {
     case Kind::random:
       return;
     case Kind::other:
-      // What is no constant (a function, a class) cannot be compared: one and the same while it
-      // lives.
-      if (!append_constant_key(key, object.get())) append_raw(key, object.get());
-      return;
+      return append_object(object);
     default:
       break;
   }
   append_raw(key, children.size());
   for (size_t i = 0; i < children.size(); ++i) {
-    if (kind == Kind::dict && !append_constant_key(key, keys[i].get()))
-      append_raw(key, keys[i].get());
-    children[i].append_key(key, shapeless);
+    if (kind == Kind::dict) append_object(keys[i]);
+    children[i].append_key(key, shapeless, pinned);
   }
 }
 

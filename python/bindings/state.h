@@ -26,8 +26,10 @@ struct StateTree {
   void assign(std::span<const Array>& values) const;
   /// Makes containers and arrays what they were when this was made.
   void restore() const;
-  /// Structure, constants, shapes and dtypes as bytes.
-  void append_key(std::string& key, bool shapeless) const;
+  /// Structure, constants, shapes and dtypes as bytes. What is no constant (a function, a class)
+  /// counts by its address; such objects are appended to `pinned`, to be kept alive as long as the
+  /// key.
+  void append_key(std::string& key, bool shapeless, std::vector<Owned>& pinned) const;
 };
 
 /// What a traced function did to a state: one instruction a slot, to be repeated with real values

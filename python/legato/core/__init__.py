@@ -23,7 +23,13 @@ from legato.core._dtypes import (  # noqa: F401
     signedinteger,
     unsignedinteger,
 )
-from legato.core._interop import ArrayLike, __array_namespace_info__, asarray  # noqa: F401
+from legato.core._interop import (  # noqa: F401
+    ArrayLike,
+    __array_namespace_info__,
+    asarray,
+    broadcast_shapes,
+    get_array_buffer_size,
+)
 from legato.core._io import (  # noqa: F401
     load,
     save,
@@ -49,3 +55,11 @@ inf = float("inf")
 nan = float("nan")
 newaxis = None
 pi = 3.141592653589793
+
+
+def __getattr__(name):
+    if name in ("metal", "cuda"):  # rarely asked for
+        import importlib
+
+        return importlib.import_module(f"legato.core.{name}")
+    raise AttributeError(f"module 'legato.core' has no attribute {name!r}")

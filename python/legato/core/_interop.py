@@ -33,6 +33,40 @@ def asarray(a, /, dtype=None, *, copy=None):
     return _core.array(a, dtype)
 
 
+def broadcast_shapes(*shapes):
+    """The shape to which arrays of these shapes broadcast, by NumPy's rule.
+
+    Raises:
+        ValueError: they do not broadcast.
+    """
+    result = ()
+    for shape in shapes:
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        wide = max(len(result), len(shape))
+        left, right = (1,) * (wide - len(result)) + result, (1,) * (wide - len(shape)) + shape
+        for a, b in zip(left, right, strict=True):
+            if b < 0 or (a != b and 1 not in (a, b)):
+                given = ", ".join(str(tuple(s) if not isinstance(s, int) else s) for s in shapes)
+                raise ValueError(f"broadcast_shapes: {given} do not broadcast to one shape")
+        result = tuple(b if a == 1 else a for a, b in zip(left, right, strict=True))
+    return result
+
+
+def get_array_buffer_size(*args):
+    """Bytes of the arrays in the arguments, trees of arrays; each array counts once."""
+    seen, total, todo = set(), 0, list(args)
+    while todo:
+        o = todo.pop()
+        if isinstance(o, dict):
+            todo.extend(o.values())
+        elif isinstance(o, (list, tuple)):
+            todo.extend(o)
+        elif isinstance(o, _core.array) and id(o) not in seen:
+            seen.add(id(o))
+            total += o.nbytes
+    return total
+
+
 class _NamespaceInfo:
     """What `__array_namespace_info__()` gives: the inspection API of the array API standard."""
 
@@ -74,5 +108,5 @@ def __array_namespace_info__():  # noqa: N807
     return _NamespaceInfo()
 
 
-for _f in (ArrayLike, asarray, __array_namespace_info__):
+for _f in (ArrayLike, asarray, broadcast_shapes, get_array_buffer_size, __array_namespace_info__):
     _f.__module__ = "legato.core"

@@ -9,6 +9,8 @@ class PrintOptions:
     precision: digits behind the point; -1 prints six significant digits.
     """
 
+    __slots__ = ("precision",)
+
     def __init__(self, precision=-1):
         self.precision = precision
 

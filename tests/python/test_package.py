@@ -1,0 +1,78 @@
+"""The package: imports, their time, the mlx alias, the command line, the stubs."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*args, **kwargs):
+    return subprocess.run(
+        [sys.executable, *args], capture_output=True, text=True, timeout=120, **kwargs
+    )
+
+
+def test_import_is_quick_and_loads_little():
+    code = (
+        "import sys, time; before = set(sys.modules); t = time.perf_counter(); import legato; "
+        "t = time.perf_counter() - t; import json; "
+        "print(json.dumps([t, sorted(set(sys.modules) - before)]))"
+    )
+    results = [json.loads(run("-c", code).stdout) for _ in range(5)]
+    assert min(t for t, _ in results) < 0.040, [t for t, _ in results]
+    loaded = set(results[0][1])
+    assert not {"numpy", "legato.nn", "legato.optimizers", "inspect", "pathlib"} & loaded
+
+
+def test_submodules_load_when_used():
+    done = run(
+        "-c",
+        "import legato as lg; lg.nn.Linear; lg.optimizers.SGD; lg.utils.tree_flatten; print(dir(lg)[:1])",
+    )
+    assert done.returncode == 0, done.stderr
+    done = run("-c", "import legato; legato.nothing")
+    assert "no attribute 'nothing'" in done.stderr
+
+
+def test_programs_for_mlx_run(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import sys\nimport mlx.core as mx\nimport mlx.nn as nn\nfrom mlx.utils import tree_flatten\n"
+        "import mlx.optimizers as optim\nimport legato.core\n"
+        "assert mx is legato.core\nassert __name__ == '__main__'\n"
+        "print(mx.array([1, 2]) + 1, sys.argv[1:])\n"
+    )
+    done = run("-m", "legato.mlx", str(script), "a", "-b")
+    assert done.stdout == "array([2, 3], dtype=int32) ['a', '-b']\n", done.stderr
+    script.write_text("import mlx.nonsense\n")
+    assert "Legato has no legato.nonsense" in run("-m", "legato.mlx", str(script)).stderr
+    assert run("-m", "legato.mlx", str(tmp_path / "absent.py")).returncode == 2
+    assert run("-m", "legato.mlx").returncode == 2
+
+
+def test_info():
+    done = run("-m", "legato", "info")
+    assert done.returncode == 0, done.stderr
+    assert "Device(cpu, 0)" in done.stdout
+
+
+def test_stubs_are_up_to_date():
+    done = run(str(ROOT / "tools" / "stubs.py"), "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_stubs_pass_mypy():
+    done = run(
+        "-m",
+        "mypy",
+        "--no-incremental",
+        str(ROOT / "python" / "legato" / "core" / "__init__.pyi"),
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout
