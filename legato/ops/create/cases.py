@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from legato.testing import case, error, exact, integers, normal, ulp, uniform, values
+from legato.testing import case, error, exact, integers, normal, rounding, ulp, uniform, values
 
 F32 = dict(out="float32", dtypes="float32")
 
@@ -56,7 +56,7 @@ for window in ("hanning", "hamming", "blackman", "bartlett"):
             window,
             [size],
             reference=getattr(np, window),
-            tol=ulp(0, 0) if size < 2 else None,
+            tol=rounding(4, scale=lambda n: 1),  # cosines cancel at the ends
             **F32,
         )
 

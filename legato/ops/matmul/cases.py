@@ -9,7 +9,7 @@ case("matmul", [normal(4, 3), normal(3)], reference=np.matmul)
 case("matmul", [normal(3), normal(2, 3, 4)], reference=np.matmul)
 case("matmul", [normal(0, 3), normal(3, 2)], reference=np.matmul)
 case("matmul", [normal(2, 0), normal(0, 3)], reference=np.matmul)
-case("matmul", [integers(-5, 5, (3, 4)), integers(-5, 5, (4, 2))], reference=np.matmul, dtypes="integer")
+case("matmul", [integers(3, 4, low=-5, high=5), integers(4, 2, low=-5, high=5)], reference=np.matmul, dtypes="ints")
 error("matmul", [normal(2, 3), normal(2, 3)], raises=ValueError, match="inner sizes differ")
 error("matmul", [normal(), normal(2)], raises=ValueError, match="at least 1 dimension")
 
