@@ -9,6 +9,7 @@
 #include "legato/base/cpu_info.h"
 #include "legato/base/thread_pool.h"
 #include "legato/op/op.h"
+#include "legato/runtime/evaluator.h"
 #include "legato/runtime/memory.h"
 
 namespace legato::python {
@@ -264,6 +265,8 @@ void define_memory(nb::module_& m) {
   m.def("num_threads", &num_threads, "The number of threads that share an operation on the CPU.");
   m.def("set_num_threads", &set_num_threads, nb::arg("n"),
         "Sets the number of threads that share an operation on the CPU.");
+  m.def("_set_fusion", &set_fusion, nb::arg("on"),
+        "Whether pointwise operations are fused. Gives the previous setting; for tests.");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ default a covering choice of cells runs, with LEGATO_TEST_FULL=1 all of them.
 import cells
 import modes
 import pytest
+from known import KNOWN
 
 import legato.core as core
 
@@ -19,7 +20,9 @@ def _parameters():
             if mode == "exhaustive" and not cells.FULL:
                 continue
             if next(cells.cells(op, rows, mode), None) is not None:
-                yield pytest.param(op, mode, id=f"{op}-{mode}")
+                why = KNOWN.get((op, mode))
+                marks = [pytest.mark.xfail(reason=why, raises=AssertionError)] if why else []
+                yield pytest.param(op, mode, id=f"{op}-{mode}", marks=marks)
 
 
 @pytest.mark.parametrize(("op", "mode"), list(_parameters()))
