@@ -22,6 +22,7 @@ def conv(x, w, stride=1, low=0, high=None, dilation=1, input_dilation=1, groups=
     ]
     y = np.zeros((x.shape[0], *out, w.shape[0]), x.dtype)
     c, o = x.shape[-1] // groups, w.shape[0] // groups
+    assert w.shape[-1] == c and c * groups == x.shape[-1] and o * groups == w.shape[0]
     for t in itertools.product(*map(range, taps)):
         window = padded[
             (slice(None), *(slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in zip(t, dilation, out, stride)))

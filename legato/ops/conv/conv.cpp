@@ -12,9 +12,17 @@ namespace {
 
 int64_t dilated(int64_t n, int64_t dilation) { return n ? (n - 1) * dilation + 1 : 0; }
 
+void check_channels(const char* op, const Shape& input, const Shape& weight, int64_t groups) {
+  int64_t channels = input.back();
+  if (groups < 1 || channels % groups || weight[0] % groups || weight.back() * groups != channels)
+    throw ValueError(cat(op, ": channels do not fit: input has ", channels,
+                         ", weight (O, kernel..., C / groups) is ", weight, ", groups is ", groups));
+}
+
 void infer_conv(Inference& in) {
   const Shape &x = in.shape(0), &w = in.shape(1);
   auto& a = in.attrs<ConvAttrs>();
+  check_channels(in.name(), x, w, a.groups);  // here too: other shapes may come to a shapeless tape
   size_t spatial = a.stride.size();
   Shape out{x[0]};
   for (size_t i = 0; i < spatial; ++i) {
@@ -186,12 +194,7 @@ Array convolution(const char* op, const Array& input, const Array& weight, size_
         cat(op, ": expects input (N, spatial..., C) and weight (O, kernel..., C / groups) with ",
             spatial, spatial == 1 ? " spatial axis" : " spatial axes", "; input has shape ",
             input.shape(), ", weight ", weight.shape()));
-  int64_t channels = input.shape().back();
-  if (groups < 1 || channels % groups || weight.shape()[0] % groups ||
-      weight.shape().back() * groups != channels)
-    throw ValueError(cat(op, ": channels do not fit: input has ", channels,
-                         ", weight (O, kernel..., C / groups) is ", weight.shape(), ", groups is ",
-                         groups));
+  check_channels(op, input.shape(), weight.shape(), groups);
   ConvAttrs a{.stride = for_each_axis(op, "stride", stride, spatial, 1),
               .pad_low = pad_low,
               .pad_high = pad_high,

@@ -1,0 +1,13 @@
+"""Wrong answers that the case engine found, each as a user would have met it."""
+
+import numpy as np
+import pytest
+
+import legato.core as mx
+
+
+def test_a_shapeless_convolution_refuses_channels_that_do_not_fit_the_groups():
+    f = mx.compile(lambda x, w: mx.conv2d(x, w, groups=4), shapeless=True)
+    f(mx.zeros((1, 7, 8, 4)), mx.zeros((4, 3, 2, 1)))
+    with pytest.raises(ValueError, match="channels do not fit: input has 6"):
+        mx.eval(f(mx.zeros((1, 9, 10, 6)), mx.zeros((6, 5, 4, 1))))
