@@ -11,3 +11,9 @@ def test_a_shapeless_convolution_refuses_channels_that_do_not_fit_the_groups():
     f(mx.zeros((1, 7, 8, 4)), mx.zeros((4, 3, 2, 1)))
     with pytest.raises(ValueError, match="channels do not fit: input has 6"):
         mx.eval(f(mx.zeros((1, 9, 10, 6)), mx.zeros((6, 5, 4, 1))))
+
+
+def test_addmm_can_be_vmapped_over_its_addend_alone():
+    c, a, b = (np.random.default_rng(0).normal(size=s) for s in ((3, 5, 7), (5, 2), (2, 7)))
+    got = mx.vmap(mx.addmm, in_axes=(0, None, None))(*[mx.array(v) for v in (c, a, b)])
+    np.testing.assert_allclose(np.array(got), c + a @ b, rtol=1e-5, atol=1e-5)

@@ -73,6 +73,13 @@ void batch_matmul(const BatchedCall& c, std::span<Array> out) {
 void batch_addmm(const BatchedCall& c, std::span<Array> out) {
   size_t rank = std::max({c.rank(0), c.rank(1), c.rank(2)});
   Array in[] = {aligned(c, 0, rank), aligned(c, 1, rank), aligned(c, 2, rank)};
+  // c broadcasts to the product, not the product to c: where c alone is batched, a takes its axis.
+  if (!c.batched[0] && !c.batched[1]) {
+    Array a = c.with_axis(0);
+    Shape s = a.shape();
+    for (size_t own = c.rank(0); own < rank; ++own) s.insert(1, 1);
+    in[0] = reshape(a, s);
+  }
   out[0] = bind(c.op, in, c.raw_attrs);
 }
 
