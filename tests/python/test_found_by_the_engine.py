@@ -17,3 +17,11 @@ def test_addmm_can_be_vmapped_over_its_addend_alone():
     c, a, b = (np.random.default_rng(0).normal(size=s) for s in ((3, 5, 7), (5, 2), (2, 7)))
     got = mx.vmap(mx.addmm, in_axes=(0, None, None))(*[mx.array(v) for v in (c, a, b)])
     np.testing.assert_allclose(np.array(got), c + a @ b, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_at_multiply_conjugates_complex_factors():
+    a, u = mx.array([1 + 2j]), mx.array([3 - 1j])
+    index = mx.array([0])
+    _, (da, du) = mx.vjp(lambda a, u: a.at[index].multiply(u), [a, u], [mx.array([1 + 0j])])
+    assert abs(da.item() - (3 + 1j)) < 1e-5
+    assert abs(du.item() - (1 - 2j)) < 1e-5

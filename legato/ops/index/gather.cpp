@@ -199,8 +199,8 @@ void vjp_scatter(const Call& c, std::span<const Array> cotangents, std::span<Arr
     default:
       Array for_a, for_u;
       local_derivatives(c, place, for_a, for_u);
-      if (c.wanted(0)) result[0] = multiply(ct, for_a);
-      if (c.wanted(1)) result[1] = multiply(place.read(ct), for_u);
+      if (c.wanted(0)) result[0] = multiply(ct, conjugate(for_a));
+      if (c.wanted(1)) result[1] = multiply(place.read(ct), conjugate(for_u));
   }
 }
 
