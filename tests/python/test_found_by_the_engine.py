@@ -25,3 +25,9 @@ def test_the_gradient_of_at_multiply_conjugates_complex_factors():
     _, (da, du) = mx.vjp(lambda a, u: a.at[index].multiply(u), [a, u], [mx.array([1 + 0j])])
     assert abs(da.item() - (3 + 1j)) < 1e-5
     assert abs(du.item() - (1 - 2j)) < 1e-5
+
+
+def test_isnan_of_integers_follows_the_shape_in_a_shapeless_function():
+    f = mx.compile(mx.isnan, shapeless=True)
+    f(mx.zeros((3,), dtype=mx.int32))
+    assert f(mx.zeros((5,), dtype=mx.int32)).shape == (5,)
