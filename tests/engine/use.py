@@ -101,7 +101,9 @@ class Use:
 
     # --- the op and its reference, as functions of the arrays only
 
-    def arguments(self, leaves: Sequence[Any], number: Callable[[Any], Any] = lambda x: x) -> list[Any]:
+    def arguments(
+        self, leaves: Sequence[Any], number: Callable[[Any], Any] = lambda x: x
+    ) -> list[Any]:
         """The arguments of the row with `leaves` for its specs; `number` is applied to what is no array."""
         rest = iter(leaves)
 
@@ -135,18 +137,28 @@ class Use:
         """What NumPy gives."""
         function = self.row.reference or getattr(np, self.row.op)
         follow = [pinned(self.row, spec) is None for spec in self.specs]
-        met = result_dtype(None, [d for d, f in zip(self.dtypes, follow, strict=True) if f] or self.dtypes)[0]
+        met = result_dtype(
+            None, [d for d, f in zip(self.dtypes, follow, strict=True) if f] or self.dtypes
+        )[0]
         # Integers are computed with as such where the result is one, else as floats: NumPy's own
         # promotion (int8 to float16, uint64 with int64 to float64) is not ours.
         inexact = any(d in INEXACT for d in self.out)
         given = []
         for v, follows in zip(values, follow, strict=True):
             if follows and v.dtype.kind in "iu":
-                v = v.astype(np.float64) if inexact else v.astype(np.uint64) if met == "uint64" else v.astype(np.int64)
+                v = (
+                    v.astype(np.float64)
+                    if inexact
+                    else v.astype(np.uint64)
+                    if met == "uint64"
+                    else v.astype(np.int64)
+                )
             elif follows and inexact and v.dtype.kind == "b":
                 v = v.astype(np.float64)
             given.append(v)
-        arguments = self.arguments(given, lambda x: float(rounded(x, met)) if isinstance(x, float) and met in FLOATS else x)
+        arguments = self.arguments(
+            given, lambda x: float(rounded(x, met)) if isinstance(x, float) and met in FLOATS else x
+        )
         with np.errstate(all="ignore"):
             result = function(*arguments, **self.row.attrs)
         return [np.asarray(r) for r in (result if isinstance(result, (list, tuple)) else [result])]

@@ -16,7 +16,8 @@ void check_channels(const char* op, const Shape& input, const Shape& weight, int
   int64_t channels = input.back();
   if (groups < 1 || channels % groups || weight[0] % groups || weight.back() * groups != channels)
     throw ValueError(cat(op, ": channels do not fit: input has ", channels,
-                         ", weight (O, kernel..., C / groups) is ", weight, ", groups is ", groups));
+                         ", weight (O, kernel..., C / groups) is ", weight, ", groups is ",
+                         groups));
 }
 
 void infer_conv(Inference& in) {

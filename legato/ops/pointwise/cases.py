@@ -4,7 +4,18 @@ import math
 
 import numpy as np
 
-from legato.testing import boolean, case, error, exact, integers, normal, rounding, ulp, uniform, values
+from legato.testing import (
+    boolean,
+    case,
+    error,
+    exact,
+    integers,
+    normal,
+    rounding,
+    ulp,
+    uniform,
+    values,
+)
 
 UNARY = [normal(scale=2)]
 POSITIVE = [uniform(low=0.05, high=5)]
@@ -154,13 +165,26 @@ case(
     skip=dict.fromkeys(("vjp", "jvp"), "differences do not see a step of one ULP"),
 )
 case("clip", [normal(), -0.5, 0.8], pointwise=True, tol=exact, specials=False)
-case("clip", [normal(), None, 0.25], reference=lambda a, lo, hi: np.minimum(a, hi), pointwise=True, specials=False)
+case(
+    "clip",
+    [normal(), None, 0.25],
+    reference=lambda a, lo, hi: np.minimum(a, hi),
+    pointwise=True,
+    specials=False,
+)
 
 # --- rounding ---
 for name in ("floor", "ceil", "trunc"):
     case(name, UNARY, pointwise=True, dtypes="floats ints", tol=exact)
 case("round", UNARY, pointwise=True, dtypes="floats ints", tol=exact)
-case("round", [normal(scale=10)], dict(decimals=1), pointwise=True, dtypes="float32 float64", specials=False)
+case(
+    "round",
+    [normal(scale=10)],
+    dict(decimals=1),
+    pointwise=True,
+    dtypes="float32 float64",
+    specials=False,
+)
 case(
     "round",
     [values([125, 135, -125, -7, 4])],
@@ -179,7 +203,13 @@ for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equ
         out="bool",
     )
 for name in ("logical_and", "logical_or", "logical_xor"):
-    case(name, [integers(high=2), integers(high=2)], pointwise=True, dtypes="floats ints bool", out="bool")
+    case(
+        name,
+        [integers(high=2), integers(high=2)],
+        pointwise=True,
+        dtypes="floats ints bool",
+        out="bool",
+    )
 case("logical_not", [integers(high=2)], pointwise=True, dtypes="floats ints bool", out="bool")
 for name in ("isnan", "isinf", "isfinite"):
     case(name, UNARY, pointwise=True, dtypes=EVERY, out="bool")
@@ -198,7 +228,9 @@ case(
 # --- bits ---
 for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     case(name, [integers(high=100), integers(high=100)], pointwise=True, dtypes="ints bool")
-case("bitwise_invert", [integers(high=100)], pointwise=True, dtypes="ints bool", reference=np.invert)
+case(
+    "bitwise_invert", [integers(high=100)], pointwise=True, dtypes="ints bool", reference=np.invert
+)
 case(
     ["left_shift", "bitwise_left_shift"],
     [integers(high=7), integers(high=4)],
@@ -263,7 +295,9 @@ def bessel_ie(order):
 
     def f(x):
         x = np.asarray(x, float)[..., None]
-        return np.mean(np.exp(x * np.cos(QUADRATURE) - np.abs(x)) * np.cos(order * QUADRATURE), axis=-1)
+        return np.mean(
+            np.exp(x * np.cos(QUADRATURE) - np.abs(x)) * np.cos(order * QUADRATURE), axis=-1
+        )
 
     return f
 
@@ -273,7 +307,14 @@ def polygamma(n, x):
     if n == 0:
         shift = sum(1 / (x + k) for k in range(30))
         y = x + 30
-        return math.log(y) - 1 / (2 * y) - 1 / (12 * y**2) + 1 / (120 * y**4) - 1 / (252 * y**6) - shift
+        return (
+            math.log(y)
+            - 1 / (2 * y)
+            - 1 / (12 * y**2)
+            + 1 / (120 * y**4)
+            - 1 / (252 * y**6)
+            - shift
+        )
     y = x + 30
     zeta = sum((x + k) ** -(n + 1) for k in range(30)) + y**-n / n + 0.5 * y ** -(n + 1)
     zeta += (n + 1) / 12 * y ** -(n + 2) - (n + 1) * (n + 2) * (n + 3) / 720 * y ** -(n + 4)
@@ -328,7 +369,9 @@ case(
 # --- complex values ---
 case("real", UNARY, pointwise=True, dtypes="complex", out="real", tol=exact, specials=False)
 case("imag", UNARY, pointwise=True, dtypes="complex", out="real", tol=exact, specials=False)
-case(["conjugate", "conj"], UNARY, pointwise=True, dtypes="complex floats", tol=exact, specials=False)
+case(
+    ["conjugate", "conj"], UNARY, pointwise=True, dtypes="complex floats", tol=exact, specials=False
+)
 case("angle", UNARY, pointwise=True, dtypes="complex", out="real", tol=ulp(8), specials=False)
 
 # --- refusals ---
