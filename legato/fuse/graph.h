@@ -67,6 +67,8 @@ struct PlanGraph {
   std::vector<Slot> in_slots;
   std::vector<SlotInfo> slots;
   std::vector<const Array*> leaves;  // values that exist, or that another evaluation is computing
+  bool keep_leaves =
+      false;  // a transform may come back to the nodes: leaves must not be overwritten
   std::vector<std::vector<Array>>
       expansions;  // outputs of expand() for alias nodes; keeps them alive
 

@@ -21,6 +21,7 @@ void PlanGraph::clear() {
   in_slots.clear();
   slots.clear();
   leaves.clear();
+  keep_leaves = false;
   expansions.clear();
   steps.clear();
   step_inputs.clear();

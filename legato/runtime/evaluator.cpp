@@ -173,23 +173,29 @@ class Collector {
   std::vector<Frame> stack_;
 };
 
-// Values that somebody outside the graph can see: more references than the graph has edges.
+// Values that somebody outside the graph can see: more references than the graph has edges. A node
+// with several outputs is held as a whole, because it is computed, kept or computed again as a
+// whole.
 void mark_held(PlanGraph& g, std::span<const Array> roots, Collector& collector) {
+  for (const Array& r : roots) {
+    Slot s = collector.slot_of(r);
+    if (s >= 0) g.slots[s].held = true;
+  }
   for (auto& p : g.nodes) {
     Node* n = p.node;
-    bool kept = n->mark && n->mark->nearest_open() && p.kind == NodeKind::kernel;
+    bool captured = n->mark && n->mark->nearest_open();
+    g.keep_leaves |= captured;
+    bool any =
+        captured && p.kind == NodeKind::kernel;  // the open transform will need a kernel's result
     for (int o = 0; o < n->n_out; ++o) {
       SlotInfo& s = g.slots[p.first_slot + o];
       uint32_t refs = n->holders ? n->holders[o].load(std::memory_order_acquire)
                                  : n->refs.load(std::memory_order_acquire);
-      // A number is written out for nobody but a root; a kernel's result stays for the open
-      // transform that will need it.
-      s.held = (refs > s.uses && p.kind != NodeKind::literal) || kept;
+      // A number is written out for nobody but a root.
+      any |= s.held || (refs > s.uses && p.kind != NodeKind::literal);
     }
-  }
-  for (const Array& r : roots) {
-    Slot s = collector.slot_of(r);
-    if (s >= 0) g.slots[s].held = true;
+    if (any)
+      for (int o = 0; o < n->n_out; ++o) g.slots[p.first_slot + o].held = true;
   }
 }
 

@@ -153,10 +153,9 @@ bool Runner::may_overwrite(Slot s, uint32_t edges) const {
   if (s >= 0)
     return !g_.slots[static_cast<size_t>(s)].held && v_.uses[static_cast<size_t>(s)] == edges;
   // A leaf dies with this graph if one edge of ours is all that refers to it.
-  const Array& a = *v_.leaf_arrays[static_cast<size_t>(~s)];
-  const Node* n = a.node();
-  return edges == 1 && n->n_out == 1 && n->refs.load(std::memory_order_acquire) == 1 &&
-         !(n->mark && n->mark->open());
+  const Node* n = v_.leaf_arrays[static_cast<size_t>(~s)]->node();
+  return edges == 1 && !g_.keep_leaves && n->n_out == 1 &&
+         n->refs.load(std::memory_order_acquire) == 1;
 }
 
 void Runner::run_step(const Step& step) {

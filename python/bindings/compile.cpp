@@ -82,6 +82,7 @@ class Compile final : public Callable {
     const StateTree& state_out = one_state ? state_in : other_state;
     state_in.append_key(key, shapeless_, pinned);
     if (!one_state) state_out.append_key(key, shapeless_, pinned);
+    state_in.append_aliases(key);
     state_in.collect(inputs);
 
     std::shared_ptr<Entry> entry = find(key);

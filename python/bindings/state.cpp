@@ -1,6 +1,7 @@
 #include "python/bindings/state.h"
 
 #include <cstring>
+#include <unordered_map>
 
 #include "python/bindings/dtypes.h"
 #include "python/bindings/random_state.h"
@@ -156,6 +157,20 @@ void StateTree::append_key(std::string& key, bool shapeless, std::vector<Owned>&
     if (kind == Kind::dict) append_object(keys[i]);
     children[i].append_key(key, shapeless, pinned);
   }
+}
+
+void StateTree::append_aliases(std::string& key) const {
+  std::unordered_map<PyObject*, uint32_t> first;
+  auto visit = [&](auto& self, const StateTree& t) -> void {
+    if (t.kind == Kind::array) {
+      auto slot = static_cast<uint32_t>(first.size());
+      auto [it, fresh] = first.emplace(t.object.get(), slot);
+      if (!fresh) append_raw(key, it->second);
+      append_raw(key, fresh);
+    }
+    for (const StateTree& c : t.children) self(self, c);
+  };
+  visit(visit, *this);
 }
 
 StateUpdate StateUpdate::between(const StateTree& before, PyObject* now,

@@ -30,6 +30,9 @@ struct StateTree {
   /// counts by its address; such objects are appended to `pinned`, to be kept alive as long as the
   /// key.
   void append_key(std::string& key, bool shapeless, std::vector<Owned>& pinned) const;
+  /// Which slots hold one and the same array object: a graph traced with them shared is another
+  /// one than that of separate ones.
+  void append_aliases(std::string& key) const;
 };
 
 /// What a traced function did to a state: one instruction a slot, to be repeated with real values

@@ -54,6 +54,24 @@ constinit const Op swap_op{
 };
 Array swapped(const Array& a) { return bind(swap_op, {a}); }
 
+// The two halves of a vector: a view with two outputs.
+constinit const Op halves_op{
+    .name = "test_halves",
+    .n_out = 2,
+    .infer =
+        [](Inference& in) {
+          for (int o = 0; o < 2; ++o) in.result({in.shape()[0] / 2}, in.dtype(), o);
+        },
+    .view =
+        [](const void*, const Shape&, const Layout& in, const Shape& out_shape, int index,
+           Layout& out) {
+          out = in;
+          out.offset += index * out_shape[0] * in.strides[0];
+          return true;
+        },
+    .derive = ZeroDerivative(),
+};
+
 // An op whose meaning is an error: stands for a kernel that fails.
 constinit const Op broken_view_op{
     .name = "test_broken",
@@ -154,6 +172,24 @@ TEST_CASE("a dying input is overwritten, a held one is not") {
   z.eval();
   CHECK(values(x)[0] == 1.0f);
   CHECK(values(z)[0] == 2.0f);
+}
+
+TEST_CASE("one output of several is read while the others are dropped") {
+  // What a user saw: gradients of norm weights were wrong when evaluated together with those of the
+  // input, because the node was thought incomplete and computed again from inputs that had been
+  // overwritten.
+  Array x = vec({1, 2, 3, 4}), first, last;
+  {
+    Array base = plus(x, 1.0);
+    auto halves = bind_all(halves_op, std::span(&base, 1));
+    first = plus(halves[0], 10.0);
+    last = halves[1];
+  }
+  std::vector<Array> roots{first, last};
+  eval(roots);
+  CHECK(last.node()->is_done());
+  CHECK(values(first) == Floats{12, 13});
+  CHECK(values(last) == Floats{4, 5});
 }
 
 TEST_CASE("transposed operands keep their memory order: no copy is made") {
