@@ -225,6 +225,12 @@ class Builder {
       uint16_t v;
       Slot s = g_.in_slots[p.first_in + k];
       if (!operand(s, p.node->in[k], root, d, v)) return false;
+      // A half that only a register holds is unrounded; who asks for its value in another dtype
+      // sees the half.
+      bool leaves_half = is_half(given[k]) && (instr.fn == kCastFn || operands[k] != given[k]);
+      if (leaves_half && (v & Draft::kInstr) && d.instrs[v & 0xfff].fn != kCastFn &&
+          !cast(v, given[k], given[k], d))
+        return false;
       if (register_dtype(given[k]) != register_dtype(operands[k]) &&
           !cast(v, given[k], operands[k], d))
         return false;

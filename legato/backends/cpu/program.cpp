@@ -196,12 +196,17 @@ class Planner {
         return compute;
     }
   }
+  bool is_computed(int value) const {
+    const int first = static_cast<int>(p_.inputs.size() + p_.literals.size());
+    return value >= first && p_.instrs[static_cast<size_t>(value - first)].fn != kCastFn;
+  }
   int lower(const Instr& s) {
     const Dtype to = compute_dtype(s.dtype);
     int v;
     if (s.fn == kCastFn) {
       v = convert(value_of_[s.src[0]], to);
-      if (is_half(s.dtype) && p_.dtype_of_value(s.src[0]) != s.dtype)
+      // What another function computed is not rounded yet, even if its dtype is this half.
+      if (is_half(s.dtype) && (p_.dtype_of_value(s.src[0]) != s.dtype || is_computed(s.src[0])))
         v = emit(table_.round_half[s.dtype == Dtype::bfloat16], Dtype::float32, {v});
       return v;
     }
