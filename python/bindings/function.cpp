@@ -215,25 +215,6 @@ class Args {
   alignas(Arg) std::byte memory_[kMaxParams * sizeof(Arg)];
 };
 
-// The vector that receives results keeps its memory between calls.
-class Results {
- public:
-  Results() { arrays_.swap(spare()); }
-  ~Results() {
-    arrays_.clear();
-    if (arrays_.capacity() <= 64) arrays_.swap(spare());
-  }
-  Results(const Results&) = delete;
-  std::vector<Array>& arrays() { return arrays_; }
-
- private:
-  static std::vector<Array>& spare() {
-    thread_local std::vector<Array> vector;
-    return vector;
-  }
-  std::vector<Array> arrays_;
-};
-
 [[noreturn]] void too_many(const PyFunction& f, Py_ssize_t given) {
   throw TypeError(cat(f.label, ": takes at most ", f.plan->n_positional,
                       " positional arguments, found ", static_cast<int64_t>(given),

@@ -51,6 +51,25 @@ const Function* find_record(std::string_view name);
 Array call_function(std::string_view name, std::initializer_list<Arg> args);
 Array call_record(const Function& f, std::span<Arg> args);
 
+/// The vector that receives a record's results. Its memory is kept between calls of a thread.
+class Results {
+ public:
+  Results() { arrays_.swap(spare()); }
+  ~Results() {
+    arrays_.clear();
+    if (arrays_.capacity() <= 64) arrays_.swap(spare());
+  }
+  Results(const Results&) = delete;
+  std::vector<Array>& arrays() { return arrays_; }
+
+ private:
+  static std::vector<Array>& spare() {
+    thread_local std::vector<Array> vector;
+    return vector;
+  }
+  std::vector<Array> arrays_;
+};
+
 /// The plan of the record; InternalError if its text does not fit its types.
 const Plan& plan_of(const Function& f);
 

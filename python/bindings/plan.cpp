@@ -202,10 +202,9 @@ const char* type_text(const ParamSpec& spec) {
 const Function* find_record(std::string_view name) { return registry().find_function(name); }
 
 Array call_record(const Function& f, std::span<Arg> args) {
-  std::vector<Array> out;
-  out.reserve(1);
-  f.call(args, out);
-  return std::move(out[0]);
+  Results results;
+  f.call(args, results.arrays());
+  return std::move(results.arrays()[0]);
 }
 
 Array call_function(std::string_view name, std::initializer_list<Arg> args) {
