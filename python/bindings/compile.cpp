@@ -101,6 +101,16 @@ class Compile final : public Callable {
     return entry->out_tree.build(out);
   }
 
+  int traverse(visitproc visit, void* arg) override {
+    for (const auto& entry : entries_) {
+      for (const Owned& o : entry->out_leaves) Py_VISIT(o.get());
+      for (const Owned& o : entry->pinned) Py_VISIT(o.get());
+      if (int stop = entry->out_tree.traverse(visit, arg)) return stop;
+      if (int stop = entry->state.traverse(visit, arg)) return stop;
+    }
+    return 0;
+  }
+
   void clear() override {
     index_.clear();
     entries_.clear();

@@ -282,6 +282,12 @@ Stream read_stream(const char* function, PyObject* o) {
       cat(function, ": `stream` must be a Stream, a Device or a DeviceType, found ", type_name(o)));
 }
 
+bool is_stream(PyObject* o) {
+  nb::handle h(o);
+  return nb::isinstance<Stream>(h) || nb::isinstance<ThreadLocalStream>(h) ||
+         nb::isinstance<Device>(h) || nb::isinstance<DeviceType>(h);
+}
+
 StreamArgument::StreamArgument(const char* function, PyObject* o)
     : previous_(current_stream_index()) {
   if (o != Py_None) current_stream_index() = read_stream(function, o).index;

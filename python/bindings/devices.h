@@ -12,6 +12,9 @@ namespace legato::python {
 /// `function` for anything else.
 Stream read_stream(const char* function, PyObject* o);
 
+/// Whether read_stream takes `o`.
+bool is_stream(PyObject* o);
+
 /// The `stream=` argument of a function, in force while it runs; None keeps the current stream.
 class StreamArgument {
  public:

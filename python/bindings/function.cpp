@@ -4,6 +4,7 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -294,10 +295,15 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
       convert_star(f, args + f.star, n_args - f.star, values.values()[f.star]);
       given = (2u << f.star) - 1;
     } else {
-      if (n_args > plan.n_positional) too_many(f, n_args);
-      for (Py_ssize_t i = 0; i < n_args; ++i)
+      if (n_args > plan.n_positional) {
+        // Some functions of MLX take the stream by position too, as the last argument.
+        if (n_args != plan.n_positional + 1 || !is_stream(args[n_args - 1])) too_many(f, n_args);
+        stream = args[n_args - 1];
+      }
+      Py_ssize_t n_given = std::min<Py_ssize_t>(n_args, plan.n_positional);
+      for (Py_ssize_t i = 0; i < n_given; ++i)
         convert(f, plan.params[i], args[i], values.values()[i]);
-      given = (1u << n_args) - 1;
+      given = (1u << n_given) - 1;
     }
     if (keywords) {
       Py_ssize_t n_keywords = PyTuple_GET_SIZE(keywords);

@@ -277,4 +277,12 @@ Owned StateUpdate::apply(PyObject* current, std::span<const Array> results) cons
   return checked(PyTuple_Type.tp_new(Py_TYPE(object.get()), args.get(), nullptr));
 }
 
+int StateUpdate::traverse(visitproc visit, void* arg) const {
+  Py_VISIT(object.get());
+  for (const Owned& key : keys) Py_VISIT(key.get());
+  for (const StateUpdate& child : children)
+    if (int stop = child.traverse(visit, arg)) return stop;
+  return 0;
+}
+
 }  // namespace legato::python

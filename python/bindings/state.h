@@ -57,6 +57,7 @@ struct StateUpdate {
   /// Repeats the instructions on the state, whose slot holds `current` (null: nothing). Returns
   /// what the slot holds afterwards.
   Owned apply(PyObject* current, std::span<const Array> results) const;
+  int traverse(visitproc visit, void* arg) const;
 };
 
 /// Appends dtype, rank and, unless shapeless, sizes.

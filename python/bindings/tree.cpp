@@ -155,6 +155,14 @@ void Tree::append_key(std::string& key) const {
   }
 }
 
+int Tree::traverse(visitproc visit, void* arg) const {
+  for (const Node& n : nodes_) {
+    Py_VISIT(n.type.get());
+    Py_VISIT(n.keys.get());
+  }
+  return 0;
+}
+
 void collect_arrays(PyObject* o, std::vector<Array>& arrays) {
   visit_leaves(o, [&](PyObject* leaf) {
     if (is_array(leaf)) arrays.push_back(array_of(leaf));

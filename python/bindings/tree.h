@@ -24,6 +24,9 @@ class Tree {
   /// Bytes that are equal for equal structures, appended to `key`.
   void append_key(std::string& key) const;
 
+  /// Visits the Python objects that the structure holds, as tp_traverse does.
+  int traverse(visitproc visit, void* arg) const;
+
   size_t size() const { return n_leaves_; }
   bool is_leaf() const { return nodes_.size() == 1 && nodes_[0].kind == Kind::leaf; }
   friend bool operator==(const Tree& a, const Tree& b) {

@@ -69,6 +69,8 @@ def test_streams_and_devices_are_accepted_everywhere():
     for s in (None, mx.cpu, mx.Device(mx.cpu), mx.default_stream(mx.cpu), mx.new_stream(mx.cpu)):
         assert mx.add(A, 1, stream=s).tolist() == [[2, 3], [4, 5]]
     assert A.sum(stream=mx.cpu).item() == 10
+    assert A.astype(mx.int32, mx.cpu).dtype == mx.int32
+    assert mx.diagonal(A, 0, 0, 1, mx.cpu).tolist() == [1, 4]
     with mx.stream(mx.new_stream(mx.cpu)):
         assert (A + 1).sum().item() == 14
 

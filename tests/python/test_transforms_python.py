@@ -503,6 +503,27 @@ def test_transforms_are_collected_with_their_functions():
     assert dead() is None
 
 
+def test_compiled_functions_are_collected_with_their_state():
+    class Box(dict):
+        pass
+
+    state = Box(w=mx.array([1.0]))
+    dead = weakref.ref(state)
+
+    def step():
+        state["w"] = state["w"] + 1
+        state["list"] = [state["w"], Box]
+        return state
+
+    state.step = mx.compile(step, inputs=state, outputs=state)
+    for _ in range(3):
+        state.step()
+    assert state["w"].tolist() == [4]
+    del state, step
+    gc.collect()
+    assert dead() is None
+
+
 # --- checkpoint, custom_function, stop_gradient -------------------------------------------------
 
 
