@@ -100,12 +100,12 @@ def test_module(name):
         assert module.parameters() == {}
 
 
-@pytest.mark.parametrize("name", set(REFERENCES) - {"step"})
+@pytest.mark.parametrize("name", sorted(set(REFERENCES) - {"step"}))
 def test_half_stays_half(name):
     assert getattr(nn, name)(mx.array(X).astype(mx.float16)).dtype == mx.float16
 
 
-@pytest.mark.parametrize("name", set(REFERENCES) - {"step"})
+@pytest.mark.parametrize("name", sorted(set(REFERENCES) - {"step"}))
 def test_gradients_are_those_of_the_reference(name):
     x = X.astype(np.float64)
     x = x[~np.isin(np.abs(x), [0, 0.5, 1.0, 3.0, 6.0]).any(1)] if name != "glu" else x
