@@ -13,7 +13,9 @@ def test_state_that_starts_as_the_same_arrays_does_not_stay_tied_together():
 
     def step(x):
         network.weight = network.weight + x
-        average.update(tree_map(lambda a, b: 0.5 * (a + b), average.parameters(), network.parameters()))
+        average.update(
+            tree_map(lambda a, b: 0.5 * (a + b), average.parameters(), network.parameters())
+        )
         return x
 
     state = [network.state, average.state]
