@@ -20,6 +20,22 @@ def _value(text):
     return dtype if isinstance(dtype, _core.Dtype) else ast.literal_eval(text)
 
 
+def _of_method(name, parameters):
+    """The parameters of array.<name>: the array is `self`, shapes may be given as ints."""
+    parameters[0] = inspect.Parameter("self", _KINDS["any"])
+    parameters[1:] = [
+        p.replace(kind=_KINDS["any"]) if p.kind is _KINDS["pos"] else p for p in parameters[1:]
+    ]
+    if name in ("reshape", "transpose"):
+        return [
+            parameters[0],
+            inspect.Parameter("shape" if name == "reshape" else "axes", _KINDS["var"]),
+        ]
+    if name in ("std", "var"):
+        parameters.append(inspect.Parameter("correction", _KINDS["kw"], default=None))
+    return parameters
+
+
 def signature(function):
     """The signature of a function or method of the core."""
     parameters = [
@@ -31,6 +47,8 @@ def signature(function):
         )
         for name, kind, type_, default in function.__legato_parameters__
     ]
+    if type(function).__name__ == "Method":
+        parameters = _of_method(function.__name__, parameters)
     parameters.append(
         inspect.Parameter(
             "stream",
