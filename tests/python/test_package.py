@@ -18,15 +18,20 @@ def run(*args, **kwargs):
 
 
 def test_import_is_quick_and_loads_little():
+    # Processor time, and the best of several: other work on the machine is not the package's.
     code = (
-        "import sys, time; before = set(sys.modules); t = time.perf_counter(); import legato; "
-        "t = time.perf_counter() - t; import json; "
+        "import sys, time; before = set(sys.modules); t = time.process_time(); import legato; "
+        "t = time.process_time() - t; import json; "
         "print(json.dumps([t, sorted(set(sys.modules) - before)]))"
     )
-    results = [json.loads(run("-c", code).stdout) for _ in range(5)]
-    assert min(t for t, _ in results) < 0.040, [t for t, _ in results]
-    loaded = set(results[0][1])
-    assert not {"numpy", "legato.nn", "legato.optimizers", "inspect", "pathlib"} & loaded
+    times = []
+    for _ in range(10):
+        seconds, loaded = json.loads(run("-c", code).stdout)
+        times.append(seconds)
+        if seconds < 0.040:
+            break
+    assert min(times) < 0.040, times
+    assert not {"numpy", "legato.nn", "legato.optimizers", "inspect", "pathlib"} & set(loaded)
 
 
 def test_submodules_load_when_used():
