@@ -2,8 +2,8 @@
 
 usage: kernels_against_torch.py BENCHMARK_BINARY [--threads N] [--rounds R] [--only TEXT]
 
-The binary is bench_gemm or bench_conv; the same cases are run in torch, rounds alternate, and each side keeps its fastest
-call. Prints microseconds, GFLOP/s and ours/torch as a ratio of speeds (above 1: ours is faster).
+The binary is bench_gemm or bench_conv; the same cases are run in torch, rounds alternate, and each side
+keeps its fastest call. Prints microseconds, GFLOP/s and ours/torch as a ratio of speeds (above 1: ours is faster).
 """
 
 import argparse

@@ -1,9 +1,10 @@
 """A small convolutional classifier of real digits: the judge of the drawn ones."""
 
+from data import CLASSES, SIDE, Digits
+
 import legato.core as mx
 import legato.nn as nn
 import legato.optimizers as optim
-from data import CLASSES, SIDE, Digits
 
 NOISE = 0.2  # standard deviation of the noise on training images; their range is 2
 

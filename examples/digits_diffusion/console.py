@@ -6,8 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import legato.core as mx
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import legato.core as mx
 
 
 def whole_number(least: int):

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import legato.core as mx
 import numpy as np
+
+import legato.core as mx
 
 SIDE = 8
 CLASSES = 10

@@ -18,9 +18,10 @@ near t = 1, where z is the noise, and a predicted x nothing near t = 0; v is wel
 import math
 from collections.abc import Callable
 
+from data import CLASSES, SIDE
+
 import legato.core as mx
 import legato.nn as nn
-from data import CLASSES, SIDE
 
 NO_CLASS = CLASSES  # the label that says "any digit", which guidance needs
 LABEL_DROP = 0.1  # share of training labels replaced by NO_CLASS

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import diffusion
-import legato.core as mx
 import numpy as np
 import pictures
 from console import use_device, whole_number, writable_folder
 from model import load
+
+import legato.core as mx
 
 
 def digits(text: str) -> str:

@@ -7,9 +7,10 @@ Dhariwal, Nichol: Diffusion Models Beat GANs on Image Synthesis (2021). Images a
 import math
 from pathlib import Path
 
+from diffusion import NO_CLASS
+
 import legato.core as mx
 import legato.nn as nn
-from diffusion import NO_CLASS
 from legato.utils import tree_flatten
 
 SIZES = {"tiny": 16, "small": 32, "large": 64}  # channels at 8 x 8 pixels; 4 x 4 has twice as many

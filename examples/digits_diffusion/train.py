@@ -15,14 +15,15 @@ from pathlib import Path
 import classifier
 import data
 import diffusion
-import legato.core as mx
-import legato.nn as nn
-import legato.optimizers as optim
 import numpy as np
 import pictures
 from console import CtrlC, progress_bar, use_device, whole_number, writable_folder
-from legato.utils import tree_flatten, tree_map
 from model import SIZES, UNet, save
+
+import legato.core as mx
+import legato.nn as nn
+import legato.optimizers as optim
+from legato.utils import tree_flatten, tree_map
 
 LEARNING_RATE = 3e-3
 WARMUP_STEPS = 30

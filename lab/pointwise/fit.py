@@ -7,8 +7,9 @@ nearly minimal; the printed error is that of the coefficients as rounded to floa
     python lab/pointwise/fit.py [name ...]
 """
 import sys
-import numpy as np
+
 import mpmath as mp
+import numpy as np
 
 mp.mp.dps = 40
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("legato.optimizers")
-
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits_diffusion"
 TINY = ["--size", "tiny", "--batch", "8", "--steps", "4", "--classifier-steps", "2", "--drawn", "1"]
 

@@ -519,7 +519,7 @@ def test_compiled_functions_are_collected_with_their_state():
     for _ in range(3):
         state.step()
     assert state["w"].tolist() == [4]
-    del state, step
+    state = step = None
     gc.collect()
     assert dead() is None
 

@@ -1,4 +1,4 @@
-// The scalar language: every pointwise function of Legato, once, generic over the value type (see
+// Public header: The scalar language: every pointwise function of Legato, once, generic over the value type (see
 // lane.h).
 //
 // A function is a struct with `arity`, `types` (the kinds of compute dtypes it takes) and
