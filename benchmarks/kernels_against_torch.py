@@ -58,7 +58,7 @@ def conv_case(name):
     # float32_forward_n128_hw8_c64-64_k3_s1_p1_g1
     dtype, what, *rest = name.split("_")
     field = {"".join(c for c in part.split("-")[0] if c.isalpha()): part for part in rest}
-    n, hw, k, s, p, g = (int(field[key][len(key):]) for key in ("n", "hw", "k", "s", "p", "g"))
+    n, hw, k, s, p, g = (int(field[key][len(key) :]) for key in ("n", "hw", "k", "s", "p", "g"))
     ci, co = map(int, field["c"][1:].split("-"))
     x = random((n, ci, hw, hw), DTYPES[dtype]).contiguous(memory_format=torch.channels_last)
     w = random((co, ci // g, k, k), DTYPES[dtype]).contiguous(memory_format=torch.channels_last)
@@ -68,23 +68,32 @@ def conv_case(name):
     mask = [what == "input", what == "weight", False]
     ones = torch.ones_like(y).contiguous(memory_format=torch.channels_last)
     return lambda: torch.ops.aten.convolution_backward(
-        ones, x, w, None, [s, s], [p, p], [1, 1], False, [0, 0], g, mask)
+        ones, x, w, None, [s, s], [p, p], [1, 1], False, [0, 0], g, mask
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("binary")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"# {platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, "
-          f"torch {torch.__version__}, {arguments.threads} thread(s), fastest call of {arguments.rounds} rounds")
+    print(
+        f"# {platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, "
+        f"torch {torch.__version__}, {arguments.threads} thread(s), fastest call of {arguments.rounds} rounds"
+    )
     ours, work, theirs = {}, {}, {}
     for _ in range(arguments.rounds):
-        command = [arguments.binary, str(arguments.threads)] + ([arguments.only] if arguments.only else [])
-        for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
+        command = [arguments.binary, str(arguments.threads)] + (
+            [arguments.only] if arguments.only else []
+        )
+        for line in subprocess.run(
+            command, check=True, capture_output=True, text=True
+        ).stdout.splitlines():
             name, micros, gflops = line.split()
             if float(micros) < ours.get(name, 1e30):
                 ours[name] = float(micros)
@@ -92,10 +101,14 @@ def main():
         for name in ours:
             call = conv_case(name) if "_hw" in name else gemm_case(name)
             theirs[name] = min(theirs.get(name, 1e30), best_seconds(call, arguments.threads) * 1e6)
-    print(f"{'case':52s} {'us':>10s} {'GFLOP/s':>8s} {'torch us':>10s} {'GFLOP/s':>8s} {'ratio':>6s}")
+    print(
+        f"{'case':52s} {'us':>10s} {'GFLOP/s':>8s} {'torch us':>10s} {'GFLOP/s':>8s} {'ratio':>6s}"
+    )
     for name, micros in ours.items():
-        print(f"{name:52s} {micros:10.1f} {work[name] / micros:8.1f} {theirs[name]:10.1f} "
-              f"{work[name] / theirs[name]:8.1f} {theirs[name] / micros:6.2f}")
+        print(
+            f"{name:52s} {micros:10.1f} {work[name] / micros:8.1f} {theirs[name]:10.1f} "
+            f"{work[name] / theirs[name]:8.1f} {theirs[name] / micros:6.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ nearly minimal; the printed error is that of the coefficients as rounded to floa
 
     python lab/pointwise/fit.py [name ...]
 """
+
 import sys
 
 import mpmath as mp
@@ -28,28 +29,115 @@ LN2 = mp.log(2)
 Q = mp.mpf(1) / 4
 FITS = {
     # name: (function, low, high, degree, weight)
-    "exp": (series_safe(lambda r: (mp.expm1(r) - r) / r**2, 0.5), -0.3475, 0.3475, 4, lambda r: r**2 / mp.exp(r)),
-    "expm1": (series_safe(lambda r: (mp.expm1(r) - r) / r**2, 0.5), -0.3475, 0.3475, 5, lambda r: abs(r)),
+    "exp": (
+        series_safe(lambda r: (mp.expm1(r) - r) / r**2, 0.5),
+        -0.3475,
+        0.3475,
+        4,
+        lambda r: r**2 / mp.exp(r),
+    ),
+    "expm1": (
+        series_safe(lambda r: (mp.expm1(r) - r) / r**2, 0.5),
+        -0.3475,
+        0.3475,
+        5,
+        lambda r: abs(r),
+    ),
     "exp2": (series_safe(lambda r: mp.expm1(r * LN2) / r, LN2), -0.5, 0.5, 6, lambda r: abs(r)),
-    "log1p": (series_safe(lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, mp.mpf(1) / 3), -0.2930, 0.4143, 9,
-              lambda f: f**2),
-    "sin": (series_safe(sq(lambda r: (mp.sin(r) - r) / r**3), -mp.mpf(1) / 6), 0, 0.62, 3, lambda t: t),
-    "cos": (series_safe(sq(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4), mp.mpf(1) / 24), 0, 0.62, 2, lambda t: t * t),
-    "tan": (series_safe(sq(lambda r: (mp.tan(r) - r) / r**3), mp.mpf(1) / 3), 0, 0.62, 6, lambda t: t),
-    "atan": (series_safe(sq(lambda r: (mp.atan(r) - r) / r**3), -mp.mpf(1) / 3), 0, 1, 8, lambda t: t),
-    "asin": (series_safe(sq(lambda r: (mp.asin(r) - r) / r**3), mp.mpf(1) / 6), 0, 0.25, 5, lambda t: t),
-    "sinh": (series_safe(sq(lambda r: (mp.sinh(r) - r) / r**3), mp.mpf(1) / 6), 0, 1, 3, lambda t: t),
-    "tanh": (series_safe(sq(lambda r: (mp.tanh(r) - r) / r**3), -mp.mpf(1) / 3), 0, 0.41, 5, lambda t: t),
-    "erf": (series_safe(sq(lambda r: mp.erf(r) / r - 1), 2 / mp.sqrt(mp.pi) - 1), 0, 0.88, 6, lambda t: 1),
+    "log1p": (
+        series_safe(lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, mp.mpf(1) / 3),
+        -0.2930,
+        0.4143,
+        9,
+        lambda f: f**2,
+    ),
+    "sin": (
+        series_safe(sq(lambda r: (mp.sin(r) - r) / r**3), -mp.mpf(1) / 6),
+        0,
+        0.62,
+        3,
+        lambda t: t,
+    ),
+    "cos": (
+        series_safe(sq(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4), mp.mpf(1) / 24),
+        0,
+        0.62,
+        2,
+        lambda t: t * t,
+    ),
+    "tan": (
+        series_safe(sq(lambda r: (mp.tan(r) - r) / r**3), mp.mpf(1) / 3),
+        0,
+        0.62,
+        6,
+        lambda t: t,
+    ),
+    "atan": (
+        series_safe(sq(lambda r: (mp.atan(r) - r) / r**3), -mp.mpf(1) / 3),
+        0,
+        1,
+        8,
+        lambda t: t,
+    ),
+    "asin": (
+        series_safe(sq(lambda r: (mp.asin(r) - r) / r**3), mp.mpf(1) / 6),
+        0,
+        0.25,
+        5,
+        lambda t: t,
+    ),
+    "sinh": (
+        series_safe(sq(lambda r: (mp.sinh(r) - r) / r**3), mp.mpf(1) / 6),
+        0,
+        1,
+        3,
+        lambda t: t,
+    ),
+    "tanh": (
+        series_safe(sq(lambda r: (mp.tanh(r) - r) / r**3), -mp.mpf(1) / 3),
+        0,
+        0.41,
+        5,
+        lambda t: t,
+    ),
+    "erf": (
+        series_safe(sq(lambda r: mp.erf(r) / r - 1), 2 / mp.sqrt(mp.pi) - 1),
+        0,
+        0.88,
+        6,
+        lambda t: 1,
+    ),
     # erf(a) = 1 - exp(-q(a)) with q = -log(erfc(a)), for a in [0.93, 4]
     "erf_tail": (lambda a: -mp.log(mp.erfc(a)) / a, 0.93, 4.0, 7, lambda a: a * mp.erfc(a)),
     # erfinv(x) = x * p(w), w = -log(1 - x*x): t = w - 2.5 for w < 5, else t = sqrt(w) - 3
-    "erfinv_center": (lambda t: mp.erfinv(mp.sqrt(-mp.expm1(-(t + 2.5)))) / mp.sqrt(-mp.expm1(-(t + 2.5)))
-                      if t > -2.4999999 else mp.sqrt(mp.pi) / 2, -2.5, 2.5, 10, lambda t: 1),
-    "erfinv_tail": (lambda t: mp.erfinv(mp.sqrt(-mp.expm1(-((t + 3)**2)))) / mp.sqrt(-mp.expm1(-((t + 3)**2))),
-                    -0.765, 1.2, 9, lambda t: mp.mpf(1) / 2),
+    "erfinv_center": (
+        lambda t: (
+            mp.erfinv(mp.sqrt(-mp.expm1(-(t + 2.5)))) / mp.sqrt(-mp.expm1(-(t + 2.5)))
+            if t > -2.4999999
+            else mp.sqrt(mp.pi) / 2
+        ),
+        -2.5,
+        2.5,
+        10,
+        lambda t: 1,
+    ),
+    "erfinv_tail": (
+        lambda t: (
+            mp.erfinv(mp.sqrt(-mp.expm1(-((t + 3) ** 2)))) / mp.sqrt(-mp.expm1(-((t + 3) ** 2)))
+        ),
+        -0.765,
+        1.2,
+        9,
+        lambda t: mp.mpf(1) / 2,
+    ),
     # log((1+s)/(1-s)) = 2s + s^3 p(s^2)
-    "pow_log": (series_safe(sq(lambda s: (2 * mp.atanh(s) - 2 * s) / s**3), mp.mpf(2) / 3), 0, 0.0296, 3, lambda t: t),
+    "pow_log": (
+        series_safe(sq(lambda s: (2 * mp.atanh(s) - 2 * s) / s**3), mp.mpf(2) / 3),
+        0,
+        0.0296,
+        3,
+        lambda t: t,
+    ),
 }
 
 

@@ -42,7 +42,8 @@ struct NestedInts {
       values;  // one entry for a number or a list; for nested, one for each of its own
 };
 
-/// An array, or a word that stands for one: the mask "causal". The word is empty if an array is given.
+/// An array, or a word that stands for one: the mask "causal". The word is empty if an array is
+/// given.
 struct ArrayOrText {
   Array array;
   std::string text;

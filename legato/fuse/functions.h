@@ -1,11 +1,14 @@
-// The functions of the scalar language by name: the one list that gives them their dense numbers (fuse::FnId).
-// What each of them computes stands in scalar_*.h, in a struct of the name given first. This header costs nothing to
-// include, so that graph code knows the names without compiling the mathematics.
+// The functions of the scalar language by name: the one list that gives them their dense numbers
+// (fuse::FnId). What each of them computes stands in scalar_*.h, in a struct of the name given
+// first. This header costs nothing to include, so that graph code knows the names without compiling
+// the mathematics.
 #pragma once
 
 #include <cstdint>
 
-// X(struct, name). Cast must stay first (fuse::kCastFn).
+// X(struct, name). Cast must stay first (fuse::kCastFn). Grouped by theme, so not for the
+// formatter.
+// clang-format off
 #define LEGATO_POINTWISE_FUNCTIONS(X)                                                                         \
   X(Cast, cast)                                                                                               \
   X(Add, add) X(Subtract, subtract) X(Multiply, multiply) X(Divide, divide) X(FloorDivide, floor_divide)      \
@@ -29,6 +32,7 @@
   X(Erf, erf) X(Erfc, erfc) X(Erfinv, erfinv) X(Lgamma, lgamma) X(Digamma, digamma) X(Polygamma, polygamma) X(Cbrt, cbrt)             \
   X(I0e, i0e) X(I1e, i1e)                                                                                     \
   X(Real, real) X(Imag, imag) X(Conj, conj) X(Arg, arg) X(MakeComplex, make_complex)
+// clang-format on
 
 namespace legato::pointwise {
 

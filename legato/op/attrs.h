@@ -27,10 +27,10 @@ namespace legato {
 template <class A, class T>
 struct FieldOf {
   const char* name;
-  T A::*member;
+  T A::* member;
 };
 template <class A, class T>
-constexpr FieldOf<A, T> field(const char* name, T A::*member) {
+constexpr FieldOf<A, T> field(const char* name, T A::* member) {
   return {name, member};
 }
 

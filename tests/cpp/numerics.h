@@ -24,7 +24,8 @@ inline std::vector<double> values(const Array& a) {
   return {p, p + wide.size()};
 }
 
-inline Array array_of(const std::vector<double>& v, Shape shape = {}, Dtype dtype = Dtype::float64) {
+inline Array array_of(const std::vector<double>& v, Shape shape = {},
+                      Dtype dtype = Dtype::float64) {
   if (shape.empty()) shape = Shape{static_cast<int64_t>(v.size())};
   return astype(Array::from<double>(v, shape), dtype);
 }
@@ -63,12 +64,14 @@ inline void check_close(const Array& found, const Array& expected, double tolera
 }
 
 inline bool same_bits(const Array& a, const Array& b) {
-  return a.nbytes() == b.nbytes() && std::memcmp(a.host_data(), b.host_data(), static_cast<size_t>(a.nbytes())) == 0;
+  return a.nbytes() == b.nbytes() &&
+         std::memcmp(a.host_data(), b.host_data(), static_cast<size_t>(a.nbytes())) == 0;
 }
 
-/// For a function of float64 arrays: its vjp and jvp against differences of its values, and vmap over
-/// the first axis against a loop.
-inline void check_rules(const ArrayFn& f, const std::vector<Array>& inputs, double tolerance = 1e-6) {
+/// For a function of float64 arrays: its vjp and jvp against differences of its values, and vmap
+/// over the first axis against a loop.
+inline void check_rules(const ArrayFn& f, const std::vector<Array>& inputs,
+                        double tolerance = 1e-6) {
   const double h = 1e-5;
   std::vector<Array> directions, up, down;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -96,7 +99,8 @@ inline void check_rules(const ArrayFn& f, const std::vector<Array>& inputs, doub
   for (const Array& a : inputs)
     batch.push_back(stack(std::vector<Array>{a, multiply(a, -0.5), add(a, 0.25)}, 0));
   std::vector<std::optional<int>> axes(inputs.size(), 0);
-  const auto mapped = vmap(f, batch, axes, [](size_t n) { return std::vector<std::optional<int>>(n, 0); });
+  const auto mapped =
+      vmap(f, batch, axes, [](size_t n) { return std::vector<std::optional<int>>(n, 0); });
   for (int64_t b = 0; b < 3; ++b) {
     std::vector<Array> one;
     auto row = [&](const Array& a) {

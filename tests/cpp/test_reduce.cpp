@@ -111,8 +111,10 @@ TEST_CASE("the bits of a sum depend on neither threads nor vector width") {
     const Array x = normals({5003}, 2, Dtype::float32).eval();
     float base = 0, avx2 = 1;
     const auto kind = static_cast<int>(cpu::ReduceKind::sum);
-    cpu::base::reducers()[kind][static_cast<int>(Dtype::float32)].rows(x.host_data(), 5003, 0, 1, &base, 1);
-    cpu::avx2::reducers()[kind][static_cast<int>(Dtype::float32)].rows(x.host_data(), 5003, 0, 1, &avx2, 1);
+    cpu::base::reducers()[kind][static_cast<int>(Dtype::float32)].rows(x.host_data(), 5003, 0, 1,
+                                                                       &base, 1);
+    cpu::avx2::reducers()[kind][static_cast<int>(Dtype::float32)].rows(x.host_data(), 5003, 0, 1,
+                                                                       &avx2, 1);
     CHECK(base == avx2);
   }
 #endif
@@ -151,7 +153,8 @@ TEST_CASE("mean, var, std, median") {
   CHECK(median(array_of({5, 1, 3})).item<double>() == 3);
   CHECK(std::isnan(median(array_of({5, NAN, 3})).item<double>()));
   CHECK(mean(array_of({1, 2}, {}, Dtype::int32)).dtype() == Dtype::float32);
-  CHECK(median(reshape(arange(Scalar(12)), Shape{2, 3, 2}), Dims{0, 2}, true).shape() == Shape{1, 3, 1});
+  CHECK(median(reshape(arange(Scalar(12)), Shape{2, 3, 2}), Dims{0, 2}, true).shape() ==
+        Shape{1, 3, 1});
 }
 
 TEST_CASE("all, any, count_nonzero, minmax, trace") {
@@ -217,12 +220,14 @@ TEST_CASE("wrong axes") {
 TEST_CASE("rules of the reductions") {
   const std::vector<Array> a{normals({3, 4, 2}, 5)};
   check_rules([](std::span<const Array> x) { return std::vector{sum(x[0], Dims{1})}; }, a);
-  check_rules([](std::span<const Array> x) { return std::vector{sum(x[0], Dims{0, -1}, true)}; }, a);
+  check_rules([](std::span<const Array> x) { return std::vector{sum(x[0], Dims{0, -1}, true)}; },
+              a);
   check_rules([](std::span<const Array> x) { return std::vector{mean(x[0])}; }, a);
   check_rules([](std::span<const Array> x) { return std::vector{prod(x[0], Dims{0, 2})}; }, a);
   check_rules([](std::span<const Array> x) { return std::vector{max(x[0], Dims{1})}; }, a);
   check_rules([](std::span<const Array> x) { return std::vector{min(x[0])}; }, a);
-  check_rules([](std::span<const Array> x) { return std::vector{var(x[0], Dims{1}, false, 1)}; }, a);
+  check_rules([](std::span<const Array> x) { return std::vector{var(x[0], Dims{1}, false, 1)}; },
+              a);
   check_rules([](std::span<const Array> x) { return std::vector{stddev(x[0], Dims{0})}; }, a);
   check_rules([](std::span<const Array> x) { return std::vector{median(x[0], Dims{0, 1})}; }, a);
 }
@@ -230,9 +235,12 @@ TEST_CASE("rules of the reductions") {
 TEST_CASE("the gradient of prod at zeros, and of max at ties") {
   auto gradient = [](auto f, const Array& x) {
     const std::vector<Array> primals{x}, cotangents{ones({}, Dtype::float64)};
-    return vjp([&](std::span<const Array> in) { return std::vector{f(in[0])}; }, primals, cotangents).second[0];
+    return vjp([&](std::span<const Array> in) { return std::vector{f(in[0])}; }, primals,
+               cotangents)
+        .second[0];
   };
   check_close(gradient([](const Array& x) { return prod(x); }, array_of({2, 0, 3})), {0, 6, 0}, 0);
   check_close(gradient([](const Array& x) { return prod(x); }, array_of({0, 0, 3})), {0, 0, 0}, 0);
-  check_close(gradient([](const Array& x) { return max(x); }, array_of({1, 3, 3})), {0, 0.5, 0.5}, 0);
+  check_close(gradient([](const Array& x) { return max(x); }, array_of({1, 3, 3})), {0, 0.5, 0.5},
+              0);
 }

@@ -14,11 +14,14 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// softmax along the middle of (outer, n, inner), in double; and the logarithm of its denominator.
-std::vector<double> reference(const Array& a, int64_t outer, int64_t n, int64_t inner, std::vector<double>& logs) {
+std::vector<double> reference(const Array& a, int64_t outer, int64_t n, int64_t inner,
+                              std::vector<double>& logs) {
   auto v = values(a);
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t j = 0; j < inner; ++j) {
-      auto at = [&](int64_t i) -> double& { return v[static_cast<size_t>((o * n + i) * inner + j)]; };
+      auto at = [&](int64_t i) -> double& {
+        return v[static_cast<size_t>((o * n + i) * inner + j)];
+      };
       double top = -kInf, total = 0;
       for (int64_t i = 0; i < n; ++i) top = std::max(top, at(i));
       for (int64_t i = 0; i < n; ++i) total += std::exp(at(i) - top);
@@ -35,13 +38,17 @@ TEST_CASE("softmax, log_softmax and logsumexp along any axis and of any length")
     Shape shape;
     int64_t axis, outer, n, inner;
   };
-  for (const Case& c : {Case{{7, 1}, -1, 7, 1, 1}, Case{{5, 10}, 1, 5, 10, 1}, Case{{3, 31}, 1, 3, 31, 1},
-                        Case{{4, 64}, 1, 4, 64, 1}, Case{{2, 1000}, -1, 2, 1000, 1}, Case{{1, 40000}, 1, 1, 40000, 1},
+  for (const Case& c : {Case{{7, 1}, -1, 7, 1, 1}, Case{{5, 10}, 1, 5, 10, 1},
+                        Case{{3, 31}, 1, 3, 31, 1}, Case{{4, 64}, 1, 4, 64, 1},
+                        Case{{2, 1000}, -1, 2, 1000, 1}, Case{{1, 40000}, 1, 1, 40000, 1},
                         Case{{2, 9, 37}, 1, 2, 9, 37}, Case{{33, 70}, 0, 1, 33, 70}}) {
     CAPTURE(c.n);
     for (Dtype t : {Dtype::float32, Dtype::float64, Dtype::float16, Dtype::bfloat16}) {
       const Array a = normals(c.shape, 3, t);
-      const double tolerance = t == Dtype::float64 ? 1e-13 : t == Dtype::float32 ? 1e-6 : t == Dtype::float16 ? 1e-3 : 8e-3;
+      const double tolerance = t == Dtype::float64   ? 1e-13
+                               : t == Dtype::float32 ? 1e-6
+                               : t == Dtype::float16 ? 1e-3
+                                                     : 8e-3;
       std::vector<double> logs;
       const auto expected = reference(a, c.outer, c.n, c.inner, logs);
       Array y = softmax(a, Dims{c.axis});
@@ -71,7 +78,8 @@ TEST_CASE("infinities and nan in softmax") {
   CHECK(logsumexp(array_of({-kInf, -kInf})).item<double>() == -kInf);
   CHECK(logsumexp(array_of({1, kInf}, {}, Dtype::float32)).item<float>() == kInf);
   CHECK(std::isnan(logsumexp(array_of({1, NAN, 3})).item<double>()));
-  CHECK(logsumexp(array_of({1000, 1000}, {}, Dtype::float32)).item<float>() == doctest::Approx(1000.693147));
+  CHECK(logsumexp(array_of({1000, 1000}, {}, Dtype::float32)).item<float>() ==
+        doctest::Approx(1000.693147));
 }
 
 TEST_CASE("what softmax refuses") {
@@ -87,18 +95,26 @@ TEST_CASE("what softmax refuses") {
 TEST_CASE("rules of softmax and its relatives") {
   const std::vector<Array> a{normals({3, 5, 2}, 5)};
   for (int64_t axis : {0, 1, -1}) {
-    check_rules([=](std::span<const Array> x) { return std::vector{softmax(x[0], Dims{axis})}; }, a);
-    check_rules([=](std::span<const Array> x) { return std::vector{log_softmax(x[0], Dims{axis})}; }, a);
-    check_rules([=](std::span<const Array> x) { return std::vector{logsumexp(x[0], Dims{axis})}; }, a);
+    check_rules([=](std::span<const Array> x) { return std::vector{softmax(x[0], Dims{axis})}; },
+                a);
+    check_rules(
+        [=](std::span<const Array> x) { return std::vector{log_softmax(x[0], Dims{axis})}; }, a);
+    check_rules([=](std::span<const Array> x) { return std::vector{logsumexp(x[0], Dims{axis})}; },
+                a);
   }
   const Array targets = array_of({0, 4, 2, 2, 1, 0}, {3, 2}, Dtype::int32);
-  check_rules([&](std::span<const Array> x) { return std::vector{cross_entropy(transpose(x[0], Dims{0, 2, 1}), targets)}; },
-              a);
+  check_rules(
+      [&](std::span<const Array> x) {
+        return std::vector{cross_entropy(transpose(x[0], Dims{0, 2, 1}), targets)};
+      },
+      a);
   // Second order: the gradient of a gradient.
   check_rules(
       [](std::span<const Array> x) {
         const std::vector<Array> one{normals({3, 5, 2}, 9)};
-        return vjp([](std::span<const Array> y) { return std::vector{softmax(y[0], Dims{1})}; }, x, one).second;
+        return vjp([](std::span<const Array> y) { return std::vector{softmax(y[0], Dims{1})}; }, x,
+                   one)
+            .second;
       },
       a);
 }

@@ -19,8 +19,10 @@ using namespace legato::numerics;
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr Dtype kReal[] = {Dtype::bool_, Dtype::uint8,   Dtype::uint16,   Dtype::uint32,  Dtype::uint64,  Dtype::int8, Dtype::int16,
-                           Dtype::int32, Dtype::int64, Dtype::float16, Dtype::bfloat16, Dtype::float32, Dtype::float64};
+constexpr Dtype kReal[] = {Dtype::bool_,  Dtype::uint8,   Dtype::uint16,   Dtype::uint32,
+                           Dtype::uint64, Dtype::int8,    Dtype::int16,    Dtype::int32,
+                           Dtype::int64,  Dtype::float16, Dtype::bfloat16, Dtype::float32,
+                           Dtype::float64};
 
 /// Values of any dtype with repeats; nan and both zeros among floats.
 Array mixed(int64_t n, Dtype t, uint32_t seed) {
@@ -142,7 +144,8 @@ TEST_CASE("running reductions, both ways, with and without the element itself") 
   CHECK(cumsum(ones({3}, Dtype::bool_)).dtype() == Dtype::int32);
   CHECK(cumsum(ones({3}, Dtype::int8)).dtype() == Dtype::int8);
   CHECK(cumprod(ones({3}, Dtype::bool_)).dtype() == Dtype::bool_);
-  CHECK(values(cumsum(ones({5000}, Dtype::float16)))[4095] == 4096);  // 16-bit sums would stick at 2048
+  CHECK(values(cumsum(ones({5000}, Dtype::float16)))[4095] ==
+        4096);  // 16-bit sums would stick at 2048
   const Array m = reshape(a, Shape{2, 2});
   CHECK(values(cumsum(m, 0)) == std::vector<double>{1, 3, 3, 7});
   CHECK(values(cumsum(m, 1)) == std::vector<double>{1, 4, 2, 6});
@@ -159,14 +162,29 @@ TEST_CASE("rules of sorts and scans") {
   check_rules([](std::span<const Array> x) { return std::vector{topk(x[0], 2)}; }, a);
   for (bool reverse : {false, true})
     for (bool inclusive : {false, true}) {
-      check_rules([=](std::span<const Array> x) { return std::vector{cumsum(x[0], 1, reverse, inclusive)}; }, a);
-      check_rules([=](std::span<const Array> x) { return std::vector{cumprod(x[0], -1, reverse, inclusive)}; }, a);
-      check_rules([=](std::span<const Array> x) { return std::vector{logcumsumexp(x[0], 0, reverse, true)}; }, a);
-      check_rules([=](std::span<const Array> x) { return std::vector{cummax(x[0], 1, reverse, true)}; }, a);
-      check_rules([=](std::span<const Array> x) { return std::vector{cummin(x[0], 1, reverse, true)}; }, a);
+      check_rules(
+          [=](std::span<const Array> x) {
+            return std::vector{cumsum(x[0], 1, reverse, inclusive)};
+          },
+          a);
+      check_rules(
+          [=](std::span<const Array> x) {
+            return std::vector{cumprod(x[0], -1, reverse, inclusive)};
+          },
+          a);
+      check_rules(
+          [=](std::span<const Array> x) {
+            return std::vector{logcumsumexp(x[0], 0, reverse, true)};
+          },
+          a);
+      check_rules(
+          [=](std::span<const Array> x) { return std::vector{cummax(x[0], 1, reverse, true)}; }, a);
+      check_rules(
+          [=](std::span<const Array> x) { return std::vector{cummin(x[0], 1, reverse, true)}; }, a);
     }
   // The gradient of a running product at zeros.
   const std::vector<Array> zero{array_of({2, 0, 3, 0, 5})}, g{array_of({1, 1, 1, 1, 1})};
-  check_close(vjp([](std::span<const Array> x) { return std::vector{cumprod(x[0])}; }, zero, g).second[0],
-              {1, 2 + 6, 0, 0, 0}, 0);
+  check_close(
+      vjp([](std::span<const Array> x) { return std::vector{cumprod(x[0])}; }, zero, g).second[0],
+      {1, 2 + 6, 0, 0, 0}, 0);
 }

@@ -1,4 +1,5 @@
-// Transforms alone, nested in every order, and what they promise about values, errors and custom rules.
+// Transforms alone, nested in every order, and what they promise about values, errors and custom
+// rules.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -75,9 +76,7 @@ TEST_CASE("vmap around and inside the others") {
   CHECK(close(map_rows(grad(f), Values{rows})[0], map(flat, first)));
   ArrayFn total = [](In in) { return Values{sum(map_rows(f, in)[0])}; };
   CHECK(close(grad(total)(Values{rows})[0], map(flat, first)));
-  ArrayFn hessian_diagonal = [](In in) {
-    return jvp(grad(f), in, Values{in[0] * 0 + 1}).second;
-  };
+  ArrayFn hessian_diagonal = [](In in) { return jvp(grad(f), in, Values{in[0] * 0 + 1}).second; };
   CHECK(close(map_rows(hessian_diagonal, Values{rows})[0], map(flat, second)));
   // A matrix of products by two nested maps.
   ArrayFn product = [](In in) { return Values{in[0] * in[1]}; };
@@ -98,7 +97,8 @@ TEST_CASE("compile around and inside the others") {
   CHECK(close(compiled(grad(f), Values{x})[0], map(kX, first)));
   ArrayFn inner = [](In in) { return compiled(f, in); };
   CHECK(close(grad(inner)(Values{x})[0], map(kX, first)));
-  CHECK(close(grad([&](In in) { return Values{sum(grad(inner)(in)[0])}; })(Values{x})[0], map(kX, second)));
+  CHECK(close(grad([&](In in) { return Values{sum(grad(inner)(in)[0])}; })(Values{x})[0],
+              map(kX, second)));
   Array rows = Array::from<float>(std::vector<float>{0.1f, 0.7f, -1.2f, 2, 3, 4}, {2, 3});
   CHECK(close(map_rows(inner, Values{rows})[0], values(map_rows(f, Values{rows})[0])));
   // f runs once; later calls run its graph.
@@ -148,8 +148,10 @@ TEST_CASE("reading a value inside vmap or compile raises and names the transform
     in[0].eval();
     return Values{in[0]};
   };
-  CHECK_THROWS_WITH_AS(map_rows(reads, Values{vec({1, 2})}), doctest::Contains("inside vmap"), TransformError);
-  CHECK_THROWS_WITH_AS(trace(reads, Values{vec({1, 2})}, false), doctest::Contains("inside compile"), TransformError);
+  CHECK_THROWS_WITH_AS(map_rows(reads, Values{vec({1, 2})}), doctest::Contains("inside vmap"),
+                       TransformError);
+  CHECK_THROWS_WITH_AS(trace(reads, Values{vec({1, 2})}, false),
+                       doctest::Contains("inside compile"), TransformError);
   // An array that leaked raises too, and everything else goes on.
   Array leaked;
   ArrayFn leaks = [&](In in) {
@@ -171,10 +173,12 @@ TEST_CASE("an exception inside a transformed function passes through and leaves 
 
 TEST_CASE("wrong shapes of cotangents, tangents and mapped axes are named") {
   Array x = vec(kX);
-  CHECK_THROWS_WITH_AS(vjp(f, Values{x}, Values{x}), doctest::Contains("has shape (3,)"), ValueError);
+  CHECK_THROWS_WITH_AS(vjp(f, Values{x}, Values{x}), doctest::Contains("has shape (3,)"),
+                       ValueError);
   CHECK_THROWS_WITH_AS(jvp(f, Values{x}, Values{}), doctest::Contains("0 tangents"), ValueError);
   ArrayFn plus = [](In in) { return Values{in[0] + in[1]}; };
-  CHECK_THROWS_WITH_AS(map_rows(plus, Values{vec({1, 2}), vec({1, 2, 3})}), doctest::Contains("one size"), ValueError);
+  CHECK_THROWS_WITH_AS(map_rows(plus, Values{vec({1, 2}), vec({1, 2, 3})}),
+                       doctest::Contains("one size"), ValueError);
 }
 
 TEST_CASE("checkpoint has the same gradients") {
@@ -182,7 +186,8 @@ TEST_CASE("checkpoint has the same gradients") {
   ArrayFn kept = checkpoint(f);
   CHECK(close(kept(Values{x})[0], values(f(Values{x})[0])));
   CHECK(close(grad(kept)(Values{x})[0], map(kX, first)));
-  CHECK(close(grad([&](In in) { return Values{sum(grad(kept)(in)[0])}; })(Values{x})[0], map(kX, second)));
+  CHECK(close(grad([&](In in) { return Values{sum(grad(kept)(in)[0])}; })(Values{x})[0],
+              map(kX, second)));
   CHECK(close(compiled(grad(kept), Values{x})[0], map(kX, first)));
 }
 
@@ -193,8 +198,12 @@ TEST_CASE("stop_gradient gives the value and no derivative") {
 
 TEST_CASE("custom rules are used, absent ones fall back to the function") {
   CustomRules rules;
-  rules.vjp = [](In primals, In cotangents, In) { return Values{cotangents[0] * primals[0] * 100}; };
-  ArrayFn custom = [&](In in) { return call_custom([](In x) { return Values{x[0] * x[0]}; }, rules, in); };
+  rules.vjp = [](In primals, In cotangents, In) {
+    return Values{cotangents[0] * primals[0] * 100};
+  };
+  ArrayFn custom = [&](In in) {
+    return call_custom([](In x) { return Values{x[0] * x[0]}; }, rules, in);
+  };
   CHECK(close(custom(Values{scalar(3)})[0], {9}));
   CHECK(close(grad(custom)(Values{scalar(3)})[0], {300}));
   CHECK(close(jvp(custom, Values{scalar(3)}, Values{scalar(1)}).second[0], {6}));
@@ -203,7 +212,8 @@ TEST_CASE("custom rules are used, absent ones fall back to the function") {
   CustomRules wrong;
   wrong.vjp = [](In, In, In) { return Values{}; };
   ArrayFn bad = [&](In in) { return call_custom([](In x) { return Values{x[0]}; }, wrong, in); };
-  CHECK_THROWS_WITH_AS(grad(bad)(Values{scalar(1)}), doctest::Contains("returned 0 cotangents"), ValueError);
+  CHECK_THROWS_WITH_AS(grad(bad)(Values{scalar(1)}), doctest::Contains("returned 0 cotangents"),
+                       ValueError);
 }
 
 TEST_CASE("gradients of a broadcast operand are summed, of a cast one are cast") {

@@ -32,7 +32,9 @@ def interpreter() -> str:
         return sys.executable
     for minor in range(14, OLDEST_PYTHON[1] - 1, -1):
         found = shutil.which(f"python3.{minor}")
-        if found and output([found, "-c", "print(1)"]):  # a launcher may stand there without its Python
+        if found and output(
+            [found, "-c", "print(1)"]
+        ):  # a launcher may stand there without its Python
             return found
     raise Failure(
         f"Legato is developed with Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer, "

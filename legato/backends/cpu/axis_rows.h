@@ -24,13 +24,13 @@ struct AxisSplit {
 };
 AxisSplit split_axis(const Shape& shape, int axis);
 
-/// Calls body(pointers, rows) for groups of rows: pointers[k] is the first of `rows` rows of operand
-/// k, each of operands[k].n elements, one behind the other. The first `inputs` operands are only
-/// read, the others only written. Where inner > 1 the rows are gathered from, and scattered to, their
-/// places. `cost` is the time of an element in nanoseconds, by which the work is divided; the
-/// division has no influence on results.
-void for_axis_rows(std::span<const RowOperand> operands, int inputs, const AxisSplit& split, double cost,
-                   FunctionRef<void(void* const* pointers, int64_t rows)> body);
+/// Calls body(pointers, rows) for groups of rows: pointers[k] is the first of `rows` rows of
+/// operand k, each of operands[k].n elements, one behind the other. The first `inputs` operands are
+/// only read, the others only written. Where inner > 1 the rows are gathered from, and scattered
+/// to, their places. `cost` is the time of an element in nanoseconds, by which the work is divided;
+/// the division has no influence on results.
+void for_axis_rows(std::span<const RowOperand> operands, int inputs, const AxisSplit& split,
+                   double cost, FunctionRef<void(void* const* pointers, int64_t rows)> body);
 
 /// The operand for a view.
 inline RowOperand row_operand(const View& v, int64_t n) { return {v.data, n, size_of(v.dtype)}; }

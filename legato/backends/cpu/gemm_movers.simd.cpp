@@ -297,20 +297,22 @@ LEGATO_INLINE void dot_tile(const T* a, int64_t a_row, const S* w, int64_t w_row
   constexpr int L = kLanes<T>, P = 64 / kVectorBytes, step = L * P;
   Vector<T> acc[M][N][P] = {};
   const auto steps = [&](const T* ak, int64_t ak_row, auto* wk, int64_t wk_row)
-      __attribute__((always_inline)) {
+                         __attribute__((always_inline)) {
 #pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      Vector<T> wv[N];
+                           for (int p = 0; p < P; ++p) {
+                             Vector<T> wv[N];
 #pragma GCC unroll 4
-      for (int j = 0; j < N; ++j) wv[j] = load_as<T>(wk + j * wk_row + p * L);
+                             for (int j = 0; j < N; ++j)
+                               wv[j] = load_as<T>(wk + j * wk_row + p * L);
 #pragma GCC unroll 4
-      for (int i = 0; i < M; ++i) {
-        const Vector<T> av = load<T>(ak + i * ak_row + p * L);
+                             for (int i = 0; i < M; ++i) {
+                               const Vector<T> av = load<T>(ak + i * ak_row + p * L);
 #pragma GCC unroll 4
-        for (int j = 0; j < N; ++j) acc[i][j][p] = multiply_add<T>(av, wv[j], acc[i][j][p]);
-      }
-    }
-  };
+                               for (int j = 0; j < N; ++j)
+                                 acc[i][j][p] = multiply_add<T>(av, wv[j], acc[i][j][p]);
+                             }
+                           }
+                         };
   int64_t q = 0;
   for (; q + step <= k; q += step) steps(a + q, a_row, w + q, w_row);
   if (q < k) {  // the rest, filled up with zeros

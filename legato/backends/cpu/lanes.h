@@ -3,9 +3,9 @@
 //
 // Note [Fixed tree]: a row is cut into blocks of kBlockSteps * L elements, where L lanes are 128
 // bytes whatever the vector width. In a block, lane j adds x[j], x[j + L], ... in order; blocks are
-// added pairwise, lane by lane, in the order of a binary counter; at the end the lanes are folded in
-// halves. The order of the additions thus depends on the length of the row alone, not on threads or
-// vector width, and the error grows as that of pairwise summation does.
+// added pairwise, lane by lane, in the order of a binary counter; at the end the lanes are folded
+// in halves. The order of the additions thus depends on the length of the row alone, not on threads
+// or vector width, and the error grows as that of pairwise summation does.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +52,8 @@ LEGATO_INLINE V<I> iota() {
 /// How many elements a partial load or store touches: Full{} or an int below the width.
 struct Full {};
 
-// --- loads and stores ------------------------------------------------------------------------------
+// --- loads and stores
+// ------------------------------------------------------------------------------
 
 template <class T>
 inline constexpr bool kIsHalf = std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>;
@@ -71,7 +72,7 @@ LEGATO_INLINE V<A> load(const T* p, Full = {}) {
     __builtin_memcpy(&v, p, sizeof v);
     return v;
   } else {
-    typename pointwise::RawOf<T, kWidth<A> * static_cast<int>(sizeof(T))>::type v;
+    typename pointwise::RawOf<T, kWidth<A>* static_cast<int>(sizeof(T))>::type v;
     __builtin_memcpy(&v, p, sizeof v);
     return __builtin_convertvector(v, V<A>);
   }
@@ -95,7 +96,8 @@ LEGATO_INLINE void store(T* p, V<A> v, Full = {}) {
   } else if constexpr (std::is_same_v<T, A>) {
     __builtin_memcpy(p, &v, sizeof v);
   } else {
-    auto w = __builtin_convertvector(v, typename pointwise::RawOf<T, kWidth<A> * static_cast<int>(sizeof(T))>::type);
+    auto w = __builtin_convertvector(
+        v, typename pointwise::RawOf<T, kWidth<A>* static_cast<int>(sizeof(T))>::type);
     __builtin_memcpy(p, &w, sizeof w);
   }
 }
@@ -127,7 +129,8 @@ LEGATO_INLINE V<A> keep_lanes(V<A> v, V<A> other, int n) {
   return kept ? v : other;
 }
 
-// --- reductions ------------------------------------------------------------------------------------
+// --- reductions
+// ------------------------------------------------------------------------------------
 
 struct SumOp {
   template <class A>
@@ -197,8 +200,8 @@ struct Blocks {
   Block<A> sum[K];
 };
 
-/// Lanes of elements [begin, end) of a row, at most one block, of K reductions at once. get(i, Full{})
-/// gives the K vectors that start at i, get(i, n) their first n lanes.
+/// Lanes of elements [begin, end) of a row, at most one block, of K reductions at once. get(i,
+/// Full{}) gives the K vectors that start at i, get(i, n) their first n lanes.
 template <class Op, class A, int K, class Get>
 LEGATO_INLINE Blocks<A, K> reduce_block(int64_t begin, int64_t end, Get get) {
   constexpr int W = kWidth<A>, L = kLanes<A>;

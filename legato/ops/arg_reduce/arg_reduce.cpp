@@ -26,9 +26,11 @@ void infer(Inference& in) {
     if (attrs.keepdims) out = Dims::filled(shape.size(), 1);
   }
   if (n == 0 && element_count(out) > 0)
-    throw ValueError(cat(in.name(), ": nothing to choose from: shape ", shape, " has no elements there."));
+    throw ValueError(
+        cat(in.name(), ": nothing to choose from: shape ", shape, " has no elements there."));
   if (n > int64_t{UINT32_MAX})
-    throw ValueError(cat(in.name(), ": ", n, " elements; indices are uint32, which reach 4294967295."));
+    throw ValueError(
+        cat(in.name(), ": ", n, " elements; indices are uint32, which reach 4294967295."));
   in.result(out, Dtype::uint32);
 }
 
@@ -37,7 +39,8 @@ void batch(const BatchedCall& c, std::span<Array> out) {
   const Array& a = c.in[0];
   const size_t rank = c.rank();
   if (attrs.axis) {
-    out[0] = bind(c.op, {a}, ArgReduceAttrs{normalize_axis(c.op.name, *attrs.axis, rank) + 1, attrs.keepdims});
+    out[0] = bind(c.op, {a},
+                  ArgReduceAttrs{normalize_axis(c.op.name, *attrs.axis, rank) + 1, attrs.keepdims});
     return;
   }
   Array rows = rank ? flatten(a, 1, -1) : expand_dims(a, Dims{1});
@@ -73,8 +76,9 @@ Array argmin(const Array& a, const std::optional<int>& axis, bool keepdims) {
 
 namespace {
 
-constinit const Function argmax_function = function<&argmax>("argmax", "a, /, axis=None, keepdims=False",
-                                                             R"(Index of the largest element along `axis`, uint32.
+constinit const Function argmax_function =
+    function<&argmax>("argmax", "a, /, axis=None, keepdims=False",
+                      R"(Index of the largest element along `axis`, uint32.
 
 The first of equal elements; the first nan if there is one. Complex numbers compare by real, then by
 imaginary part.
@@ -90,8 +94,9 @@ Raises:
 >>> argmax(array([3, 5, 5]))
 array(1, dtype=uint32)
 )");
-constinit const Function argmin_function = function<&argmin>("argmin", "a, /, axis=None, keepdims=False",
-                                                             R"(Index of the smallest element along `axis`, uint32; see `argmax`.
+constinit const Function argmin_function =
+    function<&argmin>("argmin", "a, /, axis=None, keepdims=False",
+                      R"(Index of the smallest element along `axis`, uint32; see `argmax`.
 
 >>> argmin(array([[3, 1], [0, 2]]), axis=1)
 array([1, 0], dtype=uint32)

@@ -10,7 +10,9 @@ template <class C, bool largest>
 void complex_rows(const void* from, uint32_t* out, int64_t n, int64_t rows) {
   const C* x = static_cast<const C*>(from);
   auto is_nan = [](C z) { return z.real() != z.real() || z.imag() != z.imag(); };
-  auto less = [](C a, C b) { return a.real() < b.real() || (a.real() == b.real() && a.imag() < b.imag()); };
+  auto less = [](C a, C b) {
+    return a.real() < b.real() || (a.real() == b.real() && a.imag() < b.imag());
+  };
   for (int64_t r = 0; r < rows; ++r, x += n) {
     int64_t at = 0;
     for (int64_t i = 1; i < n && !is_nan(x[at]); ++i)
@@ -34,8 +36,9 @@ template <bool largest>
 void run(Launch& l) {
   const View& x = l.in[0];
   const auto& attrs = l.attrs<ArgReduceAttrs>();
-  const AxisSplit s = attrs.axis ? split_axis(*x.shape, normalize_axis(l.op->name, *attrs.axis, x.ndim()))
-                                 : AxisSplit{1, x.size, 1};
+  const AxisSplit s = attrs.axis
+                          ? split_axis(*x.shape, normalize_axis(l.op->name, *attrs.axis, x.ndim()))
+                          : AxisSplit{1, x.size, 1};
   const RowOperand operands[] = {row_operand(x, s.n), row_operand(l.out[0], 1)};
   const ArgLoop loop = loop_of<largest>(x.dtype);
   for_axis_rows(operands, 1, s, 0.1, [&](void* const* p, int64_t rows) {
@@ -46,8 +49,10 @@ void run(Launch& l) {
 }  // namespace
 
 void register_arg_reduce_kernels(KernelTable& table) {
-  add_kernels(table, argmax_op, AllTypes{}, [](auto) { return Kernel{run<true>, AcceptLayout::row_major}; });
-  add_kernels(table, argmin_op, AllTypes{}, [](auto) { return Kernel{run<false>, AcceptLayout::row_major}; });
+  add_kernels(table, argmax_op, AllTypes{},
+              [](auto) { return Kernel{run<true>, AcceptLayout::row_major}; });
+  add_kernels(table, argmin_op, AllTypes{},
+              [](auto) { return Kernel{run<false>, AcceptLayout::row_major}; });
 }
 
 }  // namespace legato::cpu

@@ -34,9 +34,10 @@ void rows_of(const void* from, uint32_t* out, int64_t n, int64_t rows) {
     int64_t at = 0;
     for (int64_t begin = 0; begin < n; begin += kBlock<A>) {
       const int64_t end = n - begin < kBlock<A> ? n : begin + kBlock<A>;
-      const A value = fold<Op, A>(reduce_block<Op, A, 1>(begin, end, [x](int64_t i, auto m) LEGATO_LAMBDA_INLINE {
-                                    return Many<A, 1>{{load<A, T>(x + i, m)}};
-                                  }).sum[0]);
+      const A value = fold<Op, A>(
+          reduce_block<Op, A, 1>(begin, end, [x](int64_t i, auto m) LEGATO_LAMBDA_INLINE {
+            return Many<A, 1>{{load<A, T>(x + i, m)}};
+          }).sum[0]);
       const bool better = std::is_same_v<Op, MaxOp> ? value > best : value < best;
       if (better || value != value) {
         best = value;
@@ -50,17 +51,28 @@ void rows_of(const void* from, uint32_t* out, int64_t n, int64_t rows) {
 
 template <class Op>
 ArgLoop choose(Dtype dtype) {
-  static constexpr ArgLoop table[kDtypeCount] = {
-      rows_of<Op, uint8_t, uint8_t>,   rows_of<Op, uint8_t, uint8_t>, rows_of<Op, uint16_t, uint16_t>,
-      rows_of<Op, uint32_t, uint32_t>, rows_of<Op, uint64_t, uint64_t>, rows_of<Op, int8_t, int8_t>,
-      rows_of<Op, int16_t, int16_t>,   rows_of<Op, int32_t, int32_t>, rows_of<Op, int64_t, int64_t>,
-      rows_of<Op, float16_t, float>,   rows_of<Op, bfloat16_t, float>, rows_of<Op, float, float>,
-      rows_of<Op, double, double>,     nullptr,                       nullptr};
+  static constexpr ArgLoop table[kDtypeCount] = {rows_of<Op, uint8_t, uint8_t>,
+                                                 rows_of<Op, uint8_t, uint8_t>,
+                                                 rows_of<Op, uint16_t, uint16_t>,
+                                                 rows_of<Op, uint32_t, uint32_t>,
+                                                 rows_of<Op, uint64_t, uint64_t>,
+                                                 rows_of<Op, int8_t, int8_t>,
+                                                 rows_of<Op, int16_t, int16_t>,
+                                                 rows_of<Op, int32_t, int32_t>,
+                                                 rows_of<Op, int64_t, int64_t>,
+                                                 rows_of<Op, float16_t, float>,
+                                                 rows_of<Op, bfloat16_t, float>,
+                                                 rows_of<Op, float, float>,
+                                                 rows_of<Op, double, double>,
+                                                 nullptr,
+                                                 nullptr};
   return table[static_cast<int>(dtype)];
 }
 
 }  // namespace
 
-ArgLoop arg_loop(bool largest, Dtype dtype) { return largest ? choose<MaxOp>(dtype) : choose<MinOp>(dtype); }
+ArgLoop arg_loop(bool largest, Dtype dtype) {
+  return largest ? choose<MaxOp>(dtype) : choose<MinOp>(dtype);
+}
 
 }  // namespace legato::cpu::LEGATO_LEVEL

@@ -11,7 +11,8 @@ struct ArgReduceAttrs {
   std::optional<int64_t> axis;  // nothing: the flattened array
   bool keepdims = false;
   static constexpr auto fields() {
-    return std::tuple(field("axis", &ArgReduceAttrs::axis), field("keepdims", &ArgReduceAttrs::keepdims));
+    return std::tuple(field("axis", &ArgReduceAttrs::axis),
+                      field("keepdims", &ArgReduceAttrs::keepdims));
   }
 };
 

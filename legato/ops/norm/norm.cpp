@@ -2,8 +2,8 @@
 
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
-#include "legato/ops/norm/ops.h"
 #include "legato/ops/create/create.h"
+#include "legato/ops/norm/ops.h"
 #include "legato/ops/pointwise/pointwise.h"
 #include "legato/ops/reduce/reduce.h"
 #include "legato/ops/shape/shape.h"
@@ -11,16 +11,19 @@
 namespace legato {
 namespace {
 
-// --- shapes ---------------------------------------------------------------------------------------
+// --- shapes
+// ---------------------------------------------------------------------------------------
 
 void check_x(const char* op, const Shape& shape, Dtype dtype, int64_t groups) {
-  if (!is_floating(dtype)) throw ValueError(cat(op, ": the dtype is ", dtype, "; expected a floating one."));
+  if (!is_floating(dtype))
+    throw ValueError(cat(op, ": the dtype is ", dtype, "; expected a floating one."));
   const size_t least = groups ? 2 : 1;
   if (shape.size() < least)
-    throw ValueError(cat(op, ": x has shape ", shape, "; expected at least ", least, groups ? " dimensions." : " dimension."));
+    throw ValueError(cat(op, ": x has shape ", shape, "; expected at least ", least,
+                         groups ? " dimensions." : " dimension."));
   if (groups && (groups < 0 || shape.back() % groups != 0))
-    throw ValueError(cat(op, ": ", shape.back(), " channels (the last axis of ", shape, ") do not divide into ", groups,
-                         " groups."));
+    throw ValueError(cat(op, ": ", shape.back(), " channels (the last axis of ", shape,
+                         ") do not divide into ", groups, " groups."));
 }
 
 void infer(Inference& in) {
@@ -28,8 +31,10 @@ void infer(Inference& in) {
   const int64_t channels = in.shape().back();
   for (int i = 1; i < in.n_in(); ++i)
     if (in.shape(i).size() != 1 || in.shape(i)[0] != channels)
-      throw ValueError(cat(in.name(), ": ", i == 1 && in.attrs<NormAttrs>().has_weight ? "weight" : "bias",
-                           " has shape ", in.shape(i), "; expected (", channels, ",), the last axis of x ", in.shape(), "."));
+      throw ValueError(cat(in.name(), ": ",
+                           i == 1 && in.attrs<NormAttrs>().has_weight ? "weight" : "bias",
+                           " has shape ", in.shape(i), "; expected (", channels,
+                           ",), the last axis of x ", in.shape(), "."));
   in.result(in.shape(), in.dtype());
 }
 
@@ -43,10 +48,11 @@ void infer_vjp(Inference& in) {
   for (int i = 1; i < in.n_out(); ++i) in.result(Shape{in.shape().back()}, in.dtype(), i);
 }
 
-// --- meaning --------------------------------------------------------------------------------------
+// --- meaning
+// --------------------------------------------------------------------------------------
 
-// Every norm is (x - mean) * scale, with statistics over some axes of a view of x: (..., C) itself, or
-// (N, positions, groups, channels of a group).
+// Every norm is (x - mean) * scale, with statistics over some axes of a view of x: (..., C) itself,
+// or (N, positions, groups, channels of a group).
 struct Statistics {
   Shape view;
   Dims axes;
@@ -98,7 +104,8 @@ void expand_vjp(const Call& c, std::span<Array> out) {
   if (attrs.has_bias) out[next] = astype(sum(g, rows), dtype);
 }
 
-// --- rules ----------------------------------------------------------------------------------------
+// --- rules
+// ----------------------------------------------------------------------------------------
 
 template <const Op& vjp_op>
 void vjp_rule(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
@@ -141,25 +148,21 @@ void batch(const BatchedCall& c, std::span<Array> out) {
 
 }  // namespace
 
-#define LEGATO_NORM_VJP_OP(op_name)                                                                         \
-  constinit const Op op_name##_op{.name = #op_name,                                                         \
-                                  .attrs = &attrs_type<NormAttrs>,                                          \
-                                  .count_outputs = count_cotangents,                                        \
-                                  .infer = infer_vjp,                                                       \
-                                  .expand = expand_vjp,                                                     \
-                                  .derive = ThroughExpand()}
+#define LEGATO_NORM_VJP_OP(op_name)                                                       \
+  constinit const Op op_name##_op {                                                       \
+    .name = #op_name, .attrs = &attrs_type<NormAttrs>, .count_outputs = count_cotangents, \
+    .infer = infer_vjp, .expand = expand_vjp, .derive = ThroughExpand()                   \
+  }
 LEGATO_NORM_VJP_OP(layer_norm_vjp);
 LEGATO_NORM_VJP_OP(rms_norm_vjp);
 LEGATO_NORM_VJP_OP(group_norm_vjp);
 #undef LEGATO_NORM_VJP_OP
 
 #define LEGATO_NORM_OP(op_name)                                                          \
-  constinit const Op op_name##_op{.name = #op_name,                                      \
-                                  .attrs = &attrs_type<NormAttrs>,                       \
-                                  .infer = infer,                                        \
-                                  .expand = expand,                                      \
-                                  .derive = Vjp(vjp_rule<op_name##_vjp_op>),             \
-                                  .batch = batch}
+  constinit const Op op_name##_op {                                                      \
+    .name = #op_name, .attrs = &attrs_type<NormAttrs>, .infer = infer, .expand = expand, \
+    .derive = Vjp(vjp_rule<op_name##_vjp_op>), .batch = batch                            \
+  }
 LEGATO_NORM_OP(layer_norm);
 LEGATO_NORM_OP(rms_norm);
 LEGATO_NORM_OP(group_norm);
@@ -167,8 +170,8 @@ LEGATO_NORM_OP(group_norm);
 
 namespace {
 
-Array bind_norm(const Op& op, const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias,
-                double eps, int64_t groups) {
+Array bind_norm(const Op& op, const Array& x, const std::optional<Array>& weight,
+                const std::optional<Array>& bias, double eps, int64_t groups) {
   Dtype dtype = x.dtype();
   if (weight) dtype = promote(dtype, weight->dtype());
   if (bias) dtype = promote(dtype, bias->dtype());
@@ -182,22 +185,25 @@ Array bind_norm(const Op& op, const Array& x, const std::optional<Array>& weight
 
 }  // namespace
 
-Array layer_norm(const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias, double eps) {
+Array layer_norm(const Array& x, const std::optional<Array>& weight,
+                 const std::optional<Array>& bias, double eps) {
   return bind_norm(layer_norm_op, x, weight, bias, eps, 0);
 }
 Array rms_norm(const Array& x, const std::optional<Array>& weight, double eps) {
   return bind_norm(rms_norm_op, x, weight, std::nullopt, eps, 0);
 }
-Array group_norm(const Array& x, int num_groups, const std::optional<Array>& weight, const std::optional<Array>& bias,
-                 double eps) {
-  if (num_groups < 1) throw ValueError(cat("group_norm: num_groups is ", num_groups, "; expected at least 1."));
+Array group_norm(const Array& x, int num_groups, const std::optional<Array>& weight,
+                 const std::optional<Array>& bias, double eps) {
+  if (num_groups < 1)
+    throw ValueError(cat("group_norm: num_groups is ", num_groups, "; expected at least 1."));
   return bind_norm(group_norm_op, x, weight, bias, eps, num_groups);
 }
 
 namespace {
 
-constinit const Function layer_norm_function = function<&layer_norm>("layer_norm", "x, weight, bias, eps",
-                                                                     R"((x - mean) / sqrt(var + eps) * weight + bias over the last axis.
+constinit const Function layer_norm_function =
+    function<&layer_norm>("layer_norm", "x, weight, bias, eps",
+                          R"((x - mean) / sqrt(var + eps) * weight + bias over the last axis.
 
 Args:
     x: Floating array of shape (..., C).
@@ -215,9 +221,10 @@ Raises:
 >>> fast.layer_norm(array([[1.0, 3.0]]), None, None, 0.0)
 array([[-1, 1]], dtype=float32)
 )",
-                                                                     "fast");
-constinit const Function rms_norm_function = function<&rms_norm>("rms_norm", "x, weight, eps",
-                                                                 R"(x / sqrt(mean(x**2) + eps) * weight over the last axis.
+                          "fast");
+constinit const Function rms_norm_function =
+    function<&rms_norm>("rms_norm", "x, weight, eps",
+                        R"(x / sqrt(mean(x**2) + eps) * weight over the last axis.
 
 Args:
     x: Floating array of shape (..., C).
@@ -231,7 +238,7 @@ Returns:
 >>> fast.rms_norm(array([2.0, 2.0]), None, 0.0)
 array([1, 1], dtype=float32)
 )",
-                                                                 "fast");
+                        "fast");
 constinit const Function group_norm_function =
     function<&group_norm>("group_norm", "x, num_groups, weight=None, bias=None, eps=1e-05",
                           R"(Layer norm over groups of channels and all positions.
@@ -258,10 +265,11 @@ array([[-1, 1, -1, 1]], dtype=float32)
 }  // namespace
 
 void register_norm(Registry& r) {
-  for (const Op* op :
-       {&layer_norm_op, &rms_norm_op, &group_norm_op, &layer_norm_vjp_op, &rms_norm_vjp_op, &group_norm_vjp_op})
+  for (const Op* op : {&layer_norm_op, &rms_norm_op, &group_norm_op, &layer_norm_vjp_op,
+                       &rms_norm_vjp_op, &group_norm_vjp_op})
     r.add(*op);
-  for (const Function* f : {&layer_norm_function, &rms_norm_function, &group_norm_function}) r.add(*f);
+  for (const Function* f : {&layer_norm_function, &rms_norm_function, &group_norm_function})
+    r.add(*f);
 }
 
 }  // namespace legato

@@ -54,12 +54,17 @@ Rows rows_of(const View& x) {
   Rows r{x.shape->back(), 0, 1};
   r.rows = r.n ? x.size / r.n : 0;
   if (r.n)
-    r.per_task = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(1, kTaskElements / r.n))));
+    r.per_task = static_cast<int64_t>(
+        std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(1, kTaskElements / r.n))));
   return r;
 }
 
-const void* at(const void* p, int64_t elements, int64_t bytes) { return static_cast<const char*>(p) + elements * bytes; }
-void* at(void* p, int64_t elements, int64_t bytes) { return static_cast<char*>(p) + elements * bytes; }
+const void* at(const void* p, int64_t elements, int64_t bytes) {
+  return static_cast<const char*>(p) + elements * bytes;
+}
+void* at(void* p, int64_t elements, int64_t bytes) {
+  return static_cast<char*>(p) + elements * bytes;
+}
 
 template <bool rms>
 void run_rows(Launch& l) {
@@ -84,7 +89,10 @@ void run_rows(Launch& l) {
 class PartialSums {
  public:
   PartialSums(Launch& l, const NormLoops& loops, int64_t tasks, int64_t columns, int sums)
-      : loops_(loops), tasks_(tasks), columns_(columns), bytes_((columns * loops.acc_bytes + 63) / 64 * 64) {
+      : loops_(loops),
+        tasks_(tasks),
+        columns_(columns),
+        bytes_((columns * loops.acc_bytes + 63) / 64 * 64) {
     memory_ = static_cast<char*>(l.workspace(std::max<int64_t>(1, tasks * sums) * bytes_));
   }
   void* of(int sum, int64_t task) { return memory_ + (sum * tasks_ + task) * bytes_; }
@@ -127,7 +135,8 @@ void run_rows_vjp(Launch& l) {
     const int64_t first = task * r.per_task, count = std::min(r.per_task, r.rows - first);
     const void *from = at(o.x, first * r.n, bytes), *g = at(o.g, first * r.n, bytes);
     void* to = at(l.out[0].data, first * r.n, bytes);
-    void *dw = attrs.has_weight ? sums.of(0, task) : nullptr, *db = attrs.has_bias ? sums.of(1, task) : nullptr;
+    void *dw = attrs.has_weight ? sums.of(0, task) : nullptr,
+         *db = attrs.has_bias ? sums.of(1, task) : nullptr;
     if constexpr (rms)
       k.rms_norm_vjp(from, o.w, g, to, dw, r.n, count, attrs.eps);
     else
@@ -136,8 +145,8 @@ void run_rows_vjp(Launch& l) {
   finish_sums(l, sums);
 }
 
-/// x as samples of `positions` times `channels`; a task does some groups of one sample. How the groups
-/// are cut has no influence on the numbers.
+/// x as samples of `positions` times `channels`; a task does some groups of one sample. How the
+/// groups are cut has no influence on the numbers.
 struct Groups {
   int64_t samples, positions, channels, group, cuts, cut_channels;
 };
@@ -164,12 +173,14 @@ void run_group(Launch& l) {
   const Operands o = operands(l, false);
   const NormLoops& k = loops(x.dtype);
   const int64_t bytes = size_of(x.dtype);
-  const int64_t work = s.positions * s.cut_channels, join = std::max<int64_t>(1, kTaskElements / work);
+  const int64_t work = s.positions * s.cut_channels,
+                join = std::max<int64_t>(1, kTaskElements / work);
   const int64_t blocks = s.samples * s.cuts;
   run_tasks((blocks + join - 1) / join, [&](int64_t task) {
     void* memory = scratch(Scratch::rows, static_cast<size_t>(4 * s.cut_channels * k.acc_bytes));
     for (int64_t i = task * join; i < std::min(blocks, (task + 1) * join); ++i) {
-      const int64_t channel = i % s.cuts * s.cut_channels, start = i / s.cuts * s.positions * s.channels + channel;
+      const int64_t channel = i % s.cuts * s.cut_channels,
+                    start = i / s.cuts * s.positions * s.channels + channel;
       k.group_norm(at(o.x, start, bytes), o.w ? at(o.w, channel, bytes) : nullptr,
                    o.b ? at(o.b, channel, bytes) : nullptr, at(l.out[0].data, start, bytes),
                    {s.positions, s.cut_channels, s.channels, s.group, attrs.eps}, memory);
@@ -193,8 +204,9 @@ void run_group_vjp(Launch& l) {
     for (int64_t i = task * join; i < std::min(blocks, (task + 1) * join); ++i) {
       const int64_t sample = i / s.cuts, channel = i % s.cuts * s.cut_channels;
       const int64_t start = sample * s.positions * s.channels + channel;
-      k.group_norm_vjp(at(o.x, start, bytes), o.w ? at(o.w, channel, bytes) : nullptr, at(o.g, start, bytes),
-                       at(l.out[0].data, start, bytes), at(sums.of(0, sample), channel, k.acc_bytes),
+      k.group_norm_vjp(at(o.x, start, bytes), o.w ? at(o.w, channel, bytes) : nullptr,
+                       at(o.g, start, bytes), at(l.out[0].data, start, bytes),
+                       at(sums.of(0, sample), channel, k.acc_bytes),
                        at(sums.of(1, sample), channel, k.acc_bytes),
                        {s.positions, s.cut_channels, s.channels, s.group, attrs.eps}, memory);
     }
@@ -206,7 +218,8 @@ void run_group_vjp(Launch& l) {
 
 void register_norm_kernels(KernelTable& table) {
   auto add = [&](const Op& op, void (*run)(Launch&), int8_t reuses) {
-    add_kernels(table, op, FloatTypes{}, [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
+    add_kernels(table, op, FloatTypes{},
+                [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
   };
   add(layer_norm_op, run_rows<false>, 0);
   add(rms_norm_op, run_rows<true>, 0);

@@ -16,7 +16,8 @@ LEGATO_INLINE A inverse_root(A x) {
 template <class T, class A>
 struct Rows {
   static A row_sum(const T* x, int64_t n) {
-    return reduce_row<SumOp, A>(n, [x](int64_t i, auto m) LEGATO_LAMBDA_INLINE { return load<A, T>(x + i, m); });
+    return reduce_row<SumOp, A>(
+        n, [x](int64_t i, auto m) LEGATO_LAMBDA_INLINE { return load<A, T>(x + i, m); });
   }
   struct Moments {
     A mean, scale;  // scale = 1 / sqrt(var + eps)
@@ -48,9 +49,10 @@ struct Rows {
       store<T, A>(y + i, v, m);
     });
   }
-  static void layer_norm(const void* x_, const void* w_, const void* b_, void* y_, int64_t n, int64_t rows,
-                         double eps) {
-    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_), *b = static_cast<const T*>(b_);
+  static void layer_norm(const void* x_, const void* w_, const void* b_, void* y_, int64_t n,
+                         int64_t rows, double eps) {
+    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_),
+            *b = static_cast<const T*>(b_);
     T* y = static_cast<T*>(y_);
     for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
       Moments s = moments(x, n, static_cast<A>(eps));
@@ -64,7 +66,8 @@ struct Rows {
         normalize<false, false>(x, w, b, y, n, s.mean, s.scale);
     }
   }
-  static void rms_norm(const void* x_, const void* w_, void* y_, int64_t n, int64_t rows, double eps) {
+  static void rms_norm(const void* x_, const void* w_, void* y_, int64_t n, int64_t rows,
+                       double eps) {
     const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_);
     T* y = static_cast<T*>(y_);
     for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
@@ -87,9 +90,10 @@ struct Rows {
     store<A, A>(acc + i, first ? v : load<A, A>(acc + i, m) + v, m);
   }
   // dx = scale (wg - mean(wg) - xhat mean(wg xhat)), xhat = (x - mean) scale
-  static void layer_norm_vjp(const void* x_, const void* w_, const void* g_, void* dx_, void* dw_, void* db_,
-                             int64_t n, int64_t rows, double eps) {
-    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_), *g = static_cast<const T*>(g_);
+  static void layer_norm_vjp(const void* x_, const void* w_, const void* g_, void* dx_, void* dw_,
+                             void* db_, int64_t n, int64_t rows, double eps) {
+    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_),
+            *g = static_cast<const T*>(g_);
     T* dx = static_cast<T*>(dx_);
     A *dw = static_cast<A*>(dw_), *db = static_cast<A*>(db_);
     for (int64_t r = 0; r < rows; ++r, x += n, g += n, dx += n) {
@@ -101,7 +105,8 @@ struct Rows {
         return Many<A, 3>{{d * d, wg, wg * d}};
       });
       const A inverse = inverse_root(s.v[0] / count + static_cast<A>(eps));
-      const V<A> scale = splat(inverse), c1 = splat(s.v[1] / count), c2 = splat(s.v[2] * inverse / count);
+      const V<A> scale = splat(inverse), c1 = splat(s.v[1] / count),
+                 c2 = splat(s.v[2] * inverse / count);
       for_vectors<A>(n, [=](int64_t i, auto m) LEGATO_LAMBDA_INLINE {
         V<A> xhat = (load<A, T>(x + i, m) - shift) * scale, cotangent = load<A, T>(g + i, m);
         if (dw) accumulate(dw, i, cotangent * xhat, r == 0, m);
@@ -111,9 +116,10 @@ struct Rows {
       });
     }
   }
-  static void rms_norm_vjp(const void* x_, const void* w_, const void* g_, void* dx_, void* dw_, int64_t n,
-                           int64_t rows, double eps) {
-    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_), *g = static_cast<const T*>(g_);
+  static void rms_norm_vjp(const void* x_, const void* w_, const void* g_, void* dx_, void* dw_,
+                           int64_t n, int64_t rows, double eps) {
+    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_),
+            *g = static_cast<const T*>(g_);
     T* dx = static_cast<T*>(dx_);
     A* dw = static_cast<A*>(dw_);
     for (int64_t r = 0; r < rows; ++r, x += n, g += n, dx += n) {
@@ -133,13 +139,16 @@ struct Rows {
     }
   }
 
-  // --- groups of channels -------------------------------------------------------------------------
+  // --- groups of channels
+  // -------------------------------------------------------------------------
 
   // K sums over the positions for each channel: of get(position's offset, channel, lanes), into
-  // sum + k * cols. Runs of kBlockSteps positions in order, then the runs; `run` has room for K * cols.
+  // sum + k * cols. Runs of kBlockSteps positions in order, then the runs; `run` has room for K *
+  // cols.
   template <int K, class Get>
   LEGATO_INLINE static void channel_sums(const GroupBlock& k, A* sum, A* run, Get get) {
-    constexpr int U = K == 1 ? 4 : 2, W = kWidth<A>;  // vectors at once, to hide the latency of an add
+    constexpr int U = K == 1 ? 4 : 2,
+                  W = kWidth<A>;  // vectors at once, to hide the latency of an add
     for (int64_t begin = 0; begin < k.rows; begin += kBlockSteps) {
       const int64_t end = begin + kBlockSteps < k.rows ? begin + kBlockSteps : k.rows;
       A* into = begin == 0 ? sum : run;
@@ -192,13 +201,17 @@ struct Rows {
   /// 1 / sqrt(var + eps) from the sums of squared deviations.
   static void group_scales(const GroupBlock& k, A* squares) {
     const double count = static_cast<double>(k.rows * k.group), eps = k.eps;
-    group_totals(k, squares, [=](double total) { return static_cast<A>(1.0 / __builtin_sqrt(total / count + eps)); });
+    group_totals(k, squares, [=](double total) {
+      return static_cast<A>(1.0 / __builtin_sqrt(total / count + eps));
+    });
   }
-  static void group_norm(const void* x_, const void* w_, const void* b_, void* y_, const GroupBlock& k,
-                         void* scratch) {
-    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_), *b = static_cast<const T*>(b_);
+  static void group_norm(const void* x_, const void* w_, const void* b_, void* y_,
+                         const GroupBlock& k, void* scratch) {
+    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_),
+            *b = static_cast<const T*>(b_);
     T* y = static_cast<T*>(y_);
-    A *mean = static_cast<A*>(scratch), *scale = mean + k.cols, *shift = scale + k.cols, *run = shift + k.cols;
+    A *mean = static_cast<A*>(scratch), *scale = mean + k.cols, *shift = scale + k.cols,
+      *run = shift + k.cols;
     group_means(x, k, mean, run);
     channel_sums<1>(k, scale, run, [x, mean](int64_t at, int64_t c, auto m) LEGATO_LAMBDA_INLINE {
       V<A> d = load<A, T>(x + at + c, m) - load<A, A>(mean + c, m);
@@ -215,17 +228,20 @@ struct Rows {
         store<T, A>(y + c, v + load<A, A>(shift + c, m), m);
       });
   }
-  static void group_norm_vjp(const void* x_, const void* w_, const void* g_, void* dx_, void* dw_, void* db_,
-                             const GroupBlock& k, void* scratch) {
-    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_), *g = static_cast<const T*>(g_);
+  static void group_norm_vjp(const void* x_, const void* w_, const void* g_, void* dx_, void* dw_,
+                             void* db_, const GroupBlock& k, void* scratch) {
+    const T *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_),
+            *g = static_cast<const T*>(g_);
     T* dx = static_cast<T*>(dx_);
     A *dw = static_cast<A*>(dw_), *db = static_cast<A*>(db_);
     // Sums a channel: of squares of d = x - mean, of g, and of g d, one behind the other.
-    A *mean = static_cast<A*>(scratch), *scale = mean + k.cols, *c1 = scale + k.cols, *c2 = c1 + k.cols;
+    A *mean = static_cast<A*>(scratch), *scale = mean + k.cols, *c1 = scale + k.cols,
+      *c2 = c1 + k.cols;
     A* run = c2 + k.cols;
     group_means(x, k, mean, run);
     channel_sums<3>(k, scale, run, [=](int64_t at, int64_t c, auto m) LEGATO_LAMBDA_INLINE {
-      V<A> d = load<A, T>(x + at + c, m) - load<A, A>(mean + c, m), cotangent = load<A, T>(g + at + c, m);
+      V<A> d = load<A, T>(x + at + c, m) - load<A, A>(mean + c, m),
+           cotangent = load<A, T>(g + at + c, m);
       return Many<A, 3>{{d * d, cotangent, cotangent * d}};
     });
     group_scales(k, scale);
@@ -243,7 +259,8 @@ struct Rows {
     group_totals(k, c2, [=](double total) { return static_cast<A>(total / count); });
     for (int64_t r = 0; r < k.rows; ++r, x += k.stride, g += k.stride, dx += k.stride)
       for_vectors<A>(k.cols, [=](int64_t c, auto m) LEGATO_LAMBDA_INLINE {
-        V<A> s = load<A, A>(scale + c, m), xhat = (load<A, T>(x + c, m) - load<A, A>(mean + c, m)) * s;
+        V<A> s = load<A, A>(scale + c, m),
+             xhat = (load<A, T>(x + c, m) - load<A, A>(mean + c, m)) * s;
         V<A> wg = weighted(g, w, c, m);
         store<T, A>(dx + c, s * (wg - load<A, A>(c1 + c, m) - xhat * load<A, A>(c2 + c, m)), m);
       });
@@ -259,10 +276,12 @@ struct Rows {
   static void finish(const void* acc, void* out, int64_t n) {
     const A* a = static_cast<const A*>(acc);
     T* o = static_cast<T*>(out);
-    for_vectors<A>(n, [=](int64_t i, auto m) LEGATO_LAMBDA_INLINE { store<T, A>(o + i, load<A, A>(a + i, m), m); });
+    for_vectors<A>(n, [=](int64_t i, auto m)
+                          LEGATO_LAMBDA_INLINE { store<T, A>(o + i, load<A, A>(a + i, m), m); });
   }
-  static constexpr NormLoops loops{sizeof(A),    layer_norm,     rms_norm, layer_norm_vjp, rms_norm_vjp,
-                                   group_norm,   group_norm_vjp, add,      finish};
+  static constexpr NormLoops loops{sizeof(A),      layer_norm,   rms_norm,
+                                   layer_norm_vjp, rms_norm_vjp, group_norm,
+                                   group_norm_vjp, add,          finish};
 };
 
 }  // namespace

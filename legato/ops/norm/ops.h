@@ -5,9 +5,9 @@
 
 namespace legato {
 
-/// Inputs are x, then weight and bias as far as they are there; those of a *_vjp op are x, weight if
-/// there is one, and the cotangent of the output. Outputs of a *_vjp op: the cotangents of x, weight
-/// and bias as far as they are there.
+/// Inputs are x, then weight and bias as far as they are there; those of a *_vjp op are x, weight
+/// if there is one, and the cotangent of the output. Outputs of a *_vjp op: the cotangents of x,
+/// weight and bias as far as they are there.
 struct NormAttrs {
   double eps = 0;
   bool has_weight = false, has_bias = false;

@@ -1,5 +1,5 @@
-// Public header: The scalar language: every pointwise function of Legato, once, generic over the value type (see
-// lane.h).
+// Public header: The scalar language: every pointwise function of Legato, once, generic over the
+// value type (see lane.h).
 //
 // A function is a struct with `arity`, `types` (the kinds of compute dtypes it takes) and
 // `apply(V...)`, whose return type says the result's dtype: V the same, a mask bool, V from complex

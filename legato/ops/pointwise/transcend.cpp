@@ -55,7 +55,7 @@ LEGATO_UNARY(log1p, inexact, Partials([](const Call& c, int) { return reciprocal
 array([0, 0.693147], dtype=float32)
 )")
 LEGATO_BINARY(logaddexp, inexact,
-              Partials([](const Call& c, int i) { return sigmoid(c.in(i)-c.in(1 - i)); }),
+              Partials([](const Call& c, int i) { return sigmoid(c.in(i) - c.in(1 - i)); }),
               R"(log(exp(a) + exp(b)), elementwise, without overflow.
 
 >>> logaddexp(array([0.0]), 0.0)

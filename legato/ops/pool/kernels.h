@@ -7,7 +7,8 @@
 
 namespace legato::cpu {
 
-/// Three spatial dimensions (leading ones of size 1), `channels` neighbouring channels out of `pitch`.
+/// Three spatial dimensions (leading ones of size 1), `channels` neighbouring channels out of
+/// `pitch`.
 struct PoolShape {
   int64_t in[3], out[3], kernel[3], stride[3], low[3];
   int64_t channels, pitch;
@@ -17,13 +18,17 @@ struct PoolShape {
 struct PoolLoops {
   int acc_bytes = 0;
   /// Output rows [first, last) of the first two spatial dimensions together.
-  void (*max)(const void* x, void* y, const PoolShape& shape, int64_t first, int64_t last) = nullptr;
-  void (*mean)(const void* x, void* y, const PoolShape& shape, int64_t first, int64_t last) = nullptr;
+  void (*max)(const void* x, void* y, const PoolShape& shape, int64_t first,
+              int64_t last) = nullptr;
+  void (*mean)(const void* x, void* y, const PoolShape& shape, int64_t first,
+               int64_t last) = nullptr;
   /// dx: accumulators, all zero before; positions `channels` apart.
-  void (*max_vjp)(const void* x, const void* y, const void* g, void* dx, const PoolShape& shape) = nullptr;
+  void (*max_vjp)(const void* x, const void* y, const void* g, void* dx,
+                  const PoolShape& shape) = nullptr;
   void (*mean_vjp)(const void* g, void* dx, const PoolShape& shape) = nullptr;
   /// Writes accumulators `channels` apart to elements `pitch` apart.
-  void (*finish)(const void* acc, void* out, int64_t positions, int64_t channels, int64_t pitch) = nullptr;
+  void (*finish)(const void* acc, void* out, int64_t positions, int64_t channels,
+                 int64_t pitch) = nullptr;
 };
 
 namespace base {

@@ -14,7 +14,8 @@
 namespace legato {
 namespace {
 
-// --- shapes ---------------------------------------------------------------------------------------
+// --- shapes
+// ---------------------------------------------------------------------------------------
 
 Shape pooled_shape(const char* op, const Shape& x, const PoolAttrs& attrs) {
   const size_t n = attrs.kernel.size();
@@ -24,20 +25,22 @@ Shape pooled_shape(const char* op, const Shape& x, const PoolAttrs& attrs) {
   for (size_t d = 0; d < n; ++d) {
     const int64_t padded = x[d + 1] + attrs.low[d] + attrs.high[d];
     if (padded < attrs.kernel[d])
-      throw ValueError(cat(op, ": a window of ", attrs.kernel[d], " does not fit into dimension ", d + 1, " of ", x,
-                           ", which has ", padded, " with its padding."));
+      throw ValueError(cat(op, ": a window of ", attrs.kernel[d], " does not fit into dimension ",
+                           d + 1, " of ", x, ", which has ", padded, " with its padding."));
     out[d + 1] = (padded - attrs.kernel[d]) / attrs.stride[d] + 1;
   }
   return out;
 }
 
 void infer_max(Inference& in) {
-  if (is_complex(in.dtype())) throw ValueError(cat(in.name(), ": the dtype is ", in.dtype(), "; expected a real one."));
+  if (is_complex(in.dtype()))
+    throw ValueError(cat(in.name(), ": the dtype is ", in.dtype(), "; expected a real one."));
   in.result(pooled_shape(in.name(), in.shape(), in.attrs<PoolAttrs>()), in.dtype());
 }
 void infer_avg(Inference& in) {
   if (!is_inexact(in.dtype()))
-    throw ValueError(cat(in.name(), ": the dtype is ", in.dtype(), "; expected a floating or complex one."));
+    throw ValueError(
+        cat(in.name(), ": the dtype is ", in.dtype(), "; expected a floating or complex one."));
   in.result(pooled_shape(in.name(), in.shape(), in.attrs<PoolAttrs>()), in.dtype());
 }
 void infer_like_first(Inference& in) { in.result(in.shape(), in.dtype()); }
@@ -48,7 +51,8 @@ void infer_transpose(Inference& in) {
   in.result(out, in.dtype());
 }
 
-// --- meaning: a window is a sum, or maximum, over slices of the padded input ------------------------
+// --- meaning: a window is a sum, or maximum, over slices of the padded input
+// ------------------------
 
 /// Calls f(slice of the padded input that holds element `offset` of every window), for each offset.
 template <class F>
@@ -162,7 +166,8 @@ void expand_transpose(const Call& c, std::span<Array> out) {
   out[0] = dx.result(g.dtype());
 }
 
-// --- rules ----------------------------------------------------------------------------------------
+// --- rules
+// ----------------------------------------------------------------------------------------
 
 // A batch axis joins the samples.
 void batch(const BatchedCall& c, std::span<Array> out) {
@@ -224,32 +229,39 @@ constinit const Op avg_pool_transpose_op{
 
 namespace {
 
-Dims for_each_dimension(const char* op, const char* what, const Dims& given, size_t n, int64_t least) {
+Dims for_each_dimension(const char* op, const char* what, const Dims& given, size_t n,
+                        int64_t least) {
   Dims all = given.size() == 1 ? Dims::filled(n, given[0]) : given;
   if (all.size() != n)
-    throw ValueError(cat(op, ": ", what, " is ", given, "; expected 1 or ", n, " numbers, one a spatial dimension."));
+    throw ValueError(cat(op, ": ", what, " is ", given, "; expected 1 or ", n,
+                         " numbers, one a spatial dimension."));
   for (int64_t v : all)
-    if (v < least) throw ValueError(cat(op, ": ", what, " is ", given, "; expected at least ", least, "."));
+    if (v < least)
+      throw ValueError(cat(op, ": ", what, " is ", given, "; expected at least ", least, "."));
   return all;
 }
 
 PoolAttrs pool_attrs(const char* op, const Array& x, const Dims& kernel_size, const Axes& stride,
                      const NestedInts& padding) {
   if (x.ndim() < 3 || x.ndim() > 5)
-    throw ValueError(cat(op, ": x has shape ", x.shape(), "; expected (N, spatial..., C) with 1 to 3 spatial dimensions."));
+    throw ValueError(cat(op, ": x has shape ", x.shape(),
+                         "; expected (N, spatial..., C) with 1 to 3 spatial dimensions."));
   const size_t n = x.ndim() - 2;
   PoolAttrs attrs;
   attrs.kernel = for_each_dimension(op, "kernel_size", kernel_size, n, 1);
   attrs.stride = for_each_dimension(op, "stride", stride ? *stride : attrs.kernel, n, 1);
   if (padding.kind != NestedInts::Kind::nested) {
-    attrs.low = for_each_dimension(op, "padding", padding.values.empty() ? Dims{0} : padding.values[0], n, 0);
+    attrs.low = for_each_dimension(op, "padding",
+                                   padding.values.empty() ? Dims{0} : padding.values[0], n, 0);
     attrs.high = attrs.low;
   } else {
     if (padding.values.size() != n)
-      throw ValueError(cat(op, ": padding has ", padding.values.size(), " entries; expected ", n, "."));
+      throw ValueError(
+          cat(op, ": padding has ", padding.values.size(), " entries; expected ", n, "."));
     for (const Dims& d : padding.values) {
       if (d.size() < 1 || d.size() > 2)
-        throw ValueError(cat(op, ": padding has an entry ", d, "; expected a number or a pair (low, high)."));
+        throw ValueError(
+            cat(op, ": padding has an entry ", d, "; expected a number or a pair (low, high)."));
       attrs.low.push_back(d[0]);
       attrs.high.push_back(d.back());
     }
@@ -258,17 +270,20 @@ PoolAttrs pool_attrs(const char* op, const Array& x, const Dims& kernel_size, co
   }
   for (size_t d = 0; d < n; ++d)  // a window of padding alone has no largest element
     if (attrs.low[d] >= attrs.kernel[d] || attrs.high[d] >= attrs.kernel[d])
-      throw ValueError(cat(op, ": padding of ", attrs.low[d], " and ", attrs.high[d], " in dimension ", d + 1,
-                           "; expected less than the kernel's size, ", attrs.kernel[d], "."));
+      throw ValueError(cat(op, ": padding of ", attrs.low[d], " and ", attrs.high[d],
+                           " in dimension ", d + 1, "; expected less than the kernel's size, ",
+                           attrs.kernel[d], "."));
   return attrs;
 }
 
 }  // namespace
 
-Array max_pool(const Array& x, const Dims& kernel_size, const Axes& stride, const NestedInts& padding) {
+Array max_pool(const Array& x, const Dims& kernel_size, const Axes& stride,
+               const NestedInts& padding) {
   return bind(max_pool_op, {x}, pool_attrs("max_pool", x, kernel_size, stride, padding));
 }
-Array avg_pool(const Array& x, const Dims& kernel_size, const Axes& stride, const NestedInts& padding) {
+Array avg_pool(const Array& x, const Dims& kernel_size, const Axes& stride,
+               const NestedInts& padding) {
   return bind(avg_pool_op, {x}, pool_attrs("avg_pool", x, kernel_size, stride, padding));
 }
 
@@ -296,9 +311,9 @@ array([[[3],
         [2]]], dtype=float32)
 )",
                         "fast");
-constinit const Function avg_pool_function =
-    function<&avg_pool>("avg_pool", "x, kernel_size, stride=None, padding=0",
-                        R"(Mean of each window of positions, channel by channel; padding counts as zeros.
+constinit const Function avg_pool_function = function<&avg_pool>(
+    "avg_pool", "x, kernel_size, stride=None, padding=0",
+    R"(Mean of each window of positions, channel by channel; padding counts as zeros.
 
 Args as for `max_pool`; x is floating or complex. Half types add up in float32. Differentiable.
 
@@ -306,12 +321,13 @@ Args as for `max_pool`; x is floating or complex. Half types add up in float32. 
 array([[[2],
         [1]]], dtype=float32)
 )",
-                        "fast");
+    "fast");
 
 }  // namespace
 
 void register_pool(Registry& r) {
-  for (const Op* op : {&max_pool_op, &avg_pool_op, &max_pool_vjp_op, &avg_pool_transpose_op}) r.add(*op);
+  for (const Op* op : {&max_pool_op, &avg_pool_op, &max_pool_vjp_op, &avg_pool_transpose_op})
+    r.add(*op);
   for (const Function* f : {&max_pool_function, &avg_pool_function}) r.add(*f);
 }
 

@@ -57,8 +57,9 @@ void run_forward(Launch& l) {
   const auto run = loops(x.dtype).*loop;
   run_tasks(x.dim(0) * cuts, [&](int64_t t) {
     const int64_t sample = t / cuts, first = t % cuts * join;
-    run(x.as<char>() + sample * product(s.in) * s.pitch * bytes, y.as<char>() + sample * product(s.out) * s.pitch * bytes,
-        s, first, std::min(rows, first + join));
+    run(x.as<char>() + sample * product(s.in) * s.pitch * bytes,
+        y.as<char>() + sample * product(s.out) * s.pitch * bytes, s, first,
+        std::min(rows, first + join));
   });
 }
 
@@ -71,7 +72,8 @@ void run_backward(Launch& l, const View& x_like, const Shape& out_shape, Body bo
   const PoolShape whole = pool_shape(*dx.shape, out_shape, l.attrs<PoolAttrs>());
   const int64_t bytes = size_of(dx.dtype), positions = product(whole.in);
   constexpr int64_t kLine = 16;  // channels
-  const int64_t block = std::min(whole.pitch, kLine * std::max<int64_t>(1, kTaskReads / (positions * kLine)));
+  const int64_t block =
+      std::min(whole.pitch, kLine * std::max<int64_t>(1, kTaskReads / (positions * kLine)));
   const int64_t cuts = (whole.pitch + block - 1) / block;
   run_tasks(dx.dim(0) * cuts, [&](int64_t t) {
     PoolShape s = whole;
@@ -90,9 +92,8 @@ void run_backward(Launch& l, const View& x_like, const Shape& out_shape, Body bo
 void run_max_vjp(Launch& l) {
   const char *x = l.in[0].as<char>(), *y = l.in[1].as<char>(), *g = l.in[2].as<char>();
   run_backward(l, l.in[0], *l.in[1].shape,
-               [&](const PoolLoops& k, void* acc, const PoolShape& s, int64_t in_at, int64_t out_at) {
-                 k.max_vjp(x + in_at, y + out_at, g + out_at, acc, s);
-               });
+               [&](const PoolLoops& k, void* acc, const PoolShape& s, int64_t in_at,
+                   int64_t out_at) { k.max_vjp(x + in_at, y + out_at, g + out_at, acc, s); });
 }
 void run_avg_transpose(Launch& l) {
   const char* g = l.in[0].as<char>();
@@ -106,7 +107,8 @@ void run_avg_transpose(Launch& l) {
 
 void register_pool_kernels(KernelTable& table) {
   auto add = [&](const Op& op, void (*run)(Launch&)) {
-    add_kernels(table, op, FloatTypes{}, [=](auto) { return Kernel{run, AcceptLayout::row_major}; });
+    add_kernels(table, op, FloatTypes{},
+                [=](auto) { return Kernel{run, AcceptLayout::row_major}; });
   };
   add(max_pool_op, run_forward<&PoolLoops::max>);
   add(avg_pool_op, run_forward<&PoolLoops::mean>);

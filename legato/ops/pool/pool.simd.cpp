@@ -37,7 +37,9 @@ LEGATO_INLINE void for_outputs(const PoolShape& s, int64_t first, int64_t last, 
 // T: the elements in memory. A: what they are computed in.
 template <class T, class A>
 struct Loops {
-  static A window_scale(const PoolShape& s) { return A(1) / static_cast<A>(s.kernel[0] * s.kernel[1] * s.kernel[2]); }
+  static A window_scale(const PoolShape& s) {
+    return A(1) / static_cast<A>(s.kernel[0] * s.kernel[1] * s.kernel[2]);
+  }
 
   template <class Op, bool mean>
   static void forward(const void* from, void* to, const PoolShape& s, int64_t first, int64_t last) {
@@ -54,41 +56,46 @@ struct Loops {
       });
     });
   }
-  static void max_vjp(const void* x_, const void* y_, const void* g_, void* dx_, const PoolShape& s) {
-    const T *x = static_cast<const T*>(x_), *y = static_cast<const T*>(y_), *g = static_cast<const T*>(g_);
+  static void max_vjp(const void* x_, const void* y_, const void* g_, void* dx_,
+                      const PoolShape& s) {
+    const T *x = static_cast<const T*>(x_), *y = static_cast<const T*>(y_),
+            *g = static_cast<const T*>(g_);
     A* dx = static_cast<A*>(dx_);
     const V<A> one = splat(A(1)), none = V<A>{};
-    for_outputs(s, 0, s.out[0] * s.out[1], [&](int64_t position, const Window& w) LEGATO_LAMBDA_INLINE {
-      for_vectors<A>(s.channels, [&](int64_t c, auto m) LEGATO_LAMBDA_INLINE {
-        const V<A> top = load<A, T>(y + position * s.pitch + c, m);
-        V<A> count = none;
-        for_positions(s, w, [&](int64_t p) LEGATO_LAMBDA_INLINE {
-          count = count + (load<A, T>(x + p * s.pitch + c, m) == top ? one : none);
-        });
-        const V<A> share = load<A, T>(g + position * s.pitch + c, m) / count;
-        for_positions(s, w, [&](int64_t p) LEGATO_LAMBDA_INLINE {
-          const V<A> part = load<A, T>(x + p * s.pitch + c, m) == top ? share : none;
-          A* to = dx + p * s.channels + c;
-          store<A, A>(to, load<A, A>(to, m) + part, m);
-        });
-      });
-    });
+    for_outputs(s, 0, s.out[0] * s.out[1],
+                [&](int64_t position, const Window& w) LEGATO_LAMBDA_INLINE {
+                  for_vectors<A>(s.channels, [&](int64_t c, auto m) LEGATO_LAMBDA_INLINE {
+                    const V<A> top = load<A, T>(y + position * s.pitch + c, m);
+                    V<A> count = none;
+                    for_positions(s, w, [&](int64_t p) LEGATO_LAMBDA_INLINE {
+                      count = count + (load<A, T>(x + p * s.pitch + c, m) == top ? one : none);
+                    });
+                    const V<A> share = load<A, T>(g + position * s.pitch + c, m) / count;
+                    for_positions(s, w, [&](int64_t p) LEGATO_LAMBDA_INLINE {
+                      const V<A> part = load<A, T>(x + p * s.pitch + c, m) == top ? share : none;
+                      A* to = dx + p * s.channels + c;
+                      store<A, A>(to, load<A, A>(to, m) + part, m);
+                    });
+                  });
+                });
   }
   static void mean_vjp(const void* g_, void* dx_, const PoolShape& s) {
     const T* g = static_cast<const T*>(g_);
     A* dx = static_cast<A*>(dx_);
     const V<A> scale = splat(window_scale(s));
-    for_outputs(s, 0, s.out[0] * s.out[1], [&](int64_t position, const Window& w) LEGATO_LAMBDA_INLINE {
-      for_vectors<A>(s.channels, [&](int64_t c, auto m) LEGATO_LAMBDA_INLINE {
-        const V<A> share = load<A, T>(g + position * s.pitch + c, m) * scale;
-        for_positions(s, w, [&](int64_t p) LEGATO_LAMBDA_INLINE {
-          A* to = dx + p * s.channels + c;
-          store<A, A>(to, load<A, A>(to, m) + share, m);
-        });
-      });
-    });
+    for_outputs(s, 0, s.out[0] * s.out[1],
+                [&](int64_t position, const Window& w) LEGATO_LAMBDA_INLINE {
+                  for_vectors<A>(s.channels, [&](int64_t c, auto m) LEGATO_LAMBDA_INLINE {
+                    const V<A> share = load<A, T>(g + position * s.pitch + c, m) * scale;
+                    for_positions(s, w, [&](int64_t p) LEGATO_LAMBDA_INLINE {
+                      A* to = dx + p * s.channels + c;
+                      store<A, A>(to, load<A, A>(to, m) + share, m);
+                    });
+                  });
+                });
   }
-  static void finish(const void* acc, void* out, int64_t positions, int64_t channels, int64_t pitch) {
+  static void finish(const void* acc, void* out, int64_t positions, int64_t channels,
+                     int64_t pitch) {
     const A* a = static_cast<const A*>(acc);
     T* o = static_cast<T*>(out);
     for (int64_t p = 0; p < positions; ++p, a += channels, o += pitch)
@@ -96,7 +103,8 @@ struct Loops {
         store<T, A>(o + c, load<A, A>(a + c, m), m);
       });
   }
-  static constexpr PoolLoops loops{sizeof(A), forward<MaxOp, false>, forward<SumOp, true>, max_vjp, mean_vjp, finish};
+  static constexpr PoolLoops loops{
+      sizeof(A), forward<MaxOp, false>, forward<SumOp, true>, max_vjp, mean_vjp, finish};
 };
 
 }  // namespace

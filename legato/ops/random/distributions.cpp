@@ -34,8 +34,8 @@ Shape drawn_shape(const char* op, const Axes& shape, const Operand& a, const Ope
   Shape common = broadcast_shapes(op, shape_of(a), shape_of(b));
   if (!shape) return common;
   if (!(broadcast_shapes(op, common, *shape) == *shape))
-    throw ValueError(cat(op, ": parameters of shape ", common, " do not broadcast to shape=", *shape,
-                         ". Give a shape that contains theirs."));
+    throw ValueError(cat(op, ": parameters of shape ", common, " do not broadcast to shape=",
+                         *shape, ". Give a shape that contains theirs."));
   return *shape;
 }
 
@@ -48,7 +48,8 @@ double below_one(Dtype t) {
 Array unit(const Shape& shape, Dtype dtype, const std::optional<Array>& key) {
   if (dtype == Dtype::float64)
     return multiply(astype(right_shift(bits(shape, 8, key), 11), Dtype::float64), 0x1p-53);
-  Array u = multiply(astype(bits(shape, 4, key), Dtype::float32), 0x1p-32);  // rounds to 1 at the top
+  Array u =
+      multiply(astype(bits(shape, 4, key), Dtype::float32), 0x1p-32);  // rounds to 1 at the top
   return astype(minimum(u, below_one(dtype)), dtype);
 }
 
@@ -59,20 +60,23 @@ Array symmetric(const Shape& shape, Dtype dtype, const std::optional<Array>& key
 
 }  // namespace
 
-Array uniform(const Operand& low, const Operand& high, const Dims& shape, const std::optional<Dtype>& dtype,
-              const std::optional<Array>& key) {
+Array uniform(const Operand& low, const Operand& high, const Dims& shape,
+              const std::optional<Dtype>& dtype, const std::optional<Array>& key) {
   const Dtype t = floating("uniform", dtype);
   drawn_shape("uniform", shape, low, high);
   Array u = unit(shape, t, key);
-  if (!low.is_array() && !high.is_array() && low.scalar().real() == 0 && high.scalar().real() == 1) return u;
+  if (!low.is_array() && !high.is_array() && low.scalar().real() == 0 && high.scalar().real() == 1)
+    return u;
   Array a = as_array(low, t), b = as_array(high, t);
   return add(a, multiply(subtract(b, a), u));
 }
 
-Array normal(const Dims& shape, const std::optional<Dtype>& dtype, const std::optional<Operand>& loc,
-             const std::optional<Operand>& scale, const std::optional<Array>& key) {
+Array normal(const Dims& shape, const std::optional<Dtype>& dtype,
+             const std::optional<Operand>& loc, const std::optional<Operand>& scale,
+             const std::optional<Array>& key) {
   const Dtype t = dtype.value_or(Dtype::float32);
-  if (!is_inexact(t)) throw ValueError(cat("normal: dtype is ", t, "; expected a floating or complex one."));
+  if (!is_inexact(t))
+    throw ValueError(cat("normal: dtype is ", t, "; expected a floating or complex one."));
   drawn_shape("normal", shape, loc.value_or(Operand(0)), scale.value_or(Operand(0)));
   const Dtype part = compute_dtype(real_part(t));
   Shape parts = shape;
@@ -93,8 +97,8 @@ Array bernoulli(const Operand& p, const Axes& shape, const std::optional<Array>&
   return less(u, multiply(as_array(p, Dtype::float32), 0x1p32));
 }
 
-Array randint(const Operand& low, const Operand& high, const Dims& shape, const std::optional<Dtype>& dtype,
-              const std::optional<Array>& key) {
+Array randint(const Operand& low, const Operand& high, const Dims& shape,
+              const std::optional<Dtype>& dtype, const std::optional<Array>& key) {
   const Dtype t = dtype.value_or(Dtype::int32);
   if (!is_integer(t)) throw ValueError(cat("randint: dtype is ", t, "; expected an integer one."));
   drawn_shape("randint", shape, low, high);
@@ -113,7 +117,8 @@ Array laplace(const Dims& shape, const std::optional<Dtype>& dtype, double loc, 
   return loc != 0 ? add(x, loc) : x;
 }
 
-Array gumbel(const Dims& shape, const std::optional<Dtype>& dtype, const std::optional<Array>& key) {
+Array gumbel(const Dims& shape, const std::optional<Dtype>& dtype,
+             const std::optional<Array>& key) {
   const Dtype t = floating("gumbel", dtype);
   return astype(negative(log(negative(log(unit(shape, compute_dtype(t), key))))), t);
 }
@@ -127,25 +132,30 @@ Array truncated_normal(const Operand& lower, const Operand& upper, const Axes& s
   return astype(minimum(maximum(multiply(erfinv(u), kSqrt2), a), b), t);
 }
 
-Array categorical(const Array& logits, int axis, const Axes& shape, const std::optional<int>& num_samples,
-                  const std::optional<Array>& key) {
+Array categorical(const Array& logits, int axis, const Axes& shape,
+                  const std::optional<int>& num_samples, const std::optional<Array>& key) {
   if (shape && num_samples)
-    throw ValueError("categorical: both shape and num_samples are given; give at most one of them.");
+    throw ValueError(
+        "categorical: both shape and num_samples are given; give at most one of them.");
   const int at = normalize_axis("categorical", axis, logits.ndim());
   Array l = is_floating(logits.dtype()) ? logits : astype(logits, Dtype::float32);
   Shape rest = l.shape();
   rest.erase(static_cast<size_t>(at));
   Shape drawn = rest;
   if (num_samples) {
-    if (*num_samples < 0) throw ValueError(cat("categorical: num_samples is ", *num_samples, "; expected 0 or more."));
+    if (*num_samples < 0)
+      throw ValueError(cat("categorical: num_samples is ", *num_samples, "; expected 0 or more."));
     drawn.push_back(*num_samples);
   } else if (shape) {
     drawn = *shape;
     if (!(broadcast_shapes("categorical", rest, drawn) == drawn))
-      throw ValueError(cat("categorical: distributions of shape ", rest, " do not broadcast to shape=", drawn, "."));
+      throw ValueError(cat("categorical: distributions of shape ", rest,
+                           " do not broadcast to shape=", drawn, "."));
   }
   const int64_t n = l.shape()[static_cast<size_t>(at)];
-  if (n == 0) throw ValueError(cat("categorical: no categories: axis ", at, " of ", logits.shape(), " is empty."));
+  if (n == 0)
+    throw ValueError(
+        cat("categorical: no categories: axis ", at, " of ", logits.shape(), " is empty."));
 
   if ((shape || num_samples) && l.size() == n) {  // one distribution, many draws: invert its sum
     Array sums = cumsum(softmax(astype(reshape(l, Shape{n}), Dtype::float32), Dims{0}), 0);
@@ -156,7 +166,8 @@ Array categorical(const Array& logits, int axis, const Axes& shape, const std::o
   const size_t place = static_cast<size_t>(at) + drawn.size() + 1 - l.ndim();
   Shape noise = drawn;
   noise.insert(place, n);
-  return argmax(add(l, astype(gumbel(noise, Dtype::float32, key), l.dtype())), static_cast<int>(place));
+  return argmax(add(l, astype(gumbel(noise, Dtype::float32, key), l.dtype())),
+                static_cast<int>(place));
 }
 
 Array permutation(const Operand& x, int axis, const std::optional<Array>& key) {
@@ -167,7 +178,8 @@ Array permutation(const Operand& x, int axis, const std::optional<Array>& key) {
     return argsort(bits(Shape{s.i}, 4, key), 0);
   }
   const int at = normalize_axis("permutation", axis, x.array().ndim());
-  return take(x.array(), argsort(bits(Shape{x.array().shape()[static_cast<size_t>(at)]}, 4, key), 0), at);
+  return take(x.array(),
+              argsort(bits(Shape{x.array().shape()[static_cast<size_t>(at)]}, 4, key), 0), at);
 }
 
 namespace {
@@ -205,8 +217,9 @@ Args:
 array([1.81609, -0.482623, 0.339889], dtype=float32)
 )",
                       "random");
-constinit const Function bernoulli_function = function<&bernoulli>("bernoulli", "p=0.5, shape=None, key=None",
-                                                                   R"(True with probability `p`.
+constinit const Function bernoulli_function =
+    function<&bernoulli>("bernoulli", "p=0.5, shape=None, key=None",
+                         R"(True with probability `p`.
 
 Args:
     p: Number or array.
@@ -216,7 +229,7 @@ Args:
 >>> random.bernoulli(1.0, shape=(2,))
 array([True, True], dtype=bool)
 )",
-                                                                   "random");
+                         "random");
 constinit const Function randint_function =
     function<&randint>("randint", "low, high, shape=[], dtype=int32, key=None",
                        R"(Integers in [low, high).
@@ -235,16 +248,17 @@ constinit const Function laplace_function =
 (2,)
 )",
                        "random");
-constinit const Function gumbel_function = function<&gumbel>("gumbel", "shape=[], dtype=float32, key=None",
-                                                             R"(Standard Gumbel numbers: -log(-log(u)) of uniform u.
+constinit const Function gumbel_function =
+    function<&gumbel>("gumbel", "shape=[], dtype=float32, key=None",
+                      R"(Standard Gumbel numbers: -log(-log(u)) of uniform u.
 
 >>> random.gumbel(shape=(2,)).shape
 (2,)
 )",
-                                                             "random");
-constinit const Function truncated_normal_function =
-    function<&truncated_normal>("truncated_normal", "lower, upper, shape=None, dtype=float32, key=None",
-                                R"(Standard normal numbers, given that they lie in [lower, upper].
+                      "random");
+constinit const Function truncated_normal_function = function<&truncated_normal>(
+    "truncated_normal", "lower, upper, shape=None, dtype=float32, key=None",
+    R"(Standard normal numbers, given that they lie in [lower, upper].
 
 Args:
     lower: Number or array.
@@ -254,7 +268,7 @@ Args:
 >>> random.truncated_normal(0.5, 0.5)
 array(0.5, dtype=float32)
 )",
-                                "random");
+    "random");
 constinit const Function categorical_function =
     function<&categorical>("categorical", "logits, axis=-1, shape=None, num_samples=None, key=None",
                            R"(Indices drawn with probability softmax(logits) along `axis`, uint32.
@@ -273,20 +287,22 @@ Raises:
 array(0, dtype=uint32)
 )",
                            "random");
-constinit const Function permutation_function = function<&permutation>("permutation", "x, axis=0, key=None",
-                                                                       R"(A random permutation of 0 ... x - 1, or of the entries of an array along `axis`.
+constinit const Function permutation_function = function<&permutation>(
+    "permutation", "x, axis=0, key=None",
+    R"(A random permutation of 0 ... x - 1, or of the entries of an array along `axis`.
 
 >>> random.permutation(1)
 array([0], dtype=uint32)
 )",
-                                                                       "random");
+    "random");
 
 }  // namespace
 
 void register_distributions(Registry& r) {
   for (const Function* f :
-       {&uniform_function, &normal_function, &bernoulli_function, &randint_function, &laplace_function,
-        &gumbel_function, &truncated_normal_function, &categorical_function, &permutation_function})
+       {&uniform_function, &normal_function, &bernoulli_function, &randint_function,
+        &laplace_function, &gumbel_function, &truncated_normal_function, &categorical_function,
+        &permutation_function})
     r.add(*f);
 }
 

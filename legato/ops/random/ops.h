@@ -11,7 +11,8 @@ struct RandomBitsAttrs {
   // The key, if the op has no input: this thread's state as it was when the node was made.
   uint32_t key0 = 0, key1 = 0;
   static constexpr auto fields() {
-    return std::tuple(field("shape", &RandomBitsAttrs::shape), field("width", &RandomBitsAttrs::width),
+    return std::tuple(field("shape", &RandomBitsAttrs::shape),
+                      field("width", &RandomBitsAttrs::width),
                       field("key0", &RandomBitsAttrs::key0), field("key1", &RandomBitsAttrs::key1));
   }
 };

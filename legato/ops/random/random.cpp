@@ -20,7 +20,10 @@ void check_key(const char* op, const Array& key) {
 }
 
 Dtype unsigned_of(int64_t width) {
-  return width == 1 ? Dtype::uint8 : width == 2 ? Dtype::uint16 : width == 4 ? Dtype::uint32 : Dtype::uint64;
+  return width == 1   ? Dtype::uint8
+         : width == 2 ? Dtype::uint16
+         : width == 4 ? Dtype::uint32
+                      : Dtype::uint64;
 }
 
 void infer_bits(Inference& in) {
@@ -45,7 +48,8 @@ constinit const Op random_bits_op{
     .infer = infer_bits,
     .derive = ZeroDerivative(),  // integers that do not depend on anything continuous
     // A batch of keys is one more leading axis of the key.
-    .batch = [](const BatchedCall& c, std::span<Array> out) { out[0] = bind(c.op, c.in, c.raw_attrs); },
+    .batch = [](const BatchedCall& c,
+                std::span<Array> out) { out[0] = bind(c.op, c.in, c.raw_attrs); },
 };
 
 namespace random {
@@ -101,7 +105,8 @@ Array state() {
 
 void set_state(const Array& key) {
   check_key("random.state", key);
-  if (key.ndim() != 1) throw ValueError(cat("random.state: the key has shape ", key.shape(), "; expected (2,)."));
+  if (key.ndim() != 1)
+    throw ValueError(cat("random.state: the key has shape ", key.shape(), "; expected (2,)."));
   this_thread().array = key;
 }
 
@@ -133,13 +138,14 @@ Array bits(const Dims& shape, int width, const std::optional<Array>& key) {
 
 namespace {
 
-constinit const Function key_function = function<&key>("key", "seed",
-                                                       R"(A key for random numbers: the two halves of `seed`, as uint32 of shape (2,).
+constinit const Function key_function =
+    function<&key>("key", "seed",
+                   R"(A key for random numbers: the two halves of `seed`, as uint32 of shape (2,).
 
 >>> random.key(7)
 array([0, 7], dtype=uint32)
 )",
-                                                       "random");
+                   "random");
 constinit const Function split_function = function<&split>("split", "key, num=2",
                                                            R"(`num` independent keys from one.
 

@@ -29,7 +29,8 @@ void run(Launch& l) {
   const int64_t words = (bytes + 3) / 4, counters = (words + 1) / 2;
   if (words == 0) return;
   const bool whole = bytes % 4 == 0;  // else the last word of a key's stream is cut
-  uint32_t* to = whole ? l.out[0].as<uint32_t>() : static_cast<uint32_t*>(l.workspace(n_keys * words * 4));
+  uint32_t* to =
+      whole ? l.out[0].as<uint32_t>() : static_cast<uint32_t*>(l.workspace(n_keys * words * 4));
   const ThreefryFill fill_words = fill();
   const int64_t cuts = (counters + kTaskCounters - 1) / kTaskCounters;
   const int64_t join = std::max<int64_t>(1, kTaskCounters / counters);  // keys of a task
@@ -37,8 +38,8 @@ void run(Launch& l) {
   auto task = [&](int64_t t) {
     const int64_t first = t % cuts * kTaskCounters, block = t / cuts;
     for (int64_t k = block * join; k < std::min(n_keys, (block + 1) * join); ++k)
-      fill_words(keys[2 * k], keys[2 * k + 1], words, first, std::min(counters, first + kTaskCounters),
-                 to + k * words);
+      fill_words(keys[2 * k], keys[2 * k + 1], words, first,
+                 std::min(counters, first + kTaskCounters), to + k * words);
   };
   if (blocks * cuts == 1)
     task(0);

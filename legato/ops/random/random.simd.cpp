@@ -3,7 +3,8 @@
 
 namespace legato::cpu::LEGATO_LEVEL {
 
-void threefry_fill(uint32_t k0, uint32_t k1, int64_t n, int64_t first, int64_t last, uint32_t* out) {
+void threefry_fill(uint32_t k0, uint32_t k1, int64_t n, int64_t first, int64_t last,
+                   uint32_t* out) {
   using U = V<uint32_t>;
   constexpr int W = kWidth<uint32_t>;
   const int64_t half = n / 2, distance = half + n % 2;

@@ -36,9 +36,10 @@ namespace legato::cpu {
 
 /// Words of a stream of `n`: out[i] for i in [first, last) and the words that share their counters.
 /// With h = n / 2 and o = n % 2, words i and i + h + o (i < h) are the two outputs for the counter
-/// (i, i + h + o); if o is 1, word h is the first output for (h, 0). first and last lie in [0, h + o].
-/// This is the layout of JAX's original threefry, which MLX shares.
-using ThreefryFill = void (*)(uint32_t k0, uint32_t k1, int64_t n, int64_t first, int64_t last, uint32_t* out);
+/// (i, i + h + o); if o is 1, word h is the first output for (h, 0). first and last lie in [0, h +
+/// o]. This is the layout of JAX's original threefry, which MLX shares.
+using ThreefryFill = void (*)(uint32_t k0, uint32_t k1, int64_t n, int64_t first, int64_t last,
+                              uint32_t* out);
 
 namespace base {
 void threefry_fill(uint32_t k0, uint32_t k1, int64_t n, int64_t first, int64_t last, uint32_t* out);

@@ -100,7 +100,8 @@ struct Loops {
         static_cast<O*>(out)[i] = value;
     }
   }
-  static constexpr Reducer value{sizeof(C), sizeof(O), 1 << 14, rows, lanes, fold, columns, combine, finish};
+  static constexpr Reducer value{sizeof(C), sizeof(O), 1 << 14, rows,  lanes,
+                                 fold,      columns,   combine, finish};
 };
 
 template <class C>

@@ -13,7 +13,8 @@
 
 namespace legato {
 
-// --- axes -----------------------------------------------------------------------------------------
+// --- axes
+// -----------------------------------------------------------------------------------------
 
 Dims reduced_axes(const char* op, const Axes& axis, size_t rank) {
   Dims axes;
@@ -26,7 +27,8 @@ Dims reduced_axes(const char* op, const Axes& axis, size_t rank) {
   std::sort(axes.begin(), axes.end());
   for (size_t i = 1; i < axes.size(); ++i)
     if (axes[i] == axes[i - 1])
-      throw ValueError(cat(op, ": axis ", axes[i], " is named twice in axis=", *axis, ". Name each axis once."));
+      throw ValueError(
+          cat(op, ": axis ", axes[i], " is named twice in axis=", *axis, ". Name each axis once."));
   return axes;
 }
 
@@ -58,7 +60,9 @@ int64_t reduced_count(const Shape& shape, const Dims& axes) {
 
 void infer(Inference& in, Dtype dtype) {
   const auto& attrs = in.attrs<ReduceAttrs>();
-  in.result(reduced_shape(in.shape(), reduced_axes(in.name(), attrs.axis, in.shape().size()), attrs.keepdims), dtype);
+  in.result(reduced_shape(in.shape(), reduced_axes(in.name(), attrs.axis, in.shape().size()),
+                          attrs.keepdims),
+            dtype);
 }
 
 /// Narrow integers and bool add up in 32 bits.
@@ -71,7 +75,8 @@ void infer_widened(Inference& in) { infer(in, widened(in.dtype())); }
 void infer_bool(Inference& in) { infer(in, Dtype::bool_); }
 void infer_inexact(Inference& in) {
   if (!is_inexact(in.dtype()))
-    throw ValueError(cat(in.name(), ": the dtype is ", in.dtype(), "; expected a floating or complex one."));
+    throw ValueError(
+        cat(in.name(), ": the dtype is ", in.dtype(), "; expected a floating or complex one."));
   infer(in, in.dtype());
 }
 void infer_extreme(Inference& in) {
@@ -80,8 +85,9 @@ void infer_extreme(Inference& in) {
   const Shape& shape = in.shape();
   Dims axes = reduced_axes(in.name(), attrs.axis, shape.size());
   if (reduced_count(shape, axes) == 0 && element_count(reduced_shape(shape, axes, false)) > 0)
-    throw ValueError(cat(in.name(), ": nothing to choose from: shape ", shape, " has no elements along axis=",
-                         Dims(axes), ". Reduce other axes, or check the size first."));
+    throw ValueError(cat(in.name(), ": nothing to choose from: shape ", shape,
+                         " has no elements along axis=", Dims(axes),
+                         ". Reduce other axes, or check the size first."));
 }
 
 // A batch axis in front moves every reduced axis one place.
@@ -96,7 +102,8 @@ void batch(const BatchedCall& c, std::span<Array> out) {
 // The cotangent of a sum goes to every term.
 Array transpose_sum(const Call& c, int, const Array& cotangent) {
   const Shape& shape = c.in().shape();
-  return broadcast_to(restore_reduced(cotangent, c.op().name, c.attrs<ReduceAttrs>(), shape.size()), shape);
+  return broadcast_to(restore_reduced(cotangent, c.op().name, c.attrs<ReduceAttrs>(), shape.size()),
+                      shape);
 }
 Array transpose_mean(const Call& c, int, const Array& cotangent) {
   const Shape& shape = c.in().shape();
@@ -118,7 +125,8 @@ void vjp_prod(const Call& c, std::span<const Array> cotangents, std::span<Array>
   const size_t n_kept = order.size();
   for (int64_t i : axes) order.push_back(i);
   Dims inverse = Dims::filled(rank, 0);
-  for (size_t i = 0; i < rank; ++i) inverse[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
+  for (size_t i = 0; i < rank; ++i)
+    inverse[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
 
   Array moved = astype(transpose(a, order), c.out().dtype());  // kept axes, then reduced ones
   Shape flat(std::span<const int64_t>(moved.shape().data(), n_kept));
@@ -138,25 +146,30 @@ Array chosen(const Call& c, Array& kept_out) {
 void vjp_extreme(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
   const auto& attrs = c.attrs<ReduceAttrs>();
   Array kept_out, mask = chosen(c, kept_out);
-  Array share = divide(restore_reduced(cotangents[0], c.op().name, attrs, c.in().ndim()), sum(mask, attrs.axis, true));
+  Array share = divide(restore_reduced(cotangents[0], c.op().name, attrs, c.in().ndim()),
+                       sum(mask, attrs.axis, true));
   result[0] = multiply(mask, share);
 }
 void jvp_extreme(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
   const auto& attrs = c.attrs<ReduceAttrs>();
   Array kept_out, mask = chosen(c, kept_out);
-  result[0] = divide(sum(multiply(mask, tangents[0]), attrs.axis, attrs.keepdims), sum(mask, attrs.axis, attrs.keepdims));
+  result[0] = divide(sum(multiply(mask, tangents[0]), attrs.axis, attrs.keepdims),
+                     sum(mask, attrs.axis, attrs.keepdims));
 }
 
 void expand_mean(const Call& c, std::span<Array> out) {
   const Array& a = c.in();
   const auto& attrs = c.attrs<ReduceAttrs>();
-  const double n = static_cast<double>(reduced_count(a.shape(), reduced_axes("mean", attrs.axis, a.ndim())));
-  out[0] = astype(divide(sum(astype(a, compute_dtype(a.dtype())), attrs.axis, attrs.keepdims), n), a.dtype());
+  const double n =
+      static_cast<double>(reduced_count(a.shape(), reduced_axes("mean", attrs.axis, a.ndim())));
+  out[0] = astype(divide(sum(astype(a, compute_dtype(a.dtype())), attrs.axis, attrs.keepdims), n),
+                  a.dtype());
 }
 
 }  // namespace
 
-// --- the records ----------------------------------------------------------------------------------
+// --- the records
+// ----------------------------------------------------------------------------------
 
 constinit const Op sum_op{
     .name = "sum",
@@ -209,16 +222,30 @@ constinit const Op any_op{
     .batch = batch,
 };
 
-// --- the functions --------------------------------------------------------------------------------
+// --- the functions
+// --------------------------------------------------------------------------------
 
-Array sum(const Array& a, const Axes& axis, bool keepdims) { return bind(sum_op, {a}, ReduceAttrs{axis, keepdims}); }
-Array prod(const Array& a, const Axes& axis, bool keepdims) { return bind(prod_op, {a}, ReduceAttrs{axis, keepdims}); }
-Array max(const Array& a, const Axes& axis, bool keepdims) { return bind(max_op, {a}, ReduceAttrs{axis, keepdims}); }
-Array min(const Array& a, const Axes& axis, bool keepdims) { return bind(min_op, {a}, ReduceAttrs{axis, keepdims}); }
-Array all(const Array& a, const Axes& axis, bool keepdims) { return bind(all_op, {a}, ReduceAttrs{axis, keepdims}); }
-Array any(const Array& a, const Axes& axis, bool keepdims) { return bind(any_op, {a}, ReduceAttrs{axis, keepdims}); }
+Array sum(const Array& a, const Axes& axis, bool keepdims) {
+  return bind(sum_op, {a}, ReduceAttrs{axis, keepdims});
+}
+Array prod(const Array& a, const Axes& axis, bool keepdims) {
+  return bind(prod_op, {a}, ReduceAttrs{axis, keepdims});
+}
+Array max(const Array& a, const Axes& axis, bool keepdims) {
+  return bind(max_op, {a}, ReduceAttrs{axis, keepdims});
+}
+Array min(const Array& a, const Axes& axis, bool keepdims) {
+  return bind(min_op, {a}, ReduceAttrs{axis, keepdims});
+}
+Array all(const Array& a, const Axes& axis, bool keepdims) {
+  return bind(all_op, {a}, ReduceAttrs{axis, keepdims});
+}
+Array any(const Array& a, const Axes& axis, bool keepdims) {
+  return bind(any_op, {a}, ReduceAttrs{axis, keepdims});
+}
 Array mean(const Array& a, const Axes& axis, bool keepdims) {
-  return bind(mean_op, {is_inexact(a.dtype()) ? a : astype(a, Dtype::float32)}, ReduceAttrs{axis, keepdims});
+  return bind(mean_op, {is_inexact(a.dtype()) ? a : astype(a, Dtype::float32)},
+              ReduceAttrs{axis, keepdims});
 }
 
 namespace {
@@ -249,8 +276,9 @@ Args and dtypes as for `sum`. The product of nothing is 1. Differentiable, also 
 >>> prod(array([[1, 2], [3, 4]]), axis=1)
 array([2, 12], dtype=int32)
 )");
-constinit const Function max_function = function<&max>("max", "a, /, axis=None, keepdims=False",
-                                                       R"(Largest element along `axis`; nan if there is one.
+constinit const Function max_function =
+    function<&max>("max", "a, /, axis=None, keepdims=False",
+                   R"(Largest element along `axis`; nan if there is one.
 
 Args:
     a: Array of any dtype; complex numbers compare by real, then by imaginary part.
@@ -266,32 +294,36 @@ Raises:
 >>> max(array([[1, 5], [3, 4]]), axis=0)
 array([3, 5], dtype=int32)
 )");
-constinit const Function min_function = function<&min>("min", "a, /, axis=None, keepdims=False",
-                                                       R"(Smallest element along `axis`; nan if there is one.
+constinit const Function min_function =
+    function<&min>("min", "a, /, axis=None, keepdims=False",
+                   R"(Smallest element along `axis`; nan if there is one.
 
 See `max`.
 
 >>> min(array([[1, 5], [3, 4]]), axis=0)
 array([1, 4], dtype=int32)
 )");
-constinit const Function all_function = function<&all>("all", "a, /, axis=None, keepdims=False",
-                                                       R"(Whether all elements along `axis` are true, that is, not zero (nan is true).
+constinit const Function all_function =
+    function<&all>("all", "a, /, axis=None, keepdims=False",
+                   R"(Whether all elements along `axis` are true, that is, not zero (nan is true).
 
 Returns a bool array; True where there are no elements.
 
 >>> all(array([[True, False], [True, True]]), axis=1)
 array([False, True], dtype=bool)
 )");
-constinit const Function any_function = function<&any>("any", "a, /, axis=None, keepdims=False",
-                                                       R"(Whether some element along `axis` is true, that is, not zero (nan is true).
+constinit const Function any_function =
+    function<&any>("any", "a, /, axis=None, keepdims=False",
+                   R"(Whether some element along `axis` is true, that is, not zero (nan is true).
 
 Returns a bool array; False where there are no elements.
 
 >>> any(array([[0.0, 0.5], [0.0, 0.0]]), axis=1)
 array([True, False], dtype=bool)
 )");
-constinit const Function mean_function = function<&mean>("mean", "a, /, axis=None, keepdims=False",
-                                                         R"(Arithmetic mean of the elements along `axis`.
+constinit const Function mean_function =
+    function<&mean>("mean", "a, /, axis=None, keepdims=False",
+                    R"(Arithmetic mean of the elements along `axis`.
 
 Integers and bool give float32, other dtypes are kept. The sum is divided before it is rounded, so
 that the mean of half types does not overflow. The mean of nothing is nan. Differentiable.
@@ -306,8 +338,8 @@ void register_statistics(Registry& r);
 
 void register_reduce(Registry& r) {
   for (const Op* op : {&sum_op, &prod_op, &max_op, &min_op, &all_op, &any_op, &mean_op}) r.add(*op);
-  for (const Function* f : {&sum_function, &prod_function, &max_function, &min_function, &all_function, &any_function,
-                            &mean_function})
+  for (const Function* f : {&sum_function, &prod_function, &max_function, &min_function,
+                            &all_function, &any_function, &mean_function})
     r.add(*f);
   register_statistics(r);
 }

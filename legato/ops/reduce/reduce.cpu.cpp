@@ -1,5 +1,7 @@
 // The driver of the reductions: brings any strides to one of three patterns and cuts the work into
 // tasks. Where the cuts lie depends on the shape alone (Note [Fixed tree] in backends/cpu/lanes.h).
+#include "legato/ops/reduce/reduce.h"
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -9,14 +11,14 @@
 #include "legato/ops/reduce/complex_reducer.h"
 #include "legato/ops/reduce/kernels.h"
 #include "legato/ops/reduce/ops.h"
-#include "legato/ops/reduce/reduce.h"
 #include "legato/runtime/backend.h"
 
 namespace legato::cpu {
 namespace {
 
-constexpr int64_t kTaskBytes = 256 << 10;  // input of a task: the pool costs 1-3 us, this much 10 us
-constexpr int64_t kTileBytes = 4096;       // accumulators of a column tile, to stay in L1
+constexpr int64_t kTaskBytes = 256
+                               << 10;  // input of a task: the pool costs 1-3 us, this much 10 us
+constexpr int64_t kTileBytes = 4096;   // accumulators of a column tile, to stay in L1
 
 const ReducerTable& reducers() {
 #if LEGATO_HAS_X86_LEVELS
@@ -82,8 +84,8 @@ Offsets locate(const std::vector<Axis>& axes, int64_t index) {
   return o;
 }
 
-/// Combines `n` accumulator groups of `bytes` bytes (`elements` accumulators) pairwise, in the order
-/// of a binary counter, into the first.
+/// Combines `n` accumulator groups of `bytes` bytes (`elements` accumulators) pairwise, in the
+/// order of a binary counter, into the first.
 void combine_tree(const Reducer& loops, char* groups, int64_t n, int64_t bytes, int64_t elements) {
   if (n <= 1) return;
   int64_t half = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n)) / 2);
@@ -126,7 +128,8 @@ void run_tasks(int64_t tasks, int64_t work_bytes, FunctionRef<void(int64_t)> bod
     for (int64_t t = 0; t < tasks; ++t) body(t);
 }
 
-// --- rows: some reduced axis has stride 1, or nothing has and elements are gathered ----------------
+// --- rows: some reduced axis has stride 1, or nothing has and elements are gathered
+// ----------------
 
 // All outputs of a merged reduction whose rows are not longer than a chunk.
 void reduce_short_rows(const Plan& p, int64_t n) {
@@ -154,8 +157,8 @@ void reduce_short_rows(const Plan& p, int64_t n) {
 
 // Each output is a sequence of segments: pieces of the inner axis, for each index of the other
 // reduced axes.
-void reduce_segments(const Plan& p, Launch& launch, const Axis& inner, const std::vector<Axis>& others,
-                     bool gather) {
+void reduce_segments(const Plan& p, Launch& launch, const Axis& inner,
+                     const std::vector<Axis>& others, bool gather) {
   const Reducer& loops = *p.loops;
   constexpr int64_t kGatherBytes = 16 << 10;
   const int64_t longest = gather ? kGatherBytes / p.in_bytes : loops.chunk;
@@ -163,11 +166,12 @@ void reduce_segments(const Plan& p, Launch& launch, const Axis& inner, const std
   const int64_t pieces = inner.size ? (inner.size + piece - 1) / piece : 0;
   const int64_t segments = pieces * count(others);
   // A power of two, so that the tree of a task is a subtree of the whole.
-  const int64_t per_task = static_cast<int64_t>(
-      std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(1, kTaskBytes / std::max<int64_t>(1, piece * p.in_bytes)))));
+  const int64_t per_task = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(
+      std::max<int64_t>(1, kTaskBytes / std::max<int64_t>(1, piece * p.in_bytes)))));
   const int64_t parts = std::max<int64_t>(1, (segments + per_task - 1) / per_task);
   char* partial = nullptr;
-  if (parts > 1) partial = static_cast<char*>(launch.workspace(p.n_kept * parts * kReduceLaneBytes));
+  if (parts > 1)
+    partial = static_cast<char*>(launch.workspace(p.n_kept * parts * kReduceLaneBytes));
 
   auto finish = [&](int64_t output, const char* lanes) {
     alignas(16) char acc[16];
@@ -216,7 +220,8 @@ void reduce_segments(const Plan& p, Launch& launch, const Axis& inner, const std
   }
 }
 
-// --- columns: some kept axis has stride 1 ---------------------------------------------------------
+// --- columns: some kept axis has stride 1
+// ---------------------------------------------------------
 
 /// One tile of accumulators: where its columns come from and where the results go.
 void finish_columns(const Plan& p, const char* acc, int64_t out, int64_t cols, int64_t out_stride) {
@@ -231,8 +236,8 @@ void finish_columns(const Plan& p, const char* acc, int64_t out, int64_t cols, i
 
 // Where `cols` is small and rows follow each other without gaps, `fold` rows count as one row of
 // fold * cols columns; its groups are combined at the end.
-void reduce_columns(const Plan& p, Launch& launch, const Axis& inner, const std::vector<Axis>& outer, Axis rows,
-                    const std::vector<Axis>& others) {
+void reduce_columns(const Plan& p, Launch& launch, const Axis& inner,
+                    const std::vector<Axis>& outer, Axis rows, const std::vector<Axis>& others) {
   const Reducer& loops = *p.loops;
   const int64_t acc = loops.acc_bytes;
   int64_t fold = 1;
@@ -247,11 +252,13 @@ void reduce_columns(const Plan& p, Launch& launch, const Axis& inner, const std:
   const int64_t segments = pieces * count(others);
   const int64_t per_task = std::min<int64_t>(
       64, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(
-              1, kTaskBytes / std::max<int64_t>(1, std::min(tall, kReduceRows) * width * p.in_bytes))))));
+              1, kTaskBytes /
+                     std::max<int64_t>(1, std::min(tall, kReduceRows) * width * p.in_bytes))))));
   const int64_t parts = std::max<int64_t>(1, (segments + per_task - 1) / per_task);
   const int64_t groups = count(outer), tile_bytes = width * acc;
   char* partial = nullptr;
-  if (parts > 1) partial = static_cast<char*>(launch.workspace(groups * tiles * parts * tile_bytes));
+  if (parts > 1)
+    partial = static_cast<char*>(launch.workspace(groups * tiles * parts * tile_bytes));
 
   auto finish = [&](int64_t group, int64_t tile, char* sums, char* spare) {
     Offsets o = locate(outer, group);
@@ -275,8 +282,8 @@ void reduce_columns(const Plan& p, Launch& launch, const Axis& inner, const std:
     Counter counter(loops, stack, tile_bytes, cols);
     for (int64_t s = part * per_task; s < std::min(segments, (part + 1) * per_task); ++s) {
       const int64_t begin = s % pieces * kReduceRows, n = std::min(kReduceRows, tall - begin);
-      loops.columns(p.at(base + locate(others, s / pieces).in + begin * row_stride), row_stride, n, cols,
-                    counter.next());
+      loops.columns(p.at(base + locate(others, s / pieces).in + begin * row_stride), row_stride, n,
+                    cols, counter.next());
       counter.push();
     }
     char* sums = counter.result();
@@ -295,7 +302,8 @@ void reduce_columns(const Plan& p, Launch& launch, const Axis& inner, const std:
   });
 }
 
-// --- the choice -----------------------------------------------------------------------------------
+// --- the choice
+// -----------------------------------------------------------------------------------
 
 std::vector<Axis> without(const std::vector<Axis>& axes, size_t i) {
   std::vector<Axis> rest = axes;
@@ -366,7 +374,8 @@ void run(Launch& launch, ReduceKind kind, bool mean) {
   p.divisor = mean ? static_cast<double>(count(p.reduced)) : 1.0;
 
   Dtype dtype = in.dtype;
-  if (is_complex(dtype) && kind == ReduceKind::sum) {  // parts add up separately: a kept axis of size 2
+  if (is_complex(dtype) &&
+      kind == ReduceKind::sum) {  // parts add up separately: a kept axis of size 2
     dtype = real_part(dtype);
     p.in_bytes /= 2;
     for (auto* list : {&p.kept, &p.reduced})

@@ -25,7 +25,8 @@ LEGATO_API Array sum(const Array& a, const Axes& axis = {}, bool keepdims = fals
 /// Product; dtypes as for sum. An empty product is 1. Differentiable, also where factors are 0.
 LEGATO_API Array prod(const Array& a, const Axes& axis = {}, bool keepdims = false);
 /// Largest element, nan if there is one; complex numbers compare by real, then imaginary part.
-/// Throws ValueError if nothing is there to choose from. The gradient is shared evenly among equals.
+/// Throws ValueError if nothing is there to choose from. The gradient is shared evenly among
+/// equals.
 LEGATO_API Array max(const Array& a, const Axes& axis = {}, bool keepdims = false);
 /// Smallest element; see max.
 LEGATO_API Array min(const Array& a, const Axes& axis = {}, bool keepdims = false);
@@ -38,7 +39,8 @@ LEGATO_API Array any(const Array& a, const Axes& axis = {}, bool keepdims = fals
 LEGATO_API Array mean(const Array& a, const Axes& axis = {}, bool keepdims = false);
 
 /// Smallest and largest element.
-LEGATO_API std::pair<Array, Array> minmax(const Array& a, const Axes& axis = {}, bool keepdims = false);
+LEGATO_API std::pair<Array, Array> minmax(const Array& a, const Axes& axis = {},
+                                          bool keepdims = false);
 /// Mean of |a - mean(a)|^2, times n / (n - ddof). Integers give float32, complex numbers their real
 /// dtype. Computed in two passes; halves in float32.
 LEGATO_API Array var(const Array& a, const Axes& axis = {}, bool keepdims = false, int ddof = 0);

@@ -82,12 +82,15 @@ struct Loops {
   using O = typename K::Out;
   using Op = typename K::Combine;
 
-  static __attribute__((noinline)) void rows(const void* x, int64_t n, int64_t row_stride, int64_t rows, void* out, double divisor) {
+  static __attribute__((noinline)) void rows(const void* x, int64_t n, int64_t row_stride,
+                                             int64_t rows, void* out, double divisor) {
     const T* p = static_cast<const T*>(x);
     O* o = static_cast<O*>(out);
     const A d = static_cast<A>(divisor);
     if (n <= kTinyRow && n > 0) {
-      for_vectors<A>(rows, [=](int64_t r, auto m) { tiny_rows(p + r * row_stride, n, row_stride, o + r, d, m); });
+      for_vectors<A>(rows, [=](int64_t r, auto m) {
+        tiny_rows(p + r * row_stride, n, row_stride, o + r, d, m);
+      });
       return;
     }
     for (int64_t r = 0; r < rows; ++r, p += row_stride) {
@@ -135,7 +138,8 @@ struct Loops {
       one_row(p, cols, a, true);
       for (int64_t r = 1; r < done; ++r) one_row(p + r * row_stride, cols, a, false);
     }
-    for (; done < rows; done += 8) eight_rows(p + done * row_stride, row_stride, cols, a, done == 0);
+    for (; done < rows; done += 8)
+      eight_rows(p + done * row_stride, row_stride, cols, a, done == 0);
   }
   static void combine(void* a, const void* b, int64_t n) {
     A* p = static_cast<A*>(a);
@@ -148,7 +152,8 @@ struct Loops {
     const A* a = static_cast<const A*>(acc);
     O* o = static_cast<O*>(out);
     const A d = static_cast<A>(divisor);
-    for_vectors<A>(n, [=](int64_t i, auto m) LEGATO_LAMBDA_INLINE { K::put(o + i, load<A, A>(a + i, m), d, m); });
+    for_vectors<A>(n, [=](int64_t i, auto m)
+                          LEGATO_LAMBDA_INLINE { K::put(o + i, load<A, A>(a + i, m), d, m); });
   }
 
   static void one_row(const T* p, int64_t cols, A* a, bool first) {
@@ -196,33 +201,57 @@ constexpr Reducer truth() {
 // Integers add as unsigned ones, so that they wrap.
 template <class Op>
 struct Arithmetic {
-  static constexpr Reducer table[kDtypeCount] = {
-      plain<Op, uint8_t, uint32_t>(),           // bool -> int32
-      plain<Op, uint8_t, uint32_t>(),           plain<Op, uint16_t, uint32_t>(),
-      plain<Op, uint32_t>(),                    plain<Op, uint64_t>(),
-      plain<Op, int8_t, uint32_t>(),            plain<Op, int16_t, uint32_t>(),
-      plain<Op, uint32_t>(),                    plain<Op, uint64_t>(),
-      plain<Op, float16_t, float, float16_t>(), plain<Op, bfloat16_t, float, bfloat16_t>(),
-      plain<Op, float>(),                       plain<Op, double>(),
-      {},                                       {}};
+  static constexpr Reducer table[kDtypeCount] = {plain<Op, uint8_t, uint32_t>(),  // bool -> int32
+                                                 plain<Op, uint8_t, uint32_t>(),
+                                                 plain<Op, uint16_t, uint32_t>(),
+                                                 plain<Op, uint32_t>(),
+                                                 plain<Op, uint64_t>(),
+                                                 plain<Op, int8_t, uint32_t>(),
+                                                 plain<Op, int16_t, uint32_t>(),
+                                                 plain<Op, uint32_t>(),
+                                                 plain<Op, uint64_t>(),
+                                                 plain<Op, float16_t, float, float16_t>(),
+                                                 plain<Op, bfloat16_t, float, bfloat16_t>(),
+                                                 plain<Op, float>(),
+                                                 plain<Op, double>(),
+                                                 {},
+                                                 {}};
 };
 template <class Op>
 struct Ordered {
-  static constexpr Reducer table[kDtypeCount] = {
-      plain<Op, uint8_t>(),  plain<Op, uint8_t>(), plain<Op, uint16_t>(), plain<Op, uint32_t>(),
-      plain<Op, uint64_t>(), plain<Op, int8_t>(),  plain<Op, int16_t>(),  plain<Op, int32_t>(),
-      plain<Op, int64_t>(),  plain<Op, float16_t, float, float16_t>(),
-      plain<Op, bfloat16_t, float, bfloat16_t>(),  plain<Op, float>(),    plain<Op, double>(),
-      {},                    {}};
+  static constexpr Reducer table[kDtypeCount] = {plain<Op, uint8_t>(),
+                                                 plain<Op, uint8_t>(),
+                                                 plain<Op, uint16_t>(),
+                                                 plain<Op, uint32_t>(),
+                                                 plain<Op, uint64_t>(),
+                                                 plain<Op, int8_t>(),
+                                                 plain<Op, int16_t>(),
+                                                 plain<Op, int32_t>(),
+                                                 plain<Op, int64_t>(),
+                                                 plain<Op, float16_t, float, float16_t>(),
+                                                 plain<Op, bfloat16_t, float, bfloat16_t>(),
+                                                 plain<Op, float>(),
+                                                 plain<Op, double>(),
+                                                 {},
+                                                 {}};
 };
 template <class Op>
 struct Logical {
-  static constexpr Reducer table[kDtypeCount] = {
-      truth<Op, uint8_t>(),  truth<Op, uint8_t>(),  truth<Op, uint16_t>(), truth<Op, uint32_t>(),
-      truth<Op, uint64_t>(), truth<Op, uint8_t>(),  truth<Op, uint16_t>(), truth<Op, uint32_t>(),
-      truth<Op, uint64_t>(), truth<Op, uint16_t, 0x7fff>(),                truth<Op, uint16_t, 0x7fff>(),
-      truth<Op, uint32_t, 0x7fffffffu>(),           truth<Op, uint64_t, 0x7fffffffffffffffu>(),
-      truth<Op, uint64_t, 0x7fffffff7fffffffu>(),   {}};
+  static constexpr Reducer table[kDtypeCount] = {truth<Op, uint8_t>(),
+                                                 truth<Op, uint8_t>(),
+                                                 truth<Op, uint16_t>(),
+                                                 truth<Op, uint32_t>(),
+                                                 truth<Op, uint64_t>(),
+                                                 truth<Op, uint8_t>(),
+                                                 truth<Op, uint16_t>(),
+                                                 truth<Op, uint32_t>(),
+                                                 truth<Op, uint64_t>(),
+                                                 truth<Op, uint16_t, 0x7fff>(),
+                                                 truth<Op, uint16_t, 0x7fff>(),
+                                                 truth<Op, uint32_t, 0x7fffffffu>(),
+                                                 truth<Op, uint64_t, 0x7fffffffffffffffu>(),
+                                                 truth<Op, uint64_t, 0x7fffffff7fffffffu>(),
+                                                 {}};
 };
 
 template <class Table>

@@ -1,9 +1,9 @@
-// Functions composed of reductions. Those that read a size are ops with a meaning, so that they stay
-// right when a graph is run again on other shapes.
+// Functions composed of reductions. Those that read a size are ops with a meaning, so that they
+// stay right when a graph is run again on other shapes.
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
-#include "legato/ops/index/slice.h"
 #include "legato/ops/create/create.h"
+#include "legato/ops/index/slice.h"
 #include "legato/ops/pointwise/pointwise.h"
 #include "legato/ops/reduce/ops.h"
 #include "legato/ops/reduce/reduce.h"
@@ -72,7 +72,8 @@ constinit const Op var_op{
 void infer_median(Inference& in) {
   infer_real<ReduceAttrs>(in);
   if (is_complex(in.dtype()))
-    throw ValueError(cat("median: the dtype is ", in.dtype(), "; complex numbers have no middle. Take the median of "
+    throw ValueError(cat("median: the dtype is ", in.dtype(),
+                         "; complex numbers have no middle. Take the median of "
                          "real(a) and imag(a)."));
   if (count_along("median", in.inputs()[0], in.attrs<ReduceAttrs>().axis) == 0)
     throw ValueError(cat("median: shape ", in.shape(), " has no elements along the reduced axes."));
@@ -125,7 +126,9 @@ Array var(const Array& a, const Axes& axis, bool keepdims, int ddof) {
   return bind(var_op, {inexact(a)}, VarAttrs{axis, keepdims, ddof});
 }
 
-Array stddev(const Array& a, const Axes& axis, bool keepdims, int ddof) { return sqrt(var(a, axis, keepdims, ddof)); }
+Array stddev(const Array& a, const Axes& axis, bool keepdims, int ddof) {
+  return sqrt(var(a, axis, keepdims, ddof));
+}
 
 Array median(const Array& a, const Axes& axis, bool keepdims) {
   return bind(median_op, {inexact(a)}, ReduceAttrs{axis, keepdims});
@@ -166,14 +169,16 @@ Array array_equal(const Operand& a, const Operand& b, bool equal_nan) {
 
 namespace {
 
-constinit const Function minmax_function = function<&minmax>("minmax", "a, /, axis=None, keepdims=False",
-                                                             R"(Smallest and largest element along `axis`, as a pair.
+constinit const Function minmax_function =
+    function<&minmax>("minmax", "a, /, axis=None, keepdims=False",
+                      R"(Smallest and largest element along `axis`, as a pair.
 
 >>> minmax(array([3, 1, 2]))
 (array(1, dtype=int32), array(3, dtype=int32))
 )");
-constinit const Function var_function = function<&var>("var", "a, /, axis=None, keepdims=False, ddof=0",
-                                                       R"(Variance: the sum of |a - mean(a)|**2 along `axis`, divided by n - `ddof`.
+constinit const Function var_function =
+    function<&var>("var", "a, /, axis=None, keepdims=False, ddof=0",
+                   R"(Variance: the sum of |a - mean(a)|**2 along `axis`, divided by n - `ddof`.
 
 Integers and bool give float32, complex numbers the dtype of their parts. Half types compute in
 float32. Differentiable.
@@ -181,14 +186,16 @@ float32. Differentiable.
 >>> var(array([1.0, 2.0, 3.0, 4.0]))
 array(1.25, dtype=float32)
 )");
-constinit const Function std_function = function<&stddev>("std", "a, /, axis=None, keepdims=False, ddof=0",
-                                                       R"(Standard deviation: the square root of `var`.
+constinit const Function std_function =
+    function<&stddev>("std", "a, /, axis=None, keepdims=False, ddof=0",
+                      R"(Standard deviation: the square root of `var`.
 
 >>> std(array([1.0, 3.0]))
 array(1, dtype=float32)
 )");
-constinit const Function median_function = function<&median>("median", "a, /, axis=None, keepdims=False",
-                                                             R"(Middle of the sorted elements along `axis`, or the mean of the two in the middle.
+constinit const Function median_function = function<&median>(
+    "median", "a, /, axis=None, keepdims=False",
+    R"(Middle of the sorted elements along `axis`, or the mean of the two in the middle.
 
 Integers and bool give float32. nan if there is one. Differentiable.
 
@@ -205,8 +212,9 @@ constinit const Function count_nonzero_function =
 >>> count_nonzero(array([1, 0, 2]))
 array(2, dtype=int32)
 )");
-constinit const Function trace_function = function<&trace>("trace", "a, /, offset=0, axis1=0, axis2=1, dtype=None",
-                                                           R"(Sum along a diagonal of the planes spanned by `axis1` and `axis2`.
+constinit const Function trace_function =
+    function<&trace>("trace", "a, /, offset=0, axis1=0, axis2=1, dtype=None",
+                     R"(Sum along a diagonal of the planes spanned by `axis1` and `axis2`.
 
 Args:
     a: Array with at least two axes.
@@ -232,8 +240,9 @@ constinit const Function allclose_function =
 >>> allclose(array([1.0, 2.0]), array([1.0, 2.0]))
 array(True, dtype=bool)
 )");
-constinit const Function array_equal_function = function<&array_equal>("array_equal", "a, b, /, *, equal_nan=False",
-                                                                       R"(Whether two arrays have the same shape and equal elements.
+constinit const Function array_equal_function =
+    function<&array_equal>("array_equal", "a, b, /, *, equal_nan=False",
+                           R"(Whether two arrays have the same shape and equal elements.
 
 >>> array_equal(array([1, 2]), array([1, 2]))
 array(True, dtype=bool)
@@ -244,8 +253,8 @@ array(True, dtype=bool)
 void register_statistics(Registry& r) {
   for (const Op* op : {&var_op, &median_op}) r.add(*op);
   for (const Function* f :
-       {&minmax_function, &var_function, &std_function, &median_function, &count_nonzero_function, &trace_function,
-        &isclose_function, &allclose_function, &array_equal_function})
+       {&minmax_function, &var_function, &std_function, &median_function, &count_nonzero_function,
+        &trace_function, &isclose_function, &allclose_function, &array_equal_function})
     r.add(*f);
 }
 

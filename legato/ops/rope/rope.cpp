@@ -15,20 +15,24 @@ namespace {
 
 void check(const Array& a, int dims, const std::optional<double>& base, const Operand& offset,
            const std::optional<Array>& freqs) {
-  if (!is_floating(a.dtype())) throw ValueError(cat("rope: the dtype is ", a.dtype(), "; expected a floating one."));
-  if (a.ndim() < 3) throw ValueError(cat("rope: a has shape ", a.shape(), "; expected at least 3 dimensions."));
+  if (!is_floating(a.dtype()))
+    throw ValueError(cat("rope: the dtype is ", a.dtype(), "; expected a floating one."));
+  if (a.ndim() < 3)
+    throw ValueError(cat("rope: a has shape ", a.shape(), "; expected at least 3 dimensions."));
   if (dims < 2 || dims % 2 != 0 || dims > a.shape(-1))
-    throw ValueError(cat("rope: dims is ", dims, "; expected an even number up to ", a.shape(-1), ", the last axis of ",
-                         a.shape(), "."));
+    throw ValueError(cat("rope: dims is ", dims, "; expected an even number up to ", a.shape(-1),
+                         ", the last axis of ", a.shape(), "."));
   if (base.has_value() == freqs.has_value())
     throw ValueError(cat("rope: ", base ? "both base and freqs are" : "neither base nor freqs is",
                          " given; give exactly one of them."));
   if (freqs && !(freqs->shape() == Shape{dims / 2}))
-    throw ValueError(cat("rope: freqs has shape ", freqs->shape(), "; expected (", dims / 2, ",), half of dims."));
-  if (offset.is_array() && (offset.array().ndim() > 1 || (offset.array().ndim() == 1 && offset.array().size() != 1 &&
-                                                         offset.array().size() != a.shape(0))))
-    throw ValueError(cat("rope: offset has shape ", offset.array().shape(), "; expected () or (", a.shape(0),
-                         ",), the first axis of ", a.shape(), "."));
+    throw ValueError(cat("rope: freqs has shape ", freqs->shape(), "; expected (", dims / 2,
+                         ",), half of dims."));
+  if (offset.is_array() &&
+      (offset.array().ndim() > 1 || (offset.array().ndim() == 1 && offset.array().size() != 1 &&
+                                     offset.array().size() != a.shape(0))))
+    throw ValueError(cat("rope: offset has shape ", offset.array().shape(), "; expected () or (",
+                         a.shape(0), ",), the first axis of ", a.shape(), "."));
 }
 
 /// Features [start, stop) by `step` of the last axis.
@@ -42,8 +46,8 @@ Array features(const Array& a, int64_t start, int64_t stop, int64_t step = 1) {
 
 }  // namespace
 
-Array rope(const Array& a, int dims, bool traditional, const std::optional<double>& base, double scale,
-           const Operand& offset, const std::optional<Array>& freqs) {
+Array rope(const Array& a, int dims, bool traditional, const std::optional<double>& base,
+           double scale, const Operand& offset, const std::optional<Array>& freqs) {
   check(a, dims, base, offset, freqs);
   const Dtype compute = compute_dtype(a.dtype());
   const int64_t half = dims / 2, length = a.shape(-2);
@@ -59,8 +63,10 @@ Array rope(const Array& a, int dims, bool traditional, const std::optional<doubl
     places = add(places, reshape(astype(offset.array(), compute), line));
   }
   Array speed = freqs ? reciprocal(astype(*freqs, compute))
-                      : exp(multiply(astype(arange(Scalar(half)), compute), -std::log(*base) / static_cast<double>(half)));
-  Array angle = multiply(expand_dims(multiply(places, scale), Dims{-1}), speed);  // (..., T, dims / 2)
+                      : exp(multiply(astype(arange(Scalar(half)), compute),
+                                     -std::log(*base) / static_cast<double>(half)));
+  Array angle =
+      multiply(expand_dims(multiply(places, scale), Dims{-1}), speed);  // (..., T, dims / 2)
   Array cosine = cos(angle), sine = sin(angle);
 
   Array x = astype(a, compute);
@@ -78,9 +84,9 @@ Array rope(const Array& a, int dims, bool traditional, const std::optional<doubl
 
 namespace {
 
-constinit const Function rope_function =
-    function<&rope>("rope", "a, dims, *, traditional, base, scale, offset, freqs=None",
-                    R"(Rotary position embedding: turns pairs of features by an angle that grows with the position.
+constinit const Function rope_function = function<&rope>(
+    "rope", "a, dims, *, traditional, base, scale, offset, freqs=None",
+    R"(Rotary position embedding: turns pairs of features by an angle that grows with the position.
 
 Args:
     a: Floating array of shape (..., T, D), at least 3 dimensions.
@@ -101,7 +107,7 @@ Raises:
 >>> fast.rope(ones((1, 1, 2)), 2, traditional=False, base=10000.0, scale=1.0, offset=0)
 array([[[1, 1]]], dtype=float32)
 )",
-                    "fast");
+    "fast");
 
 }  // namespace
 

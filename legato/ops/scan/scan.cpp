@@ -37,23 +37,26 @@ Array transpose_cumsum(const Call& c, int, const Array& cotangent) {
   return bind(cumsum_op, {cotangent}, reversed(c));
 }
 
-// Without zeros the cotangent of x[i] is sum over j >= i of g[j] y[j] / x[i]. At the first zero of a
-// scan the same holds with a one in its place; behind it, every product contains that zero.
+// Without zeros the cotangent of x[i] is sum over j >= i of g[j] y[j] / x[i]. At the first zero of
+// a scan the same holds with a one in its place; behind it, every product contains that zero.
 void vjp_cumprod(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
   const auto& attrs = c.attrs<ScanAttrs>();
   auto conj = [](const Array& a) { return is_complex(a.dtype()) ? conjugate(a) : a; };
   const Array& x = c.in();
   Array zero = equal(x, 0);
-  Array zeros_so_far = bind(cumsum_op, {astype(zero, Dtype::int32)}, ScanAttrs{attrs.axis, attrs.reverse, true});
+  Array zeros_so_far =
+      bind(cumsum_op, {astype(zero, Dtype::int32)}, ScanAttrs{attrs.axis, attrs.reverse, true});
   Array first = logical_and(zero, equal(zeros_so_far, 1));
   Array filled = where(first, 1, x);
-  auto sums = [&](const Array& y) { return bind(cumsum_op, {multiply(cotangents[0], conj(y))}, reversed(c)); };
+  auto sums = [&](const Array& y) {
+    return bind(cumsum_op, {multiply(cotangents[0], conj(y))}, reversed(c));
+  };
   Array regular = divide(sums(c.out()), conj(where(zero, 1, x)));
   result[0] = where(first, sums(bind(cumprod_op, {filled}, attrs)), where(zero, 0, regular));
 }
 
-/// Which element each output shows: its index along the axis. Where an exclusive scan starts, it shows
-/// none, and `shows` is false.
+/// Which element each output shows: its index along the axis. Where an exclusive scan starts, it
+/// shows none, and `shows` is false.
 struct Sources {
   Array index, shows;
 };
@@ -84,7 +87,8 @@ void jvp_extreme(const Call& c, std::span<const Array> tangents, std::span<Array
 
 // Sums of t[k] exp(from[k]) over a scan, times exp(scale): in logarithms, positive and negative t
 // apart, so that nothing overflows.
-Array signed_log_scan(const Array& t, const Array& from, const Array& scale, const ScanAttrs& attrs) {
+Array signed_log_scan(const Array& t, const Array& from, const Array& scale,
+                      const ScanAttrs& attrs) {
   auto part = [&](const Array& positive) {
     Array l = where(greater(positive, 0), add(log(positive), from), -__builtin_inf());
     return exp(add(bind(logcumsumexp_op, {l}, attrs), scale));
@@ -138,7 +142,8 @@ constinit const Op logcumsumexp_op{
 
 namespace {
 
-Array scan(const Op& op, const Array& a, const std::optional<int>& axis, bool reverse, bool inclusive) {
+Array scan(const Op& op, const Array& a, const std::optional<int>& axis, bool reverse,
+           bool inclusive) {
   return axis ? bind(op, {a}, ScanAttrs{*axis, reverse, inclusive})
               : bind(op, {flatten(a)}, ScanAttrs{0, reverse, inclusive});
 }
@@ -161,57 +166,60 @@ Array cummin(const Array& a, const std::optional<int>& axis, bool reverse, bool 
   return scan(cummin_op, a, axis, reverse, inclusive);
 }
 Array logcumsumexp(const Array& a, const std::optional<int>& axis, bool reverse, bool inclusive) {
-  return scan(logcumsumexp_op, is_inexact(a.dtype()) ? a : astype(a, Dtype::float32), axis, reverse, inclusive);
+  return scan(logcumsumexp_op, is_inexact(a.dtype()) ? a : astype(a, Dtype::float32), axis, reverse,
+              inclusive);
 }
 
 namespace {
 
-#define LEGATO_SCAN_DOC(first)                                                            \
-  first                                                                                   \
-      "\n\n"                                                                              \
-      "Args:\n"                                                                           \
-      "    a: Array.\n"                                                                   \
-      "    axis: An axis, or None for the flattened array.\n"                             \
-      "    reverse: Whether to run from the end to the front.\n"                          \
-      "    inclusive: Whether element i of the result includes element i. If not, it\n"   \
+#define LEGATO_SCAN_DOC(first)                                                          \
+  first                                                                                 \
+      "\n\n"                                                                            \
+      "Args:\n"                                                                         \
+      "    a: Array.\n"                                                                 \
+      "    axis: An axis, or None for the flattened array.\n"                           \
+      "    reverse: Whether to run from the end to the front.\n"                        \
+      "    inclusive: Whether element i of the result includes element i. If not, it\n" \
       "        combines those before it.\n"
-constinit const Function cumsum_function =
-    function<&cumsum>("cumsum", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
-                      LEGATO_SCAN_DOC("Running sum along `axis`.") R"(    dtype: dtype of the result; that of `a` if None (int32 for bool). Integers wrap.
+constinit const Function cumsum_function = function<&cumsum>(
+    "cumsum", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
+    LEGATO_SCAN_DOC(
+        "Running sum along `axis`.") R"(    dtype: dtype of the result; that of `a` if None (int32 for bool). Integers wrap.
 
 Differentiable. Half types accumulate in float32.
 
 >>> cumsum(array([1, 2, 3]))
 array([1, 3, 6], dtype=int32)
 )");
-constinit const Function cumprod_function =
-    function<&cumprod>("cumprod", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
-                       LEGATO_SCAN_DOC("Running product along `axis`.") R"(    dtype: dtype of the result; that of `a` if None. Integers wrap.
+constinit const Function cumprod_function = function<&cumprod>(
+    "cumprod", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
+    LEGATO_SCAN_DOC(
+        "Running product along `axis`.") R"(    dtype: dtype of the result; that of `a` if None. Integers wrap.
 
 Differentiable, also where factors are 0. Half types accumulate in float32.
 
 >>> cumprod(array([1, 2, 3]))
 array([1, 2, 6], dtype=int32)
 )");
-constinit const Function cummax_function =
-    function<&cummax>("cummax", "a, /, axis=None, *, reverse=False, inclusive=True",
-                      LEGATO_SCAN_DOC("Running maximum along `axis`; nan from the first nan on.") R"(
+constinit const Function cummax_function = function<&cummax>(
+    "cummax", "a, /, axis=None, *, reverse=False, inclusive=True",
+    LEGATO_SCAN_DOC("Running maximum along `axis`; nan from the first nan on.") R"(
 Differentiable; the first of equal elements counts.
 
 >>> cummax(array([1, 3, 2]))
 array([1, 3, 3], dtype=int32)
 )");
-constinit const Function cummin_function =
-    function<&cummin>("cummin", "a, /, axis=None, *, reverse=False, inclusive=True",
-                      LEGATO_SCAN_DOC("Running minimum along `axis`; nan from the first nan on.") R"(
+constinit const Function cummin_function = function<&cummin>(
+    "cummin", "a, /, axis=None, *, reverse=False, inclusive=True",
+    LEGATO_SCAN_DOC("Running minimum along `axis`; nan from the first nan on.") R"(
 Differentiable; the first of equal elements counts.
 
 >>> cummin(array([3, 1, 2]))
 array([3, 1, 1], dtype=int32)
 )");
-constinit const Function logcumsumexp_function =
-    function<&logcumsumexp>("logcumsumexp", "a, /, axis=None, *, reverse=False, inclusive=True",
-                            LEGATO_SCAN_DOC("log(cumsum(exp(a))) along `axis`, without overflow.") R"(
+constinit const Function logcumsumexp_function = function<&logcumsumexp>(
+    "logcumsumexp", "a, /, axis=None, *, reverse=False, inclusive=True",
+    LEGATO_SCAN_DOC("log(cumsum(exp(a))) along `axis`, without overflow.") R"(
 Integers give float32. Differentiable.
 
 >>> logcumsumexp(array([0.0, 0.0]))
@@ -220,19 +228,21 @@ array([0, 0.693147], dtype=float32)
 #undef LEGATO_SCAN_DOC
 
 // The standard's names.
-constinit const Function cumulative_sum_function =
-    function<&cumsum>("cumulative_sum", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
-                      "Running sum along `axis`; the same as `cumsum`.");
-constinit const Function cumulative_prod_function =
-    function<&cumprod>("cumulative_prod", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
-                       "Running product along `axis`; the same as `cumprod`.");
+constinit const Function cumulative_sum_function = function<&cumsum>(
+    "cumulative_sum", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
+    "Running sum along `axis`; the same as `cumsum`.");
+constinit const Function cumulative_prod_function = function<&cumprod>(
+    "cumulative_prod", "a, /, axis=None, *, reverse=False, inclusive=True, dtype=None",
+    "Running product along `axis`; the same as `cumprod`.");
 
 }  // namespace
 
 void register_scan(Registry& r) {
-  for (const Op* op : {&cumsum_op, &cumprod_op, &cummax_op, &cummin_op, &logcumsumexp_op}) r.add(*op);
-  for (const Function* f : {&cumsum_function, &cumprod_function, &cummax_function, &cummin_function,
-                            &logcumsumexp_function, &cumulative_sum_function, &cumulative_prod_function})
+  for (const Op* op : {&cumsum_op, &cumprod_op, &cummax_op, &cummin_op, &logcumsumexp_op})
+    r.add(*op);
+  for (const Function* f :
+       {&cumsum_function, &cumprod_function, &cummax_function, &cummin_function,
+        &logcumsumexp_function, &cumulative_sum_function, &cumulative_prod_function})
     r.add(*f);
 }
 

@@ -1,5 +1,5 @@
-// Running reductions. Sums and products of float32 run in double: as fast, since each step waits for
-// the one before, and every prefix is rounded once.
+// Running reductions. Sums and products of float32 run in double: as fast, since each step waits
+// for the one before, and every prefix is rounded once.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -158,7 +158,8 @@ void run(Launch& l) {
   const auto& attrs = l.attrs<ScanAttrs>();
   if (x.size == 0) return;
   const AxisSplit s = split_axis(*x.shape, normalize_axis(l.op->name, attrs.axis, x.ndim()));
-  const int64_t step = (attrs.reverse ? -1 : 1) * s.inner, first = attrs.reverse ? (s.n - 1) * s.inner : 0;
+  const int64_t step = (attrs.reverse ? -1 : 1) * s.inner,
+                first = attrs.reverse ? (s.n - 1) * s.inner : 0;
   // Neighbouring scans run side by side, a tile of them in one task.
   constexpr int64_t kTile = 64;
   const int64_t tile = std::min(s.inner, kTile), tiles = (s.inner + tile - 1) / tile;
@@ -199,11 +200,17 @@ void run(Launch& l) {
 }  // namespace
 
 void register_scan_kernels(KernelTable& table) {
-  add_kernels(table, cumsum_op, AllTypes{}, []<class T>(TypeTag<T>) { return Kernel{run<Sum, T>, AcceptLayout::row_major, 0}; });
-  add_kernels(table, cumprod_op, AllTypes{}, []<class T>(TypeTag<T>) { return Kernel{run<Prod, T>, AcceptLayout::row_major, 0}; });
-  add_kernels(table, cummax_op, AllTypes{}, []<class T>(TypeTag<T>) { return Kernel{run<Max, T>, AcceptLayout::row_major, 0}; });
-  add_kernels(table, cummin_op, AllTypes{}, []<class T>(TypeTag<T>) { return Kernel{run<Min, T>, AcceptLayout::row_major, 0}; });
-  add_kernels(table, logcumsumexp_op, FloatTypes{}, []<class T>(TypeTag<T>) { return Kernel{run<LogSumExp, T>, AcceptLayout::row_major, 0}; });
+  add_kernels(table, cumsum_op, AllTypes{},
+              []<class T>(TypeTag<T>) { return Kernel{run<Sum, T>, AcceptLayout::row_major, 0}; });
+  add_kernels(table, cumprod_op, AllTypes{},
+              []<class T>(TypeTag<T>) { return Kernel{run<Prod, T>, AcceptLayout::row_major, 0}; });
+  add_kernels(table, cummax_op, AllTypes{},
+              []<class T>(TypeTag<T>) { return Kernel{run<Max, T>, AcceptLayout::row_major, 0}; });
+  add_kernels(table, cummin_op, AllTypes{},
+              []<class T>(TypeTag<T>) { return Kernel{run<Min, T>, AcceptLayout::row_major, 0}; });
+  add_kernels(table, logcumsumexp_op, FloatTypes{}, []<class T>(TypeTag<T>) {
+    return Kernel{run<LogSumExp, T>, AcceptLayout::row_major, 0};
+  });
 }
 
 }  // namespace legato::cpu

@@ -11,8 +11,8 @@ namespace legato {
 // In all of these: `axis` counts from the end if negative, nothing flattens the array first.
 // `reverse` runs from the end to the front. Without `inclusive`, element i combines those before it
 // only, and the first is the identity (for cummax and cummin the smallest and largest value of the
-// dtype). Half types accumulate in float32 and round each result once. An axis beyond the rank throws
-// AxisError.
+// dtype). Half types accumulate in float32 and round each result once. An axis beyond the rank
+// throws AxisError.
 
 /// Running sum. bool gives int32, other dtypes are kept unless `dtype` is given; integers wrap.
 /// Differentiable.
@@ -29,7 +29,7 @@ LEGATO_API Array cummax(const Array& a, const std::optional<int>& axis = {}, boo
 LEGATO_API Array cummin(const Array& a, const std::optional<int>& axis = {}, bool reverse = false,
                         bool inclusive = true);
 /// log(cumsum(exp(a))), without overflow; integers give float32. Differentiable.
-LEGATO_API Array logcumsumexp(const Array& a, const std::optional<int>& axis = {}, bool reverse = false,
-                              bool inclusive = true);
+LEGATO_API Array logcumsumexp(const Array& a, const std::optional<int>& axis = {},
+                              bool reverse = false, bool inclusive = true);
 
 }  // namespace legato

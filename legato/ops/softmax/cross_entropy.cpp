@@ -11,15 +11,19 @@ namespace legato {
 
 Array cross_entropy(const Array& logits, const Array& targets) {
   if (!is_floating(logits.dtype()))
-    throw ValueError(cat("cross_entropy: logits are ", logits.dtype(), "; expected a floating dtype."));
+    throw ValueError(
+        cat("cross_entropy: logits are ", logits.dtype(), "; expected a floating dtype."));
   if (!is_integer(targets.dtype()))
-    throw ValueError(cat("cross_entropy: targets are ", targets.dtype(), "; expected integers, indices of classes."));
+    throw ValueError(cat("cross_entropy: targets are ", targets.dtype(),
+                         "; expected integers, indices of classes."));
   Shape expected = logits.shape();
-  if (expected.empty()) throw ValueError("cross_entropy: logits have no dimension; expected (..., classes).");
+  if (expected.empty())
+    throw ValueError("cross_entropy: logits have no dimension; expected (..., classes).");
   expected.erase(expected.size() - 1);
   if (!(targets.shape() == expected))
-    throw ValueError(cat("cross_entropy: targets have shape ", targets.shape(), "; expected ", expected,
-                         ", the shape of logits ", logits.shape(), " without the last axis."));
+    throw ValueError(cat("cross_entropy: targets have shape ", targets.shape(), "; expected ",
+                         expected, ", the shape of logits ", logits.shape(),
+                         " without the last axis."));
   const Array x = astype(logits, compute_dtype(logits.dtype()));
   Array chosen = squeeze(take_along_axis(x, expand_dims(targets, Dims{-1}), -1), Dims{-1});
   return astype(subtract(logsumexp(x, Dims{-1}), chosen), logits.dtype());
@@ -27,8 +31,9 @@ Array cross_entropy(const Array& logits, const Array& targets) {
 
 namespace {
 
-constinit const Function cross_entropy_function = function<&cross_entropy>("cross_entropy", "logits, targets",
-                                                                           R"(Negative log-likelihood of `targets` under softmax(`logits`), in nats.
+constinit const Function cross_entropy_function = function<&cross_entropy>(
+    "cross_entropy", "logits, targets",
+    R"(Negative log-likelihood of `targets` under softmax(`logits`), in nats.
 
 Args:
     logits: Floating array of shape (..., C). Differentiable.
@@ -43,7 +48,7 @@ Raises:
 >>> fast.cross_entropy(array([[0.0, 0.0]]), array([1]))
 array([0.693147], dtype=float32)
 )",
-                                                                           "fast");
+    "fast");
 
 }  // namespace
 

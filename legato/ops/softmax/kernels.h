@@ -12,11 +12,13 @@ namespace legato::cpu {
 struct SoftmaxLoops {
   void (*softmax)(const void* x, void* y, int64_t n, int64_t rows) = nullptr;
   void (*log_softmax)(const void* x, void* y, int64_t n, int64_t rows) = nullptr;
-  void (*logsumexp)(const void* x, void* out, int64_t n, int64_t rows) = nullptr;  // one element a row
+  void (*logsumexp)(const void* x, void* out, int64_t n,
+                    int64_t rows) = nullptr;  // one element a row
   /// y * (g - sum(y g))
   void (*softmax_vjp)(const void* y, const void* g, void* out, int64_t n, int64_t rows) = nullptr;
   /// g - exp(y) * sum(g)
-  void (*log_softmax_vjp)(const void* y, const void* g, void* out, int64_t n, int64_t rows) = nullptr;
+  void (*log_softmax_vjp)(const void* y, const void* g, void* out, int64_t n,
+                          int64_t rows) = nullptr;
 };
 
 namespace base {

@@ -23,9 +23,12 @@ void infer_same(Inference& in) {
 void infer_logsumexp(Inference& in) {
   check_floating(in);
   Shape out = in.shape();
-  const auto axis = static_cast<size_t>(normalize_axis(in.name(), in.attrs<SoftmaxAttrs>().axis, out.size()));
-  if (out[axis] == 0 && element_count(reduced_shape(out, Dims{static_cast<int64_t>(axis)}, false)) > 0)
-    throw ValueError(cat("logsumexp: shape ", in.shape(), " has no elements along axis ", axis, "."));
+  const auto axis =
+      static_cast<size_t>(normalize_axis(in.name(), in.attrs<SoftmaxAttrs>().axis, out.size()));
+  if (out[axis] == 0 &&
+      element_count(reduced_shape(out, Dims{static_cast<int64_t>(axis)}, false)) > 0)
+    throw ValueError(
+        cat("logsumexp: shape ", in.shape(), " has no elements along axis ", axis, "."));
   out[axis] = 1;
   in.result(out, in.dtype());
 }
@@ -53,7 +56,8 @@ void expand_logsumexp(const Call& c, std::span<Array> out) {
   Array a = astype(c.in(), compute_dtype(c.in().dtype()));
   Array top = max(a, last_axis(c), true);
   Array finite = where(isinf(top), 0.0, top);  // inf - inf would be nan
-  out[0] = astype(add(log(sum(exp(subtract(a, finite)), last_axis(c), true)), finite), c.in().dtype());
+  out[0] =
+      astype(add(log(sum(exp(subtract(a, finite)), last_axis(c), true)), finite), c.in().dtype());
 }
 void expand_softmax_vjp(const Call& c, std::span<Array> out) {
   Array yg = multiply(c.in(0), c.in(1));
@@ -77,7 +81,8 @@ void vjp_logsumexp(const Call& c, std::span<const Array> cotangents, std::span<A
   result[0] = multiply(bind(softmax_op, {c.in()}, c.attrs<SoftmaxAttrs>()), cotangents[0]);
 }
 void jvp_logsumexp(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
-  result[0] = sum(multiply(bind(softmax_op, {c.in()}, c.attrs<SoftmaxAttrs>()), tangents[0]), last_axis(c), true);
+  result[0] = sum(multiply(bind(softmax_op, {c.in()}, c.attrs<SoftmaxAttrs>()), tangents[0]),
+                  last_axis(c), true);
 }
 
 }  // namespace
@@ -125,7 +130,9 @@ constinit const Op log_softmax_vjp_op{
 
 namespace {
 
-Array floating(const Array& a) { return is_floating(a.dtype()) || is_complex(a.dtype()) ? a : astype(a, Dtype::float32); }
+Array floating(const Array& a) {
+  return is_floating(a.dtype()) || is_complex(a.dtype()) ? a : astype(a, Dtype::float32);
+}
 
 /// The axes moved to the end and made one.
 struct Joined {
@@ -136,7 +143,8 @@ struct Joined {
 Joined join_axes(const Array& a, const Dims& axes) {
   Joined j;
   j.axes = axes;
-  for (size_t i = 0; i < axes.size(); ++i) j.end.push_back(static_cast<int64_t>(a.ndim() - axes.size() + i));
+  for (size_t i = 0; i < axes.size(); ++i)
+    j.end.push_back(static_cast<int64_t>(a.ndim() - axes.size() + i));
   Array moved = moveaxis(a, axes, j.end);
   j.moved = moved.shape();
   j.rows = flatten(moved, j.end[0], -1);
@@ -150,15 +158,20 @@ Array along(const char* name, const Op& op, const Array& a, const Axes& axis) {
     const bool given = axis && axis->size() == 1;  // as the caller wrote it
     return bind(op, {x}, SoftmaxAttrs{given ? (*axis)[0] : axes[0]});
   }
-  if (axes.empty()) return reshape(bind(op, {expand_dims(x, Dims{-1})}, SoftmaxAttrs{-1}), x.shape());
+  if (axes.empty())
+    return reshape(bind(op, {expand_dims(x, Dims{-1})}, SoftmaxAttrs{-1}), x.shape());
   Joined j = join_axes(x, axes);
   return moveaxis(reshape(bind(op, {j.rows}, SoftmaxAttrs{-1}), j.moved), j.end, j.axes);
 }
 
 }  // namespace
 
-Array softmax(const Array& a, const Axes& axis, bool) { return along("softmax", softmax_op, a, axis); }
-Array log_softmax(const Array& a, const Axes& axis) { return along("log_softmax", log_softmax_op, a, axis); }
+Array softmax(const Array& a, const Axes& axis, bool) {
+  return along("softmax", softmax_op, a, axis);
+}
+Array log_softmax(const Array& a, const Axes& axis) {
+  return along("log_softmax", log_softmax_op, a, axis);
+}
 
 Array logsumexp(const Array& a, const Axes& axis, bool keepdims) {
   Array x = floating(a);
@@ -168,14 +181,16 @@ Array logsumexp(const Array& a, const Axes& axis, bool keepdims) {
   if (axes.size() == 1)
     kept = bind(logsumexp_op, {x}, SoftmaxAttrs{axis && axis->size() == 1 ? (*axis)[0] : axes[0]});
   else
-    kept = expand_dims(squeeze(bind(logsumexp_op, {join_axes(x, axes).rows}, SoftmaxAttrs{-1}), Dims{-1}), axes);
+    kept = expand_dims(
+        squeeze(bind(logsumexp_op, {join_axes(x, axes).rows}, SoftmaxAttrs{-1}), Dims{-1}), axes);
   return keepdims ? kept : squeeze(kept, axes);
 }
 
 namespace {
 
-constinit const Function softmax_function = function<&softmax>("softmax", "a, /, axis=None, *, precise=False",
-                                                               R"(exp(a) / sum(exp(a)) along `axis`: positive numbers that add up to 1.
+constinit const Function softmax_function =
+    function<&softmax>("softmax", "a, /, axis=None, *, precise=False",
+                       R"(exp(a) / sum(exp(a)) along `axis`: positive numbers that add up to 1.
 
 The largest element is subtracted first, so that nothing overflows. Half types compute in float32 and
 round once, whether `precise` or not; integers give float32. A row of -inf gives nan. Differentiable.
@@ -191,14 +206,16 @@ Raises:
 >>> softmax(array([0.0, 0.0]))
 array([0.5, 0.5], dtype=float32)
 )");
-constinit const Function log_softmax_function = function<&log_softmax>("log_softmax", "a, /, axis=None",
-                                                                       R"(log(softmax(a, axis)), without rounding small probabilities to 0.
+constinit const Function log_softmax_function =
+    function<&log_softmax>("log_softmax", "a, /, axis=None",
+                           R"(log(softmax(a, axis)), without rounding small probabilities to 0.
 
 >>> log_softmax(array([0.0, 0.0]))
 array([-0.693147, -0.693147], dtype=float32)
 )");
-constinit const Function logsumexp_function = function<&logsumexp>("logsumexp", "a, /, axis=None, keepdims=False",
-                                                                   R"(log(sum(exp(a))) along `axis`, without overflow.
+constinit const Function logsumexp_function =
+    function<&logsumexp>("logsumexp", "a, /, axis=None, keepdims=False",
+                         R"(log(sum(exp(a))) along `axis`, without overflow.
 
 Integers give float32. -inf where all elements are -inf. Differentiable.
 
@@ -214,8 +231,11 @@ array(0.693147, dtype=float32)
 void register_cross_entropy(Registry& r);
 
 void register_softmax(Registry& r) {
-  for (const Op* op : {&softmax_op, &log_softmax_op, &logsumexp_op, &softmax_vjp_op, &log_softmax_vjp_op}) r.add(*op);
-  for (const Function* f : {&softmax_function, &log_softmax_function, &logsumexp_function}) r.add(*f);
+  for (const Op* op :
+       {&softmax_op, &log_softmax_op, &logsumexp_op, &softmax_vjp_op, &log_softmax_vjp_op})
+    r.add(*op);
+  for (const Function* f : {&softmax_function, &log_softmax_function, &logsumexp_function})
+    r.add(*f);
   register_cross_entropy(r);
 }
 

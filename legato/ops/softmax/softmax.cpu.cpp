@@ -18,28 +18,34 @@ const SoftmaxLoops& loops(Dtype dtype) {
 template <auto loop, bool reduced = false>
 void run_unary(Launch& l) {
   const View &x = l.in[0], &y = l.out[0];
-  const AxisSplit s = split_axis(*x.shape, normalize_axis(l.op->name, l.attrs<SoftmaxAttrs>().axis, x.ndim()));
+  const AxisSplit s =
+      split_axis(*x.shape, normalize_axis(l.op->name, l.attrs<SoftmaxAttrs>().axis, x.ndim()));
   if (s.n == 0) return;
   const RowOperand operands[] = {row_operand(x, s.n), row_operand(y, reduced ? 1 : s.n)};
   const auto run = loops(x.dtype).*loop;
-  for_axis_rows(operands, 1, s, 0.8, [&](void* const* p, int64_t rows) { run(p[0], p[1], s.n, rows); });
+  for_axis_rows(operands, 1, s, 0.8,
+                [&](void* const* p, int64_t rows) { run(p[0], p[1], s.n, rows); });
 }
 
 template <auto loop>
 void run_vjp(Launch& l) {
   const View& y = l.in[0];
-  const AxisSplit s = split_axis(*y.shape, normalize_axis(l.op->name, l.attrs<SoftmaxAttrs>().axis, y.ndim()));
+  const AxisSplit s =
+      split_axis(*y.shape, normalize_axis(l.op->name, l.attrs<SoftmaxAttrs>().axis, y.ndim()));
   if (s.n == 0) return;
-  const RowOperand operands[] = {row_operand(y, s.n), row_operand(l.in[1], s.n), row_operand(l.out[0], s.n)};
+  const RowOperand operands[] = {row_operand(y, s.n), row_operand(l.in[1], s.n),
+                                 row_operand(l.out[0], s.n)};
   const auto run = loops(y.dtype).*loop;
-  for_axis_rows(operands, 2, s, 0.4, [&](void* const* p, int64_t rows) { run(p[0], p[1], p[2], s.n, rows); });
+  for_axis_rows(operands, 2, s, 0.4,
+                [&](void* const* p, int64_t rows) { run(p[0], p[1], p[2], s.n, rows); });
 }
 
 }  // namespace
 
 void register_softmax_kernels(KernelTable& table) {
   auto add = [&](const Op& op, void (*run)(Launch&), int8_t reuses) {
-    add_kernels(table, op, FloatTypes{}, [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
+    add_kernels(table, op, FloatTypes{},
+                [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
   };
   add(softmax_op, run_unary<&SoftmaxLoops::softmax>, 0);
   add(log_softmax_op, run_unary<&SoftmaxLoops::log_softmax>, 0);

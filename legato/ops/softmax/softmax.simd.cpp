@@ -18,12 +18,14 @@ LEGATO_INLINE A log(A x) {
 template <class T, class A>
 struct Rows {
   static A largest(const T* x, int64_t n) {
-    return reduce_row<MaxOp, A>(n, [x](int64_t i, auto m) LEGATO_LAMBDA_INLINE { return load<A, T>(x + i, m); });
+    return reduce_row<MaxOp, A>(
+        n, [x](int64_t i, auto m) LEGATO_LAMBDA_INLINE { return load<A, T>(x + i, m); });
   }
   static A exp_sum(const T* x, int64_t n, A shift) {
     const V<A> s = splat(shift);
-    return reduce_row<SumOp, A>(
-        n, [x, s](int64_t i, auto m) LEGATO_LAMBDA_INLINE { return exp<A>(load<A, T>(x + i, m) - s); });
+    return reduce_row<SumOp, A>(n, [x, s](int64_t i, auto m) LEGATO_LAMBDA_INLINE {
+      return exp<A>(load<A, T>(x + i, m) - s);
+    });
   }
   static A log_exp_sum(const T* x, int64_t n) {
     A top = largest(x, n);
@@ -69,21 +71,25 @@ struct Rows {
   }
   static void logsumexp(const void* from, void* to, int64_t n, int64_t rows) {
     const T* x = static_cast<const T*>(from);
-    for (int64_t r = 0; r < rows; ++r, x += n) store<T, A>(static_cast<T*>(to) + r, splat(log_exp_sum(x, n)), 1);
+    for (int64_t r = 0; r < rows; ++r, x += n)
+      store<T, A>(static_cast<T*>(to) + r, splat(log_exp_sum(x, n)), 1);
   }
-  static void softmax_vjp(const void* out, const void* cotangent, void* to, int64_t n, int64_t rows) {
+  static void softmax_vjp(const void* out, const void* cotangent, void* to, int64_t n,
+                          int64_t rows) {
     const T *y = static_cast<const T*>(out), *g = static_cast<const T*>(cotangent);
     T* d = static_cast<T*>(to);
     for (int64_t r = 0; r < rows; ++r, y += n, g += n, d += n) {
-      const V<A> dot = splat(reduce_row<SumOp, A>(n, [y, g](int64_t i, auto m) LEGATO_LAMBDA_INLINE {
-        return load<A, T>(y + i, m) * load<A, T>(g + i, m);
-      }));
+      const V<A> dot =
+          splat(reduce_row<SumOp, A>(n, [y, g](int64_t i, auto m) LEGATO_LAMBDA_INLINE {
+            return load<A, T>(y + i, m) * load<A, T>(g + i, m);
+          }));
       for_vectors<A>(n, [=](int64_t i, auto m) LEGATO_LAMBDA_INLINE {
         store<T, A>(d + i, load<A, T>(y + i, m) * (load<A, T>(g + i, m) - dot), m);
       });
     }
   }
-  static void log_softmax_vjp(const void* out, const void* cotangent, void* to, int64_t n, int64_t rows) {
+  static void log_softmax_vjp(const void* out, const void* cotangent, void* to, int64_t n,
+                              int64_t rows) {
     const T *y = static_cast<const T*>(out), *g = static_cast<const T*>(cotangent);
     T* d = static_cast<T*>(to);
     for (int64_t r = 0; r < rows; ++r, y += n, g += n, d += n) {
@@ -94,7 +100,8 @@ struct Rows {
       });
     }
   }
-  static constexpr SoftmaxLoops loops{softmax, log_softmax, logsumexp, softmax_vjp, log_softmax_vjp};
+  static constexpr SoftmaxLoops loops{softmax, log_softmax, logsumexp, softmax_vjp,
+                                      log_softmax_vjp};
 };
 
 }  // namespace

@@ -10,8 +10,8 @@ struct SortAttrs {
   static constexpr auto fields() { return std::tuple(field("axis", &SortAttrs::axis)); }
 };
 
-/// The first `lead` axes of the sequence and of the values are common to both; then follow the sorted
-/// axis of the sequence, and whatever axes of the values.
+/// The first `lead` axes of the sequence and of the values are common to both; then follow the
+/// sorted axis of the sequence, and whatever axes of the values.
 struct SearchAttrs {
   bool right = false;
   int64_t lead = 0;

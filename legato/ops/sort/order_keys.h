@@ -79,7 +79,8 @@ struct OrderKey<complex64_t> {
   using Key = uint64_t;
   template <Zeros zeros>
   static Key key(complex64_t z) {
-    const uint32_t re = OrderKey<float>::key<zeros>(z.real()), im = OrderKey<float>::key<zeros>(z.imag());
+    const uint32_t re = OrderKey<float>::key<zeros>(z.real()),
+                   im = OrderKey<float>::key<zeros>(z.imag());
     return re == UINT32_MAX || im == UINT32_MAX ? UINT64_MAX : static_cast<uint64_t>(re) << 32 | im;
   }
 };
@@ -92,7 +93,8 @@ struct OrderKey<complex128_t> {
   using Key = WideKey;
   template <Zeros zeros>
   static Key key(complex128_t z) {
-    const uint64_t re = OrderKey<double>::key<zeros>(z.real()), im = OrderKey<double>::key<zeros>(z.imag());
+    const uint64_t re = OrderKey<double>::key<zeros>(z.real()),
+                   im = OrderKey<double>::key<zeros>(z.imag());
     return re == UINT64_MAX || im == UINT64_MAX ? WideKey{UINT64_MAX, UINT64_MAX} : WideKey{re, im};
   }
 };

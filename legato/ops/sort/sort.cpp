@@ -13,9 +13,11 @@ namespace {
 
 template <bool indices>
 void infer(Inference& in) {
-  const auto axis = static_cast<size_t>(normalize_axis(in.name(), in.attrs<SortAttrs>().axis, in.shape().size()));
+  const auto axis =
+      static_cast<size_t>(normalize_axis(in.name(), in.attrs<SortAttrs>().axis, in.shape().size()));
   if (indices && in.shape()[axis] > int64_t{UINT32_MAX})
-    throw ValueError(cat(in.name(), ": ", in.shape()[axis], " elements; indices are uint32, which reach 4294967295."));
+    throw ValueError(cat(in.name(), ": ", in.shape()[axis],
+                         " elements; indices are uint32, which reach 4294967295."));
   in.result(in.shape(), indices ? Dtype::uint32 : in.dtype());
 }
 
@@ -27,7 +29,8 @@ void batch(const BatchedCall& c, std::span<Array> out) {
 Array order_of(const Call& c) { return bind(argsort_op, {c.in()}, c.attrs<SortAttrs>()); }
 
 void vjp_sort(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
-  result[0] = put_along_axis(zeros_like(cotangents[0]), order_of(c), cotangents[0], c.attrs<SortAttrs>().axis);
+  result[0] = put_along_axis(zeros_like(cotangents[0]), order_of(c), cotangents[0],
+                             c.attrs<SortAttrs>().axis);
 }
 void jvp_sort(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
   result[0] = take_along_axis(tangents[0], order_of(c), c.attrs<SortAttrs>().axis);
@@ -36,9 +39,11 @@ void jvp_sort(const Call& c, std::span<const Array> tangents, std::span<Array> r
 void infer_search(Inference& in) {
   const auto lead = static_cast<size_t>(in.attrs<SearchAttrs>().lead);
   if (in.dtype(0) != in.dtype(1))
-    throw ValueError(cat("searchsorted: the sequence is ", in.dtype(0), ", the values are ", in.dtype(1), "."));
+    throw ValueError(
+        cat("searchsorted: the sequence is ", in.dtype(0), ", the values are ", in.dtype(1), "."));
   if (in.shape(0).size() != lead + 1)
-    throw ValueError(cat("searchsorted: the sequence has shape ", in.shape(0), "; expected one dimension."));
+    throw ValueError(
+        cat("searchsorted: the sequence has shape ", in.shape(0), "; expected one dimension."));
   if (in.shape(0).back() > int64_t{UINT32_MAX})
     throw ValueError(cat("searchsorted: ", in.shape(0).back(), " elements; indices are uint32."));
   in.result(in.shape(1), Dtype::uint32);
@@ -96,8 +101,8 @@ int64_t checked_size(const char* op, const Along& x) {
 void check_kth(const char* op, int kth, const Along& x) {
   const int64_t n = checked_size(op, x);
   if (kth < -n || kth >= n)
-    throw ValueError(cat(op, ": kth is ", kth, "; expected ", -n, " to ", n - 1, " for axis ", x.axis, " of shape ",
-                         x.a.shape(), "."));
+    throw ValueError(cat(op, ": kth is ", kth, "; expected ", -n, " to ", n - 1, " for axis ",
+                         x.axis, " of shape ", x.a.shape(), "."));
 }
 
 }  // namespace
@@ -126,8 +131,8 @@ Array topk(const Array& a, int k, const std::optional<int>& axis) {
   Along x = along(a, axis);
   const int64_t n = checked_size("topk", x);
   if (k < 0 || k > n)
-    throw ValueError(cat("topk: k is ", k, "; expected 0 to ", n, ", the size of axis ", x.axis, " of shape ",
-                         x.a.shape(), "."));
+    throw ValueError(cat("topk: k is ", k, "; expected 0 to ", n, ", the size of axis ", x.axis,
+                         " of shape ", x.a.shape(), "."));
   SliceAttrs part = full_slice(x.a.ndim());
   const auto at = static_cast<size_t>(normalize_axis("topk", x.axis, x.a.ndim()));
   if (k == 0)
@@ -160,8 +165,9 @@ Returns:
 >>> sort(array([3, 1, 2]))
 array([1, 2, 3], dtype=int32)
 )");
-constinit const Function argsort_function = function<&argsort>("argsort", "a, /, axis=-1",
-                                                               R"(Indices that sort along `axis`, uint32. Stable: equal elements keep their order.
+constinit const Function argsort_function = function<&argsort>(
+    "argsort", "a, /, axis=-1",
+    R"(Indices that sort along `axis`, uint32. Stable: equal elements keep their order.
 
 >>> argsort(array([3, 1, 2]))
 array([1, 2, 0], dtype=uint32)
@@ -190,8 +196,9 @@ constinit const Function argpartition_function =
 >>> argpartition(array([3, 1, 2]), 1)[1]
 array(2, dtype=uint32)
 )");
-constinit const Function topk_function = function<&topk>("topk", "a, /, k, axis=-1",
-                                                         R"(The `k` largest elements along `axis`, in rising order.
+constinit const Function topk_function =
+    function<&topk>("topk", "a, /, k, axis=-1",
+                    R"(The `k` largest elements along `axis`, in rising order.
 
 Raises:
     ValueError: if k is negative or larger than the axis.
@@ -199,9 +206,9 @@ Raises:
 >>> topk(array([3, 1, 2]), 2)
 array([2, 3], dtype=int32)
 )");
-constinit const Function searchsorted_function =
-    function<&searchsorted>("searchsorted", "sorted_sequence, values, /, side='left'",
-                            R"(Where to insert each value into a sorted sequence so that it stays sorted, uint32.
+constinit const Function searchsorted_function = function<&searchsorted>(
+    "searchsorted", "sorted_sequence, values, /, side='left'",
+    R"(Where to insert each value into a sorted sequence so that it stays sorted, uint32.
 
 Args:
     sorted_sequence: 1-d array in rising order.
@@ -219,8 +226,8 @@ array([1, 2], dtype=uint32)
 
 void register_sort(Registry& r) {
   for (const Op* op : {&sort_op, &argsort_op, &searchsorted_op}) r.add(*op);
-  for (const Function* f : {&sort_function, &argsort_function, &partition_function, &argpartition_function,
-                            &topk_function, &searchsorted_function})
+  for (const Function* f : {&sort_function, &argsort_function, &partition_function,
+                            &argpartition_function, &topk_function, &searchsorted_function})
     r.add(*f);
 }
 

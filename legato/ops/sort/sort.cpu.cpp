@@ -15,8 +15,8 @@ namespace {
 
 constexpr int64_t kRadixFrom = 512;  // below, the histograms cost more than comparing
 
-// Stable LSD radix sort of `n` items by bits [low, high) of key_of(item). `spare` has room for n. The
-// result is in `items`. Digits in which all keys agree are skipped.
+// Stable LSD radix sort of `n` items by bits [low, high) of key_of(item). `spare` has room for n.
+// The result is in `items`. Digits in which all keys agree are skipped.
 template <class Item, class KeyOf>
 void radix_sort(Item* items, Item* spare, int64_t n, int low, int high, KeyOf key_of) {
   constexpr int kDigit = 11, kBuckets = 1 << kDigit;
@@ -34,7 +34,8 @@ void radix_sort(Item* items, Item* spare, int64_t n, int low, int high, KeyOf ke
     if (count[key_of(from[0]) >> shift & (kBuckets - 1)] == n) continue;
     int64_t sum = 0;
     for (int b = 0; b < kBuckets; ++b) sum += std::exchange(count[b], sum);
-    for (int64_t i = 0; i < n; ++i) to[count[key_of(from[i]) >> shift & (kBuckets - 1)]++] = from[i];
+    for (int64_t i = 0; i < n; ++i)
+      to[count[key_of(from[i]) >> shift & (kBuckets - 1)]++] = from[i];
     std::swap(from, to);
   }
   if (from != items) std::copy_n(from, n, items);
@@ -53,7 +54,8 @@ void sort_keys(Key* keys, Key* spare, int64_t n) {
     if (n < kRadixFrom)
       std::sort(keys, keys + n);
     else
-      radix_sort(keys, spare, n, 0, 8 * static_cast<int>(sizeof(Key)), [](Key k) { return static_cast<uint64_t>(k); });
+      radix_sort(keys, spare, n, 0, 8 * static_cast<int>(sizeof(Key)),
+                 [](Key k) { return static_cast<uint64_t>(k); });
   }
 }
 
@@ -82,7 +84,8 @@ void argsort_row(const T* x, uint32_t* out, int64_t n) {
     constexpr int kBits = 8 * static_cast<int>(sizeof(Key));
     uint64_t* items = scratch<uint64_t>(Scratch::sort, static_cast<size_t>(2 * n));
     for (int64_t i = 0; i < n; ++i)
-      items[i] = static_cast<uint64_t>(Order::template key<Zeros::equal>(x[i])) << 32 | static_cast<uint64_t>(i);
+      items[i] = static_cast<uint64_t>(Order::template key<Zeros::equal>(x[i])) << 32 |
+                 static_cast<uint64_t>(i);
     if (n < kRadixFrom)
       std::sort(items, items + n);
     else
@@ -94,7 +97,8 @@ void argsort_row(const T* x, uint32_t* out, int64_t n) {
       uint32_t index;
     };
     Item* items = scratch<Item>(Scratch::sort, static_cast<size_t>(2 * n));
-    for (int64_t i = 0; i < n; ++i) items[i] = {Order::template key<Zeros::equal>(x[i]), static_cast<uint32_t>(i)};
+    for (int64_t i = 0; i < n; ++i)
+      items[i] = {Order::template key<Zeros::equal>(x[i]), static_cast<uint32_t>(i)};
     bool sorted = false;
     if constexpr (sizeof(Key) == 8) {
       if (n >= kRadixFrom) {
@@ -114,8 +118,10 @@ template <class T, bool indices>
 void run_sort(Launch& l) {
   const View& x = l.in[0];
   if (x.size == 0) return;
-  const AxisSplit s = x.ndim() ? split_axis(*x.shape, normalize_axis(l.op->name, l.attrs<SortAttrs>().axis, x.ndim()))
-                               : AxisSplit{};
+  const AxisSplit s =
+      x.ndim()
+          ? split_axis(*x.shape, normalize_axis(l.op->name, l.attrs<SortAttrs>().axis, x.ndim()))
+          : AxisSplit{};
   const RowOperand operands[] = {row_operand(x, s.n), row_operand(l.out[0], s.n)};
   for_axis_rows(operands, 1, s, 10, [&](void* const* p, int64_t rows) {
     const T* from = static_cast<const T*>(p[0]);
@@ -147,8 +153,10 @@ void run_search(Launch& l) {
     for (int64_t i = t * kTask; i < std::min(values.size, (t + 1) * kTask); ++i) {
       const T* begin = first + i / m * n;
       const auto k = key(wanted[i]);
-      const T* at = attrs.right ? std::partition_point(begin, begin + n, [&](const T& x) { return !(k < key(x)); })
-                                : std::partition_point(begin, begin + n, [&](const T& x) { return key(x) < k; });
+      const T* at =
+          attrs.right
+              ? std::partition_point(begin, begin + n, [&](const T& x) { return !(k < key(x)); })
+              : std::partition_point(begin, begin + n, [&](const T& x) { return key(x) < k; });
       out[i] = static_cast<uint32_t>(at - begin);
     }
   };
@@ -167,9 +175,8 @@ void register_sort_kernels(KernelTable& table) {
   add_kernels(table, argsort_op, AllTypes{}, []<class T>(TypeTag<T>) {
     return Kernel{run_sort<T, true>, AcceptLayout::row_major};
   });
-  add_kernels(table, searchsorted_op, AllTypes{}, []<class T>(TypeTag<T>) {
-    return Kernel{run_search<T>, AcceptLayout::row_major};
-  });
+  add_kernels(table, searchsorted_op, AllTypes{},
+              []<class T>(TypeTag<T>) { return Kernel{run_search<T>, AcceptLayout::row_major}; });
 }
 
 }  // namespace legato::cpu

@@ -1,6 +1,6 @@
 // Distinct elements, from a stable argsort.
-#include "legato/ops/create/create.h"
 #include "legato/ops/concat/concat.h"
+#include "legato/ops/create/create.h"
 #include "legato/ops/index/index.h"
 #include "legato/ops/index/slice.h"
 #include "legato/ops/pointwise/pointwise.h"
@@ -26,26 +26,32 @@ Ranked ranked(const Array& a) {
     r.rank = zeros(Shape{0}, Dtype::int32);
     return r;
   }
-  Array before = slice(r.sorted, Dims{0}, Dims{r.n - 1}), here = slice(r.sorted, Dims{1}, Dims{r.n});
+  Array before = slice(r.sorted, Dims{0}, Dims{r.n - 1}),
+        here = slice(r.sorted, Dims{1}, Dims{r.n});
   Array differs = not_equal(before, here);
-  if (is_inexact(a.dtype())) differs = logical_and(differs, logical_not(logical_and(isnan(before), isnan(here))));
+  if (is_inexact(a.dtype()))
+    differs = logical_and(differs, logical_not(logical_and(isnan(before), isnan(here))));
   const Array parts[] = {zeros(Shape{1}, Dtype::int32), astype(differs, Dtype::int32)};
   r.rank = cumsum(concatenate(parts, 0), 0);
   return r;
 }
 
-std::vector<Array> unique_of(const Array& a, const Ranked& r, int64_t size, bool index, bool inverse, bool counts,
-                             const std::optional<Operand>& fill_value) {
+std::vector<Array> unique_of(const Array& a, const Ranked& r, int64_t size, bool index,
+                             bool inverse, bool counts, const std::optional<Operand>& fill_value) {
   std::vector<Array> out;
   if (r.n == 0) {
-    out.push_back(fill_value ? full(Shape{size}, *fill_value, a.dtype()) : zeros(Shape{size}, a.dtype()));
+    out.push_back(fill_value ? full(Shape{size}, *fill_value, a.dtype())
+                             : zeros(Shape{size}, a.dtype()));
     if (index) out.push_back(zeros(Shape{size}, Dtype::uint32));
     if (inverse) out.push_back(zeros(a.shape(), Dtype::uint32));
     if (counts) out.push_back(zeros(Shape{size}, Dtype::int32));
     return out;
   }
-  // Ranks rise, so that the first element of each is found by searching; n for those that do not exist.
-  Array places = astype(searchsorted(r.rank, arange(Scalar(int64_t{0}), Scalar(size + 1), {}, Dtype::int32)), Dtype::int32);
+  // Ranks rise, so that the first element of each is found by searching; n for those that do not
+  // exist.
+  Array places =
+      astype(searchsorted(r.rank, arange(Scalar(int64_t{0}), Scalar(size + 1), {}, Dtype::int32)),
+             Dtype::int32);
   Array first = slice(places, Dims{0}, Dims{size});
   Array exists = less(first, r.n);
   Array safe = minimum(first, r.n - 1);
@@ -58,22 +64,25 @@ std::vector<Array> unique_of(const Array& a, const Ranked& r, int64_t size, bool
     Array at = take(r.order, safe, 0);
     out.push_back(where(exists, at, slice(r.order, Dims{0}, Dims{1})));
   }
-  if (inverse) out.push_back(reshape(astype(take(r.rank, argsort(r.order, 0), 0), Dtype::uint32), a.shape()));
+  if (inverse)
+    out.push_back(reshape(astype(take(r.rank, argsort(r.order, 0), 0), Dtype::uint32), a.shape()));
   if (counts) out.push_back(subtract(slice(places, Dims{1}, Dims{size + 1}), first));
   return out;
 }
 
 }  // namespace
 
-std::vector<Array> unique(const Array& a, int64_t size, bool return_index, bool return_inverse, bool return_counts,
-                          const std::optional<Operand>& fill_value) {
+std::vector<Array> unique(const Array& a, int64_t size, bool return_index, bool return_inverse,
+                          bool return_counts, const std::optional<Operand>& fill_value) {
   if (size < 0) throw ValueError(cat("unique: size is ", size, "; expected 0 or more."));
   return unique_of(a, ranked(a), size, return_index, return_inverse, return_counts, fill_value);
 }
 
-std::vector<Array> unique(const Array& a, bool return_index, bool return_inverse, bool return_counts) {
+std::vector<Array> unique(const Array& a, bool return_index, bool return_inverse,
+                          bool return_counts) {
   Ranked r = ranked(a);
-  const int64_t size = r.n ? slice(r.rank, Dims{r.n - 1}, Dims{r.n}).item<int32_t>() + int64_t{1} : 0;
+  const int64_t size =
+      r.n ? slice(r.rank, Dims{r.n - 1}, Dims{r.n}).item<int32_t>() + int64_t{1} : 0;
   return unique_of(a, r, size, return_index, return_inverse, return_counts, {});
 }
 
