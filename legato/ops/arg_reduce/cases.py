@@ -1,6 +1,33 @@
-"""Places of the largest and smallest elements."""
+"""Positions of extremes."""
 
-from legato.testing import case, distinct
+import numpy as np
 
-case("argmax", [distinct(3, 5)], dict(axis=1), dtypes="floats ints", out="uint32")
-case("argmin", [distinct(3, 5)], dict(axis=0, keepdims=True), dtypes="floats ints", out="uint32")
+from legato.testing import case, distinct, error, exact, integers, normal, values
+
+
+def arg(function):
+    return lambda a, axis=None, keepdims=False: function(a, axis=axis, keepdims=keepdims)
+
+
+for op in ("argmax", "argmin"):
+    reference = arg(getattr(np, op))
+    for attrs in (
+        dict(),
+        dict(axis=0),
+        dict(axis=-1, keepdims=True),
+        dict(axis=1),
+        dict(keepdims=True),
+    ):
+        case(
+            op,
+            [distinct(4, 5, 6)],
+            attrs,
+            reference=reference,
+            dtypes="real",
+            out="uint32",
+            tol=exact,
+        )
+    case(op, [integers(3, 70, high=3)], dict(axis=1), reference=reference, out="uint32", tol=exact)
+    case(op, [values([3.0, np.nan, 5.0, np.nan])], reference=reference, out="uint32", tol=exact)
+    error(op, [normal(0)], match="nothing to choose from")
+    error(op, [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")

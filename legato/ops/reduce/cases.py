@@ -1,28 +1,189 @@
-"""Reductions over axes."""
+"""Reductions."""
 
-from legato.testing import boolean, case, distinct, exact, normal, rounding, uniform
+import numpy as np
 
-SUMS = dict(tol=rounding(8, scale="abs"))  # a sum's error follows the sum of magnitudes
+from legato.testing import case, distinct, error, exact, integers, normal, rounding, uniform, values
 
-for axes in (dict(), dict(axis=1), dict(axis=(0, -1), keepdims=True), dict(axis=())):
-    case("sum", [normal(3, 5, 4)], axes, dtypes="floats ints bool complex", out="sum", **SUMS)
-    case("any", [boolean(3, 5, 4)], axes, out="bool")
-    case("all", [boolean(3, 5, 4)], axes, out="bool")
-for axes in (dict(), dict(axis=1), dict(axis=0, keepdims=True)):
-    case("max", [distinct(3, 5)], axes, dtypes="floats ints", tol=exact)
-    case("min", [distinct(3, 5)], axes, dtypes="floats ints", tol=exact)
-    case("mean", [normal(3, 5)], axes, dtypes="floats ints complex", out="float", **SUMS)
+SHAPES = [(37,), (3, 5), (4, 3, 7)]
+INTEGER = {m: "integers have no derivative" for m in ("vjp", "jvp")}
+
+
+def axes(a):
+    """NumPy wants tuples."""
+    return tuple(a) if isinstance(a, (list, tuple)) else a
+
+
+def reduction(function):
+    return lambda a, axis=None, keepdims=False: function(a, axis=axes(axis), keepdims=keepdims)
+
+
+# Sums cancel: errors are of the size of the sum of magnitudes.
+def add_case(op, shape, reference=None, **attrs):
+    case(
+        op,
+        [normal(*shape)],
+        attrs,
+        reference=reduction(reference or getattr(np, op)),
+        dtypes="all" if op == "sum" else "floats complex ints bool",
+        out="sum" if op == "sum" else "float",
+        tol=rounding(terms=8, scale="abs"),
+    )
+
+
+for op in ("sum", "mean"):
+    add_case(op, (37,))
+    add_case(op, (3, 5), axis=0)
+    add_case(op, (3, 5), axis=-1, keepdims=True)
+    add_case(op, (4, 3, 7), axis=(0, 2))
+    add_case(op, (4, 3, 7), axis=1)
+    add_case(op, (2, 3), axis=())
+    add_case(op, ())
+add_case("sum", (0, 3), axis=0)
+add_case("sum", (3, 0))
+
+for attrs in (dict(), dict(axis=0), dict(axis=(0, -1), keepdims=True)):
+    case(
+        "prod",
+        [uniform(4, 3, 5, low=0.5, high=1.5)],
+        attrs,
+        reference=reduction(np.prod),
+        dtypes="all",
+        out="sum",
+        tol=rounding(terms=80, scale="abs"),
+    )
 case(
     "prod",
-    [uniform(3, 5, low=0.5, high=1.5)],
+    [values([[2.0, 0.0, 3.0], [0.0, 5.0, 0.0]])],
     dict(axis=1),
-    dtypes="floats ints complex",
+    reference=reduction(np.prod),
+    tol=exact,
+)
+
+for op in ("max", "min"):
+    for attrs in (dict(), dict(axis=1), dict(axis=(0, 2), keepdims=True)):
+        case(
+            op,
+            [distinct(4, 3, 5)],
+            attrs,
+            reference=reduction(getattr(np, op)),
+            dtypes="real",
+            tol=exact,
+        )
+    case(
+        op,
+        [values([1.0, np.nan, 3.0])],
+        reference=reduction(getattr(np, op)),
+        tol=exact,
+        skip={"vjp": "nan", "jvp": "nan"},
+    )
+    case(op, [distinct(0, 3)], dict(axis=1), result_shape=(0,), tol=exact)
+    error(op, [normal(0)], match="nothing to choose from")
+    error(op, [normal(3, 0)], dict(axis=1), match=r"shape \(3, 0\)")
+case(
+    "minmax",
+    [distinct(3, 5)],
+    dict(axis=1),
+    reference=lambda a, axis: (a.min(axis), a.max(axis)),
+    dtypes="real",
+    tol=exact,
+)
+
+for op in ("all", "any"):
+    for attrs in (dict(), dict(axis=0), dict(axis=(0, 1), keepdims=True)):
+        case(
+            op,
+            [integers(4, 3, low=0, high=2)],
+            attrs,
+            reference=reduction(getattr(np, op)),
+            dtypes="all",
+            out="bool",
+            tol=exact,
+        )
+case(
+    "count_nonzero",
+    [integers(4, 3, low=0, high=2)],
+    dict(axis=1),
+    reference=lambda a, axis: np.count_nonzero(a, axis=axis),
+    dtypes="all",
+    out="int32",
+    tol=exact,
+)
+
+for op, reference in (("var", np.var), ("std", np.std)):
+    for attrs in (dict(), dict(axis=1), dict(axis=(0, 2), keepdims=True), dict(axis=0, ddof=1)):
+        case(
+            op,
+            [normal(4, 3, 5)],
+            attrs,
+            reference=lambda a, axis=None, keepdims=False, ddof=0, f=reference: f(
+                a, axis=axes(axis), keepdims=keepdims, ddof=ddof
+            ),
+            # The root of a variance of 0 has no derivative; complex rows repeated by a layout have that.
+            dtypes="floats complex ints" if op == "var" else "floats ints",
+            out=lambda t: {"complex64": "float32", "complex128": "float64"}.get(
+                t, t if "float" in t else "float32"
+            ),
+            tol=rounding(terms=32),
+            grad_tol=256,
+        )
+
+for attrs in (dict(), dict(axis=1), dict(axis=(0, 2), keepdims=True)):
+    case(
+        "median",
+        [distinct(3, 4, 5)],
+        attrs,
+        reference=reduction(np.median),
+        dtypes="real",
+        out="float",
+        tol=rounding(terms=2),
+    )
+error("median", [normal(0)], match="no elements")
+
+case(
+    "trace",
+    [normal(4, 5)],
+    reference=np.trace,
+    dtypes="all",
     out="sum",
-    tol=rounding(8),
+    tol=rounding(terms=8, scale="abs"),
 )
 case(
-    "var", [normal(3, 5)], dict(axis=1, ddof=1), out="float", dtypes="floats ints", tol=rounding(16)
+    "trace",
+    [normal(2, 4, 5)],
+    dict(offset=-1, axis1=2, axis2=0),
+    reference=lambda a, offset, axis1, axis2: np.trace(a, offset, axis1, axis2),
+    tol=rounding(terms=8, scale="abs"),
 )
-case("median", [distinct(3, 7)], dict(axis=1), out="float")
-case("trace", [normal(3, 4)], dtypes="floats ints", out="sum", **SUMS)
-case("isclose", [normal(), normal()], pointwise=True, out="bool", specials=False)
+
+near = values([1.0, 1.0, np.inf, -np.inf, np.nan, 0.0])
+far = values([1.0, 1.1, np.inf, np.inf, np.nan, 1e-9])
+for equal_nan in (False, True):
+    case(
+        "isclose",
+        [near, far],
+        dict(equal_nan=equal_nan),
+        dtypes="float32 float64",
+        out="bool",
+        tol=exact,
+    )
+    case(
+        "allclose",
+        [near, far],
+        dict(equal_nan=equal_nan),
+        dtypes="float32 float64",
+        out="bool",
+        tol=exact,
+    )
+    case(
+        "array_equal",
+        [near, near],
+        dict(equal_nan=equal_nan),
+        dtypes="float32 float64",
+        out="bool",
+        tol=exact,
+    )
+case("array_equal", [normal(3), normal(4)], out="bool", tol=exact)
+
+for op in ("sum", "prod", "max", "min", "mean", "all", "any", "var", "std", "median"):
+    error(op, [normal(2, 3)], dict(axis=2), raises=IndexError, match="axis 2 is out of range")
+    error(op, [normal(2, 3)], dict(axis=(1, -1)), match="named twice")

@@ -1,37 +1,80 @@
-"""Running sums, products and extremes."""
+"""Running reductions."""
 
 import numpy as np
 
-from legato.testing import case, distinct, exact, rounding, uniform
+from legato.testing import case, distinct, error, exact, normal, rounding, uniform
 
 
-def backwards(scan):
-    return lambda a, axis, reverse: np.flip(scan(np.flip(a, axis), axis=axis), axis)
+def scan(step, identity):
+    """Combines along an axis in either direction; `identity(dtype)` starts an exclusive one."""
+
+    def reference(a, axis=None, reverse=False, inclusive=True):
+        if axis is None:
+            a, axis = a.ravel(), 0
+        a = np.moveaxis(a, axis, 0)
+        a = a[::-1] if reverse else a
+        y = step(a)
+        if not inclusive:
+            y = np.concatenate([np.full_like(y[:1], identity), y[:-1]])
+        return np.moveaxis(y[::-1] if reverse else y, 0, axis)
+
+    return reference
 
 
-for name, scan in (("cumsum", np.cumsum), ("cumprod", np.cumprod)):
-    near_one = uniform(3, 5, low=0.5, high=1.5)
-    case(name, [near_one], dict(axis=1), dtypes="floats", tol=rounding(8))
-    case(name, [near_one], dict(axis=0), dtypes="floats", tol=rounding(8))
+cumsum = scan(lambda a: np.cumsum(a, 0), 0)
+cumprod = scan(lambda a: np.cumprod(a, 0), 1)
+cummax = scan(lambda a: np.maximum.accumulate(a, 0), -np.inf)
+cummin = scan(lambda a: np.minimum.accumulate(a, 0), np.inf)
+logcumsumexp = scan(lambda a: np.logaddexp.accumulate(a, 0), -np.inf)
+
+WAYS = [
+    dict(axis=a, reverse=r, inclusive=i)
+    for a in (0, -1)
+    for r in (False, True)
+    for i in (False, True)
+]
+
+for attrs in [dict(), *WAYS]:
     case(
-        name,
-        [near_one],
-        dict(axis=1, reverse=True),
-        dtypes="floats",
-        tol=rounding(8),
-        reference=backwards(scan),
+        ["cumsum", "cumulative_sum"],
+        [normal(4, 6)],
+        attrs,
+        reference=cumsum,
+        dtypes="floats complex ints",
+        tol=rounding(terms=8, scale="abs"),
     )
+    case(
+        ["cumprod", "cumulative_prod"],
+        [uniform(4, 6, low=0.5, high=1.5)],
+        attrs,
+        reference=cumprod,
+        dtypes="floats complex ints",
+        tol=rounding(terms=16, scale="abs"),
+        grad_tol=256,
+    )
+    if attrs.get("inclusive", True):
+        case("cummax", [distinct(4, 6)], attrs, reference=cummax, dtypes="real", tol=exact)
+        case("cummin", [distinct(4, 6)], attrs, reference=cummin, dtypes="real", tol=exact)
+        case(
+            "logcumsumexp",
+            [normal(4, 6)],
+            attrs,
+            reference=logcumsumexp,
+            dtypes="floats ints",
+            out="float",
+            tol=rounding(terms=4),
+            grad_tol=512,
+        )
 case(
-    "cummax",
-    [distinct(3, 5)],
-    dict(axis=1),
-    reference=lambda a, axis: np.maximum.accumulate(a, axis),
-    tol=exact,
+    "cumsum",
+    [normal(5)],
+    call=lambda mx, a: mx.cumsum(a, dtype=mx.float64),
+    reference=cumsum,
+    dtypes="float32 int32",
+    out="float64",
+    tol=rounding(terms=8, scale="abs"),
+    skip={"vjp": "the dtype changes", "jvp": "the dtype changes"},
 )
-case(
-    "cummin",
-    [distinct(3, 5)],
-    dict(axis=0),
-    reference=lambda a, axis: np.minimum.accumulate(a, axis),
-    tol=exact,
-)
+case("cumsum", [normal(0)], reference=cumsum)
+error("cumsum", [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")
+error("cumprod", [normal(3)], dict(axis=-2), raises=IndexError, match="axis -2 is out of range")

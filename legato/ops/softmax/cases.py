@@ -1,29 +1,93 @@
-"""Softmax and logarithms of sums."""
+"""Softmax and its relatives."""
 
 import numpy as np
 
-from legato.testing import case, normal, rounding
+from legato.testing import case, error, integers, normal, rounding, ulp, values
 
 
-def softmax(a, axis):
-    e = np.exp(a - a.max(axis, keepdims=True))
-    return e / e.sum(axis, keepdims=True)
+def axes(axis):
+    return tuple(axis) if isinstance(axis, (list, tuple)) else axis
 
 
-case("softmax", [normal(3, 5)], dict(axis=-1), out="float", dtypes="floats ints", reference=softmax)
-case("softmax", [normal(3, 5)], dict(axis=0), out="float", reference=softmax)
-case(
-    "log_softmax",
-    [normal(3, 5)],
-    dict(axis=0),
-    out="float",
-    reference=lambda a, axis: a - np.log(np.exp(a).sum(axis, keepdims=True)),
-)
+def logsumexp(a, axis=None, keepdims=False):
+    axis = axes(axis)
+    top = a.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):
+        y = np.log(np.exp(a - top).sum(axis=axis, keepdims=True)) + top
+    return y if keepdims else y.squeeze(axis if axis is not None else tuple(range(a.ndim)))
+
+
+def log_softmax(a, axis=None):
+    return a - logsumexp(a, axis, True)
+
+
+def softmax(a, axis=None, precise=False):
+    return np.exp(log_softmax(a, axis))
+
+
+for shape, attrs in (
+    ((3, 5), dict(axis=-1)),
+    ((3, 5), dict(axis=0)),
+    ((2, 33, 3), dict(axis=1)),
+    ((2, 3, 4), dict()),
+    ((2, 3, 4), dict(axis=(0, 2))),
+    ((2, 70), dict(axis=-1)),
+    ((7, 1), dict(axis=1)),
+):
+    case(
+        "softmax",
+        [normal(*shape)],
+        attrs,
+        reference=softmax,
+        dtypes="floats ints",
+        out="float",
+        tol=ulp(16),
+        grad_tol=256,
+    )
+    case(
+        "log_softmax",
+        [normal(*shape)],
+        attrs,
+        reference=log_softmax,
+        dtypes="floats ints",
+        out="float",
+        tol=rounding(4),
+        grad_tol=256,
+    )
+    case(
+        "logsumexp",
+        [normal(*shape)],
+        attrs,
+        reference=logsumexp,
+        dtypes="floats ints",
+        out="float",
+        tol=rounding(4),
+        grad_tol=256,
+    )
+case("softmax", [normal(2, 3)], dict(axis=1, precise=True), reference=softmax, tol=ulp(16))
+case("softmax", [normal(3, 0)], dict(axis=1), result_shape=(3, 0))
+case("logsumexp", [normal(3, 4)], dict(axis=1, keepdims=True), reference=logsumexp, tol=rounding(4))
 case(
     "logsumexp",
-    [normal(3, 5)],
-    dict(axis=1),
-    out="float",
-    reference=lambda a, axis: np.log(np.exp(a).sum(axis)),
-    tol=rounding(8),
+    [values([-np.inf, -np.inf])],
+    reference=logsumexp,
+    skip={"vjp": "not finite", "jvp": "not finite"},
 )
+
+case(
+    "fast.cross_entropy",
+    [normal(4, 7), integers(4, high=7, dtype="int32")],
+    reference=lambda x, t: (
+        logsumexp(x, -1) - np.take_along_axis(x, t.astype(int)[..., None], -1)[..., 0]
+    ),
+    tol=rounding(8),
+    grad_tol=256,
+)
+
+error("softmax", [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")
+error("softmax", [normal(3, dtype="complex64")], dict(axis=0), match="expected a floating one")
+error("softmax", [normal(3, 2)], dict(axis=(0, 0)), match="named twice")
+error("logsumexp", [normal(0)], match="no elements")
+error("fast.cross_entropy", [normal(2, 3), integers(3, high=3)], match=r"expected \(2,\)")
+error("fast.cross_entropy", [normal(2, 3), normal(2)], match="expected integers")

@@ -1,17 +1,85 @@
-"""Order."""
+"""Sorting, selecting, searching."""
 
 import numpy as np
 
-from legato.testing import case, distinct, exact
+from legato.testing import boolean, case, distinct, drawn, error, exact, integers, normal, values
 
-for axis in (-1, 0):
-    case("sort", [distinct(3, 7)], dict(axis=axis), dtypes="floats ints", tol=exact)
-case("argsort", [distinct(3, 7)], dict(axis=0), dtypes="floats ints", out="uint32")
+for axis in (-1, 0, 1, None):
+    case("sort", [distinct(4, 5, 6)], dict(axis=axis), dtypes="real", tol=exact)
+    case(
+        "argsort",
+        [integers(3, 40, 2, high=6)],
+        dict(axis=axis),
+        reference=lambda a, axis: np.argsort(a, axis, kind="stable"),
+        dtypes="real",
+        out="uint32",
+        tol=exact,
+    )
 case(
-    "topk",
-    [distinct(3, 7)],
-    dict(k=2),
-    reference=lambda a, k: np.sort(a, -1)[..., -k:],
+    "sort",
+    [values([3.0, np.nan, -np.inf, np.inf, 1.0])],
     tol=exact,
-    call=lambda mx, a, k: mx.sort(mx.topk(a, k), axis=-1),
+    skip={"vjp": "not finite", "jvp": "not finite"},
 )
+case("sort", [distinct(2000)], dtypes="real", tol=exact)
+case("sort", [boolean(9)], tol=exact)
+case("sort", [normal(3, 0)], tol=exact)
+
+for kth in (0, 3, -1):
+    case(
+        "partition",
+        [distinct(2, 6)],
+        dict(kth=kth),
+        reference=lambda a, kth: np.sort(a, -1)[..., kth],
+        call=lambda mx, a, kth: mx.partition(a, kth)[..., kth],
+        dtypes="real",
+        tol=exact,
+    )
+    case(
+        "argpartition",
+        [distinct(2, 6)],
+        dict(kth=kth),
+        reference=lambda a, kth: np.argsort(a, -1)[..., kth],
+        call=lambda mx, a, kth: mx.argpartition(a, kth)[..., kth],
+        dtypes="real",
+        out="uint32",
+        tol=exact,
+    )
+for k, axis in ((2, -1), (3, 0), (0, 1), (6, 1)):
+    case(
+        "topk",
+        [distinct(4, 6)],
+        dict(k=k, axis=axis),
+        reference=lambda a, k, axis: np.take(
+            np.sort(a, axis), range(a.shape[axis] - k, a.shape[axis]), axis
+        ),
+        dtypes="real",
+        tol=exact,
+    )
+
+
+def rising(rng, shape):
+    return np.sort(rng.integers(0, 20, shape))
+
+
+for side in ("left", "right"):
+    case(
+        "searchsorted",
+        [drawn(12, by=rising, kind="int"), integers(3, 4, high=20)],
+        dict(side=side),
+        reference=lambda s, v, side: np.searchsorted(s, v, side),
+        dtypes="real",
+        out="uint32",
+        tol=exact,
+        skip={
+            "vmap": "values batched beside a sequence that is not stay sorted; the sequence itself is drawn, not stacked",
+            **{mode: "the result is an index" for mode in ("vjp", "jvp")},
+        },
+    )
+
+error("sort", [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")
+error("partition", [normal(3)], dict(kth=3), match="kth is 3")
+error("argpartition", [normal(3)], dict(kth=-4), match="kth is -4")
+error("topk", [normal(3)], dict(k=4), match="k is 4")
+error("searchsorted", [normal(2, 2), normal(3)], match="expected one dimension")
+error("searchsorted", [normal(2), normal(3)], dict(side="middle"), match="left")
