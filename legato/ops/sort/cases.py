@@ -72,7 +72,7 @@ for side in ("left", "right"):
         out="uint32",
         tol=exact,
         skip={
-            "vmap": "values batched beside a sequence that is not stay sorted; the sequence itself is drawn, not stacked",
+            "vmap": "the sequence must stay sorted: it is drawn, not stacked",
             **{mode: "the result is an index" for mode in ("vjp", "jvp")},
         },
     )
