@@ -13,26 +13,42 @@
 namespace legato {
 namespace {
 
-void check(const Array& a, int dims, const std::optional<double>& base, const Operand& offset,
-           const std::optional<Array>& freqs) {
-  if (!is_floating(a.dtype()))
-    throw ValueError(cat("rope: the dtype is ", a.dtype(), "; expected a floating one."));
-  if (a.ndim() < 3)
-    throw ValueError(cat("rope: a has shape ", a.shape(), "; expected at least 3 dimensions."));
-  if (dims < 2 || dims % 2 != 0 || dims > a.shape(-1))
-    throw ValueError(cat("rope: dims is ", dims, "; expected an even number up to ", a.shape(-1),
-                         ", the last axis of ", a.shape(), "."));
-  if (base.has_value() == freqs.has_value())
-    throw ValueError(cat("rope: ", base ? "both base and freqs are" : "neither base nor freqs is",
-                         " given; give exactly one of them."));
-  if (freqs && !(freqs->shape() == Shape{dims / 2}))
-    throw ValueError(cat("rope: freqs has shape ", freqs->shape(), "; expected (", dims / 2,
+/// Inputs are `a`, then the offset if it is an array, then freqs if they are given.
+struct RopeAttrs {
+  int64_t dims = 0;
+  bool traditional = false, offset_is_array = false;
+  std::optional<double> base;  // nothing: freqs are given
+  double scale = 1;
+  Scalar offset;
+  static constexpr auto fields() {
+    return std::tuple(
+        field("dims", &RopeAttrs::dims), field("traditional", &RopeAttrs::traditional),
+        field("offset_is_array", &RopeAttrs::offset_is_array), field("base", &RopeAttrs::base),
+        field("scale", &RopeAttrs::scale), field("offset", &RopeAttrs::offset));
+  }
+};
+
+void infer(Inference& in) {
+  const auto& attrs = in.attrs<RopeAttrs>();
+  const Shape& a = in.shape();
+  if (!is_floating(in.dtype()))
+    throw ValueError(cat("rope: the dtype is ", in.dtype(), "; expected a floating one."));
+  if (a.size() < 3)
+    throw ValueError(cat("rope: a has shape ", a, "; expected at least 3 dimensions."));
+  if (attrs.dims < 2 || attrs.dims % 2 != 0 || attrs.dims > a.back())
+    throw ValueError(cat("rope: dims is ", attrs.dims, "; expected an even number up to ", a.back(),
+                         ", the last axis of ", a, "."));
+  int next = 1;
+  if (attrs.offset_is_array) {
+    const Shape& offset = in.shape(next++);
+    if (offset.size() > 1 || (offset.size() == 1 && offset[0] != 1 && offset[0] != a[0]))
+      throw ValueError(cat("rope: offset has shape ", offset, "; expected () or (", a[0],
+                           ",), the first axis of ", a, "."));
+  }
+  if (!attrs.base && !(in.shape(next) == Shape{attrs.dims / 2}))
+    throw ValueError(cat("rope: freqs has shape ", in.shape(next), "; expected (", attrs.dims / 2,
                          ",), half of dims."));
-  if (offset.is_array() &&
-      (offset.array().ndim() > 1 || (offset.array().ndim() == 1 && offset.array().size() != 1 &&
-                                     offset.array().size() != a.shape(0))))
-    throw ValueError(cat("rope: offset has shape ", offset.array().shape(), "; expected () or (",
-                         a.shape(0), ",), the first axis of ", a.shape(), "."));
+  in.result(a, in.dtype());
 }
 
 /// Features [start, stop) by `step` of the last axis.
@@ -44,42 +60,68 @@ Array features(const Array& a, int64_t start, int64_t stop, int64_t step = 1) {
   return slice(a, part);
 }
 
-}  // namespace
-
-Array rope(const Array& a, int dims, bool traditional, const std::optional<double>& base,
-           double scale, const Operand& offset, const std::optional<Array>& freqs) {
-  check(a, dims, base, offset, freqs);
+void expand(const Call& c, std::span<Array> out) {
+  const auto& attrs = c.attrs<RopeAttrs>();
+  const Array& a = c.in();
   const Dtype compute = compute_dtype(a.dtype());
-  const int64_t half = dims / 2, length = a.shape(-2);
+  const int64_t dims = attrs.dims, half = dims / 2, length = a.shape(-2);
+  int next = 1;
 
   Array places = astype(arange(Scalar(length)), compute);  // (T,)
-  if (!offset.is_array()) {
-    places = add(places, offset.scalar());
-  } else if (offset.array().ndim() == 0) {
-    places = add(places, astype(offset.array(), compute));
-  } else {  // (B, 1, ..., T)
-    Shape line = Dims::filled(a.ndim() - 1, 1);
-    line[0] = offset.array().size();
-    places = add(places, reshape(astype(offset.array(), compute), line));
+  if (!attrs.offset_is_array) {
+    places = add(places, attrs.offset);
+  } else {
+    Array offset = astype(c.in(next++), compute);
+    if (offset.ndim() == 1) {  // (B, 1, ..., 1)
+      Shape line = Dims::filled(a.ndim() - 1, 1);
+      line[0] = offset.size();
+      offset = reshape(offset, line);
+    }
+    places = add(places, offset);
   }
-  Array speed = freqs ? reciprocal(astype(*freqs, compute))
-                      : exp(multiply(astype(arange(Scalar(half)), compute),
-                                     -std::log(*base) / static_cast<double>(half)));
+  Array speed = attrs.base ? exp(multiply(astype(arange(Scalar(half)), compute),
+                                          -std::log(*attrs.base) / static_cast<double>(half)))
+                           : reciprocal(astype(c.in(next), compute));
   Array angle =
-      multiply(expand_dims(multiply(places, scale), Dims{-1}), speed);  // (..., T, dims / 2)
+      multiply(expand_dims(multiply(places, attrs.scale), Dims{-1}), speed);  // (..., T, dims / 2)
   Array cosine = cos(angle), sine = sin(angle);
 
   Array x = astype(a, compute);
-  Array first = traditional ? features(x, 0, dims, 2) : features(x, 0, half);
-  Array second = traditional ? features(x, 1, dims, 2) : features(x, half, dims);
-  Array turned[] = {subtract(multiply(first, cosine), multiply(second, sine)),
-                    add(multiply(first, sine), multiply(second, cosine))};
-  Array pairs = traditional ? flatten(stack(turned, -1), -2, -1) : concatenate(turned, -1);
+  Array first = attrs.traditional ? features(x, 0, dims, 2) : features(x, 0, half);
+  Array second = attrs.traditional ? features(x, 1, dims, 2) : features(x, half, dims);
+  const Array turned[] = {subtract(multiply(first, cosine), multiply(second, sine)),
+                          add(multiply(first, sine), multiply(second, cosine))};
+  Array pairs = attrs.traditional ? flatten(stack(turned, -1), -2, -1) : concatenate(turned, -1);
   if (dims < a.shape(-1)) {
     const Array parts[] = {pairs, features(x, dims, a.shape(-1))};
     pairs = concatenate(parts, -1);
   }
-  return astype(pairs, a.dtype());
+  out[0] = astype(pairs, a.dtype());
+}
+
+// An op, so that the length is read anew when a graph is run on other shapes.
+constinit const Op rope_op{
+    .name = "rope",
+    .attrs = &attrs_type<RopeAttrs>,
+    .infer = infer,
+    .expand = expand,
+    .derive = ThroughExpand(),
+};
+
+}  // namespace
+
+Array rope(const Array& a, int dims, bool traditional, const std::optional<double>& base,
+           double scale, const Operand& offset, const std::optional<Array>& freqs) {
+  if (base.has_value() == freqs.has_value())
+    throw ValueError(cat("rope: ", base ? "both base and freqs are" : "neither base nor freqs is",
+                         " given; give exactly one of them."));
+  RopeAttrs attrs{dims, traditional, offset.is_array(),
+                  base, scale,       offset.is_array() ? Scalar() : offset.scalar()};
+  Array in[3] = {a};
+  size_t n = 1;
+  if (offset.is_array()) in[n++] = offset.array();
+  if (freqs) in[n++] = *freqs;
+  return bind(rope_op, std::span<const Array>(in, n), &attrs);
 }
 
 namespace {
@@ -111,6 +153,9 @@ array([[[1, 1]]], dtype=float32)
 
 }  // namespace
 
-void register_rope(Registry& r) { r.add(rope_function); }
+void register_rope(Registry& r) {
+  r.add(rope_op);
+  r.add(rope_function);
+}
 
 }  // namespace legato

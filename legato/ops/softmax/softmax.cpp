@@ -130,9 +130,13 @@ constinit const Op log_softmax_vjp_op{
 
 namespace {
 
-Array floating(const Array& a) {
-  return is_floating(a.dtype()) || is_complex(a.dtype()) ? a : astype(a, Dtype::float32);
-}
+// --- several axes: the op of one axis on a view in which they are joined
+// --------------------------
+
+struct SoftmaxAxesAttrs {
+  Axes axes;
+  static constexpr auto fields() { return std::tuple(field("axes", &SoftmaxAxesAttrs::axes)); }
+};
 
 /// The axes moved to the end and made one.
 struct Joined {
@@ -151,26 +155,70 @@ Joined join_axes(const Array& a, const Dims& axes) {
   return j;
 }
 
-Array along(const char* name, const Op& op, const Array& a, const Axes& axis) {
+void infer_axes(Inference& in) {
+  check_floating(in);
+  reduced_axes(in.name(), in.attrs<SoftmaxAxesAttrs>().axes, in.shape().size());
+  in.result(in.shape(), in.dtype());
+}
+template <const Op& one_axis_op>
+void expand_axes(const Call& c, std::span<Array> out) {
+  const Array& a = c.in();
+  const Dims axes = reduced_axes(c.op().name, c.attrs<SoftmaxAxesAttrs>().axes, a.ndim());
+  if (axes.empty()) {
+    out[0] = reshape(bind(one_axis_op, {expand_dims(a, Dims{-1})}, SoftmaxAttrs{-1}), a.shape());
+    return;
+  }
+  Joined j = join_axes(a, axes);
+  out[0] = moveaxis(reshape(bind(one_axis_op, {j.rows}, SoftmaxAttrs{-1}), j.moved), j.end, j.axes);
+}
+void batch_axes(const BatchedCall& c, std::span<Array> out) {
+  Dims axes = reduced_axes(c.op.name, c.attrs<SoftmaxAxesAttrs>().axes, c.rank());
+  for (int64_t& a : axes) ++a;
+  SoftmaxAxesAttrs shifted{axes};
+  out[0] = bind(c.op, c.in, &shifted);
+}
+
+constinit const Op softmax_axes_op{
+    .name = "softmax_axes",
+    .attrs = &attrs_type<SoftmaxAxesAttrs>,
+    .infer = infer_axes,
+    .expand = expand_axes<softmax_op>,
+    .derive = ThroughExpand(),
+    .batch = batch_axes,
+};
+constinit const Op log_softmax_axes_op{
+    .name = "log_softmax_axes",
+    .attrs = &attrs_type<SoftmaxAxesAttrs>,
+    .infer = infer_axes,
+    .expand = expand_axes<log_softmax_op>,
+    .derive = ThroughExpand(),
+    .batch = batch_axes,
+};
+
+Array floating(const Array& a) {
+  return is_floating(a.dtype()) || is_complex(a.dtype()) ? a : astype(a, Dtype::float32);
+}
+
+/// The only axis, as the caller wrote it if he did.
+SoftmaxAttrs one_axis(const Axes& axis, const Dims& axes) {
+  return {axis && axis->size() == 1 ? (*axis)[0] : axes[0]};
+}
+
+Array along(const char* name, const Op& one_axis_op, const Op& axes_op, const Array& a,
+            const Axes& axis) {
   Array x = floating(a);
   const Dims axes = reduced_axes(name, axis, x.ndim());
-  if (axes.size() == 1) {
-    const bool given = axis && axis->size() == 1;  // as the caller wrote it
-    return bind(op, {x}, SoftmaxAttrs{given ? (*axis)[0] : axes[0]});
-  }
-  if (axes.empty())
-    return reshape(bind(op, {expand_dims(x, Dims{-1})}, SoftmaxAttrs{-1}), x.shape());
-  Joined j = join_axes(x, axes);
-  return moveaxis(reshape(bind(op, {j.rows}, SoftmaxAttrs{-1}), j.moved), j.end, j.axes);
+  return axes.size() == 1 ? bind(one_axis_op, {x}, one_axis(axis, axes))
+                          : bind(axes_op, {x}, SoftmaxAxesAttrs{axis});
 }
 
 }  // namespace
 
 Array softmax(const Array& a, const Axes& axis, bool) {
-  return along("softmax", softmax_op, a, axis);
+  return along("softmax", softmax_op, softmax_axes_op, a, axis);
 }
 Array log_softmax(const Array& a, const Axes& axis) {
-  return along("log_softmax", log_softmax_op, a, axis);
+  return along("log_softmax", log_softmax_op, log_softmax_axes_op, a, axis);
 }
 
 Array logsumexp(const Array& a, const Axes& axis, bool keepdims) {
@@ -179,7 +227,7 @@ Array logsumexp(const Array& a, const Axes& axis, bool keepdims) {
   if (axes.empty()) return x;
   Array kept;  // reduced axes of size 1
   if (axes.size() == 1)
-    kept = bind(logsumexp_op, {x}, SoftmaxAttrs{axis && axis->size() == 1 ? (*axis)[0] : axes[0]});
+    kept = bind(logsumexp_op, {x}, one_axis(axis, axes));
   else
     kept = expand_dims(
         squeeze(bind(logsumexp_op, {join_axes(x, axes).rows}, SoftmaxAttrs{-1}), Dims{-1}), axes);
@@ -231,8 +279,8 @@ array(0.693147, dtype=float32)
 void register_cross_entropy(Registry& r);
 
 void register_softmax(Registry& r) {
-  for (const Op* op :
-       {&softmax_op, &log_softmax_op, &logsumexp_op, &softmax_vjp_op, &log_softmax_vjp_op})
+  for (const Op* op : {&softmax_op, &log_softmax_op, &logsumexp_op, &softmax_vjp_op,
+                       &log_softmax_vjp_op, &softmax_axes_op, &log_softmax_axes_op})
     r.add(*op);
   for (const Function* f : {&softmax_function, &log_softmax_function, &logsumexp_function})
     r.add(*f);
