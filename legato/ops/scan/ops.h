@@ -15,5 +15,7 @@ struct ScanAttrs {
 };
 
 extern const Op cumsum_op, cumprod_op, cummax_op, cummin_op, logcumsumexp_op;
+/// exp_scan(v, a, b)[j] = exp(b[j]) * sum over the scan of v[i] exp(a[i]).
+extern const Op exp_scan_op;
 
 }  // namespace legato

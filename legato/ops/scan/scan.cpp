@@ -85,25 +85,55 @@ void jvp_extreme(const Call& c, std::span<const Array> tangents, std::span<Array
   result[0] = where(s.shows, take_along_axis(tangents[0], s.index, c.attrs<ScanAttrs>().axis), 0);
 }
 
-// Sums of t[k] exp(from[k]) over a scan, times exp(scale): in logarithms, positive and negative t
-// apart, so that nothing overflows.
-Array signed_log_scan(const Array& t, const Array& from, const Array& scale,
-                      const ScanAttrs& attrs) {
-  auto part = [&](const Array& positive) {
-    Array l = where(greater(positive, 0), add(log(positive), from), -__builtin_inf());
-    return exp(add(bind(logcumsumexp_op, {l}, attrs), scale));
-  };
-  return subtract(part(t), part(negative(t)));
+// The derivatives of logcumsumexp are scans out[j] = exp(b[j]) * sum over i of v[i] exp(a[i]):
+// linear in v, and closed under differentiation.
+Array exp_scan(const Array& v, const Array& a, const Array& b, const ScanAttrs& attrs) {
+  return bind(exp_scan_op, {v, a, b}, attrs);
 }
 void vjp_logcumsumexp(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
-  result[0] = signed_log_scan(cotangents[0], negative(c.out()), c.in(), reversed(c));
+  result[0] = exp_scan(cotangents[0], negative(c.out()), c.in(), reversed(c));
 }
 void jvp_logcumsumexp(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
-  result[0] = signed_log_scan(tangents[0], c.in(), negative(c.out()), c.attrs<ScanAttrs>());
+  result[0] = exp_scan(tangents[0], c.in(), negative(c.out()), c.attrs<ScanAttrs>());
+}
+
+void infer_exp_scan(Inference& in) {
+  if (!(in.shape(0) == in.shape(1) && in.shape(0) == in.shape(2)) || in.dtype(0) != in.dtype(1) ||
+      in.dtype(0) != in.dtype(2))
+    throw ValueError("exp_scan: the inputs differ in shape or dtype.");
+  infer_logcumsumexp(in);
+}
+void batch_exp_scan(const BatchedCall& c, std::span<Array> out) {
+  ScanAttrs attrs = c.attrs<ScanAttrs>();
+  attrs.axis = normalize_axis(c.op.name, attrs.axis, c.rank()) + 1;
+  out[0] = bind(c.op, {c.with_axis(0), c.with_axis(1), c.with_axis(2)}, attrs);
+}
+void vjp_exp_scan(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
+  const Array& g = cotangents[0];
+  result[0] = exp_scan(g, c.in(2), c.in(1), reversed(c));
+  result[1] = multiply(c.in(0), result[0]);
+  result[2] = multiply(g, c.out());
+}
+void jvp_exp_scan(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
+  auto put = [&](const Array& term) { result[0] = result[0] ? add(result[0], term) : term; };
+  Array v = tangents[0];
+  if (tangents[1]) {
+    Array from_a = multiply(c.in(0), tangents[1]);
+    v = v ? add(v, from_a) : from_a;
+  }
+  if (v) put(exp_scan(v, c.in(1), c.in(2), c.attrs<ScanAttrs>()));
+  if (tangents[2]) put(multiply(c.out(), tangents[2]));
 }
 
 }  // namespace
 
+constinit const Op exp_scan_op{
+    .name = "exp_scan",
+    .attrs = &attrs_type<ScanAttrs>,
+    .infer = infer_exp_scan,
+    .derive = Vjp(vjp_exp_scan, jvp_exp_scan),
+    .batch = batch_exp_scan,
+};
 constinit const Op cumsum_op{
     .name = "cumsum",
     .attrs = &attrs_type<ScanAttrs>,
@@ -238,7 +268,8 @@ constinit const Function cumulative_prod_function = function<&cumprod>(
 }  // namespace
 
 void register_scan(Registry& r) {
-  for (const Op* op : {&cumsum_op, &cumprod_op, &cummax_op, &cummin_op, &logcumsumexp_op})
+  for (const Op* op :
+       {&cumsum_op, &cumprod_op, &cummax_op, &cummin_op, &logcumsumexp_op, &exp_scan_op})
     r.add(*op);
   for (const Function* f :
        {&cumsum_function, &cumprod_function, &cummax_function, &cummin_function,

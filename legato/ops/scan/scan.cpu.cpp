@@ -197,6 +197,46 @@ void run(Launch& l) {
     parallel_for(tasks, task);
 }
 
+// The sum is kept relative to the largest a so far.
+template <class T>
+void run_exp_scan(Launch& l) {
+  const View& x = l.in[0];
+  const auto& attrs = l.attrs<ScanAttrs>();
+  if (x.size == 0) return;
+  const AxisSplit s = split_axis(*x.shape, normalize_axis(l.op->name, attrs.axis, x.ndim()));
+  const T *v = x.as<T>(), *a = l.in[1].as<T>(), *b = l.in[2].as<T>();
+  T* to = l.out[0].as<T>();
+  const int64_t join = std::max<int64_t>(1, (1 << 10) / s.n), scans = s.outer * s.inner;
+  auto task = [&](int64_t t) {
+    for (int64_t k = t * join; k < std::min(scans, (t + 1) * join); ++k) {
+      const int64_t start = k / s.inner * s.n * s.inner + k % s.inner;
+      double top = -std::numeric_limits<double>::infinity(), sum = 0;
+      auto emit = [&](int64_t at) {
+        to[at] = narrow<T>(sum == 0 ? 0 : sum * std::exp(top + widen<double>(b[at])));
+      };
+      for (int64_t i = 0; i < s.n; ++i) {
+        const int64_t at = start + (attrs.reverse ? s.n - 1 - i : i) * s.inner;
+        const auto here = widen<double>(a[at]), value = widen<double>(v[at]);
+        if (!attrs.inclusive) emit(at);
+        if (here > top) {
+          sum = (sum == 0 ? 0 : sum * std::exp(top - here)) + value;
+          top = here;
+        } else if (here == top) {
+          sum += std::isinf(here) && here < 0 ? 0 : value;
+        } else {
+          sum += value * std::exp(here - top);
+        }
+        if (attrs.inclusive) emit(at);
+      }
+    }
+  };
+  const int64_t tasks = (scans + join - 1) / join;
+  if (tasks == 1)
+    task(0);
+  else
+    parallel_for(tasks, task);
+}
+
 }  // namespace
 
 void register_scan_kernels(KernelTable& table) {
@@ -211,6 +251,8 @@ void register_scan_kernels(KernelTable& table) {
   add_kernels(table, logcumsumexp_op, FloatTypes{}, []<class T>(TypeTag<T>) {
     return Kernel{run<LogSumExp, T>, AcceptLayout::row_major, 0};
   });
+  add_kernels(table, exp_scan_op, FloatTypes{},
+              []<class T>(TypeTag<T>) { return Kernel{run_exp_scan<T>, AcceptLayout::row_major}; });
 }
 
 }  // namespace legato::cpu
