@@ -55,7 +55,7 @@ TEST_CASE("layer norm and rms norm of rows of any length") {
   for (int64_t n : {1, 3, 8, 31, 64, 200, 1024, 5000})
     for (Dtype t : {Dtype::float32, Dtype::float64, Dtype::float16, Dtype::bfloat16}) {
       CAPTURE(n);
-      const Array x = add(normals({3, 2, n}, 1, t), 0.5), w = normals({n}, 2, t),
+      const Array x = add(normals({3, 2, n}, 1, t), 0.5).eval(), w = normals({n}, 2, t),
                   b = normals({n}, 3, t);
       const Array one = ones({n}, t), zero = zeros({n}, t);
       check_close(layer_norm(x, w, b, 1e-3), reference(x, 0, w, b, 1e-3, true), tolerance(t));
@@ -80,7 +80,7 @@ TEST_CASE("group norm of any number of positions and channels") {
                         Case{{2, 8}, 4}, Case{{1, 33, 33, 64}, 4}, Case{{2, 3, 40, 12}, 12}})
     for (Dtype t : {Dtype::float32, Dtype::float64, Dtype::float16, Dtype::bfloat16}) {
       const int64_t channels = c.shape.back();
-      const Array x = add(normals(c.shape, 1, t), 2), w = normals({channels}, 2, t),
+      const Array x = add(normals(c.shape, 1, t), 2).eval(), w = normals({channels}, 2, t),
                   b = normals({channels}, 3, t);
       check_close(group_norm(x, c.groups, w, b, 1e-3), reference(x, c.groups, w, b, 1e-3, true),
                   tolerance(t));
