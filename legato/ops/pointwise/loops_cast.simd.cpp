@@ -1,25 +1,11 @@
 // Loops that convert between dtypes: the direct ones; other pairs go through them in steps
-// (backends/cpu/program.cpp).
-//
-// Casts to integers truncate and wrap to the width; nan and what exceeds 64 bits give 0.
+// (backends/cpu/program.cpp). What a cast means: fuse/lane_convert.h.
+#include "legato/fuse/lane_convert.h"
 #include "legato/ops/pointwise/loop_kit.simd.h"
 
 namespace legato::pointwise {
 inline namespace LEGATO_LEVEL {
 namespace {
-
-template <class T, class S>
-LEGATO_INLINE T convert(S s) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return s != S(0);
-  } else if constexpr (std::is_integral_v<T> && std::is_floating_point_v<S>) {
-    if constexpr (std::is_same_v<T, uint64_t>)
-      if (s >= S(0x1p63) && s < S(0x1p64)) return static_cast<uint64_t>(s);
-    return s >= S(-0x1p63) && s < S(0x1p63) ? static_cast<T>(static_cast<int64_t>(s)) : T(0);
-  } else {
-    return static_cast<T>(s);
-  }
-}
 
 template <class T, class S>
 void cast_loop(void* dst, const void* const* src, int64_t n) {
