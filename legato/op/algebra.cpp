@@ -1,6 +1,7 @@
 #include "legato/op/algebra.h"
 
 #include "legato/base/error.h"
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 
 namespace legato {
@@ -61,6 +62,12 @@ Array moveaxis(const Array& a, int from, int to) {
 
 Array zeros(const Shape& shape, Dtype dtype) {
   return broadcast_to(literal(Scalar(0), dtype), shape);
+}
+
+Array zeros_like(const Array& a) {
+  if (tracing_shapeless())
+    return composed("zeros_like", {a}, [](Inputs in) { return zeros_like(in[0]); });
+  return zeros(a.shape(), a.dtype());
 }
 
 Array sum_to_shape(const Array& a, const Shape& shape) {

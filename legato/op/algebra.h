@@ -25,6 +25,7 @@ LEGATO_API Array broadcast_to(const Array& a, const Shape& shape);
 LEGATO_API Array moveaxis(const Array& a, int from, int to);
 /// Zeros of this shape, without memory.
 LEGATO_API Array zeros(const Shape& shape, Dtype dtype);
+LEGATO_API Array zeros_like(const Array& a);
 /// The sum of `a` over the axes along which `shape` was broadcast to a's shape.
 LEGATO_API Array sum_to_shape(const Array& a, const Shape& shape);
 

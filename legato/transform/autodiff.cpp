@@ -1,6 +1,7 @@
 // Reverse and forward mode: one loop each over a captured graph.
 #include "legato/base/error.h"
 #include "legato/op/algebra.h"
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/transform/capture.h"
 #include "legato/transform/transform.h"
@@ -18,9 +19,15 @@ std::vector<Array> outputs_of(Node* n) {
   return out;
 }
 
-Array zeros_like(const Array& a) { return algebra::zeros(a.shape(), a.dtype()); }
+using algebra::zeros_like;
 
 void accumulate(Array& sum, Array&& term) { sum = sum ? algebra::add(sum, term) : std::move(term); }
+
+std::vector<Array> joined(std::initializer_list<Inputs> parts) {
+  std::vector<Array> all;
+  for (Inputs part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
 
 ArrayFn meaning_of(const Op& op, const void* attrs, size_t n_out) {
   return [&op, attrs, n_out](std::span<const Array> in) {
@@ -33,22 +40,19 @@ ArrayFn meaning_of(const Op& op, const void* attrs, size_t n_out) {
 // --- reverse
 // ---------------------------------------------------------------------------------------------------------
 
-// Cotangents of a node's inputs from those of its outputs. A null result means zero.
-void pull_back(const TapeNode& t, std::span<const int32_t> in_values,
-               std::span<const Array> cotangents, std::span<Array> result) {
-  Node* n = t.node;
-  const Op& op = *n->op;
+// Cotangents of a call's inputs, where they are asked for, from those of its outputs. A null result
+// means zero.
+void pull_back(const Op& op, const void* attrs, Inputs in, Inputs outs,
+               const std::vector<bool>& asked, Inputs cotangents, std::span<Array> result) {
   uint32_t wanted = 0;
-  for (size_t i = 0; i < in_values.size() && i < 32; ++i)
-    wanted |= uint32_t{in_values[i] != Tape::kIndependent} << i;
-  std::vector<Array> outs = outputs_of(n);
-  Call call(op, n->inputs(), n->attrs, outs, wanted);
+  for (size_t i = 0; i < asked.size() && i < 32; ++i) wanted |= uint32_t{asked[i]} << i;
+  Call call(op, in, attrs, outs, wanted);
   switch (op.derive.form) {
     case Derive::Form::none:
       break;
     case Derive::Form::partials:
-      for (size_t i = 0; i < in_values.size(); ++i) {
-        if (in_values[i] == Tape::kIndependent) continue;
+      for (size_t i = 0; i < asked.size(); ++i) {
+        if (!asked[i]) continue;
         Array p = op.derive.partial(call, static_cast<int>(i));
         if (!p) continue;
         // Cotangents of complex values follow the conjugate convention.
@@ -57,29 +61,57 @@ void pull_back(const TapeNode& t, std::span<const int32_t> in_values,
       }
       break;
     case Derive::Form::linear:
-      for (size_t i = 0; i < in_values.size(); ++i)
-        if (in_values[i] != Tape::kIndependent && linear_in(op.derive, i))
+      for (size_t i = 0; i < asked.size(); ++i)
+        if (asked[i] && linear_in(op.derive, i))
           result[i] = op.derive.transpose(call, static_cast<int>(i), cotangents[0]);
       break;
     case Derive::Form::vjp:
       op.derive.vjp(call, cotangents, result);
       break;
     case Derive::Form::expand: {
-      std::vector<Array> in(n->inputs().begin(), n->inputs().end()),
-          cts(cotangents.begin(), cotangents.end());
-      auto grads = vjp(meaning_of(op, n->attrs, n->n_out), in, cts).second;
+      auto grads = vjp(meaning_of(op, attrs, outs.size()), in, cotangents).second;
       for (size_t i = 0; i < in.size(); ++i) result[i] = std::move(grads[i]);
       break;
     }
   }
-  for (size_t i = 0; i < in_values.size(); ++i) {
+  for (size_t i = 0; i < asked.size(); ++i) {
+    if (!asked[i]) result[i] = Array();
     if (!result[i]) continue;
-    const Array& in = call.in(static_cast<int>(i));
-    LEGATO_CHECK(result[i].shape() == in.shape(), op.name);
-    if (result[i].dtype() == in.dtype()) continue;
+    LEGATO_CHECK(result[i].shape() == in[i].shape(), op.name);
+    if (result[i].dtype() == in[i].dtype()) continue;
     // A complex cotangent of a real input keeps its real part: the cast drops the imaginary one.
-    result[i] = algebra::astype(result[i], in.dtype());
+    result[i] = algebra::astype(result[i], in[i].dtype());
   }
+}
+
+// The rule as a composed function (Note [Composed functions]) of the node's inputs, its outputs and
+// the cotangents.
+void pull_back_shapeless(const TapeNode& t, std::vector<bool> asked, Inputs cotangents,
+                         std::span<Array> result) {
+  const Op& op = *t.node->op;
+  const size_t n_in = t.node->n_in, n_out = t.node->n_out;
+  auto run = [&op, n_in, n_out, attrs = keep_attrs(op, t.node->attrs)](
+                 Inputs all, const std::vector<bool>& asked) {
+    std::vector<Array> grads(n_in);
+    pull_back(op, attrs.get(), all.first(n_in), all.subspan(n_in, n_out), asked,
+              all.subspan(n_in + n_out), grads);
+    return grads;
+  };
+  auto all = joined({t.node->inputs(), outputs_of(t.node), cotangents});
+  {
+    ShapelessScope off(false);
+    auto first = run(all, asked);
+    for (size_t i = 0; i < n_in; ++i) asked[i] = static_cast<bool>(first[i]);
+  }
+  auto grads = composed(op.name, all, [run, asked](Inputs all) {
+    std::vector<Array> out;
+    auto grads = run(all, asked);
+    for (size_t i = 0; i < grads.size(); ++i)
+      if (asked[i]) out.push_back(grads[i] ? std::move(grads[i]) : zeros_like(all[i]));
+    return out;
+  });
+  for (size_t i = 0, next = 0; i < n_in; ++i)
+    if (asked[i]) result[i] = std::move(grads[next++]);
 }
 
 void check_like(const char* name, const char* what, std::span<const Array> given,
@@ -108,6 +140,7 @@ std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f,
     if (tape.out_values[o] != Tape::kIndependent)
       accumulate(bar[tape.out_values[o]], algebra::astype(cotangents[o], tape.outputs[o].dtype()));
   std::vector<Array> given, result;
+  std::vector<bool> asked;
   for (size_t k = tape.nodes.size(); k-- > 0;) {
     const TapeNode& t = tape.nodes[k];
     bool any = false;
@@ -116,13 +149,18 @@ std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f,
     given.clear();
     for (uint32_t o = 0; o < t.node->n_out; ++o) {
       Array& b = bar[t.first_value + o];
-      given.push_back(b ? std::move(b)
-                        : algebra::zeros(t.node->out[o].shape, t.node->out[o].dtype));
+      given.push_back(b ? std::move(b) : zeros_like(output_of(t.node, o)));
       b = Array();
     }
     auto in_values = tape.in_values_of(t);
     result.assign(in_values.size(), Array());
-    pull_back(t, in_values, given, result);
+    asked.clear();
+    for (int32_t v : in_values) asked.push_back(v != Tape::kIndependent);
+    if (tracing_shapeless())
+      pull_back_shapeless(t, asked, given, result);
+    else
+      pull_back(*t.node->op, t.node->attrs, t.node->inputs(), outputs_of(t.node), asked, given,
+                result);
     for (size_t i = 0; i < in_values.size(); ++i)
       if (result[i] && in_values[i] != Tape::kIndependent)
         accumulate(bar[in_values[i]], std::move(result[i]));
@@ -172,14 +210,12 @@ void push_by_transposing(const Call& call, std::span<const Array> tangents,
   for (size_t o = 0; o < pushed.size(); ++o) result[o] = std::move(pushed[o]);
 }
 
-void push_forward(const TapeNode& t, std::span<const Array> tangents, std::span<Array> result) {
-  Node* n = t.node;
-  const Op& op = *n->op;
-  std::vector<Array> outs = outputs_of(n);
+void push_forward(const Op& op, const void* attrs, Inputs primals, Inputs outs, Inputs tangents,
+                  std::span<Array> result) {
   uint32_t wanted = 0;
   for (size_t i = 0; i < tangents.size() && i < 32; ++i)
     wanted |= uint32_t{static_cast<bool>(tangents[i])} << i;
-  Call call(op, n->inputs(), n->attrs, outs, wanted);
+  Call call(op, primals, attrs, outs, wanted);
   switch (op.derive.form) {
     case Derive::Form::none:
       return;
@@ -194,9 +230,9 @@ void push_forward(const TapeNode& t, std::span<const Array> tangents, std::span<
                                     call.out().dtype());
       return;
     case Derive::Form::linear: {
-      std::vector<Array> in(n->inputs().begin(), n->inputs().end());
+      std::vector<Array> in(primals.begin(), primals.end());
       auto run = [&] {
-        auto out = bind_all(op, in, n->attrs);
+        auto out = bind_all(op, in, attrs);
         for (size_t o = 0; o < out.size(); ++o) accumulate(result[o], std::move(out[o]));
       };
       bool any = false;
@@ -218,14 +254,48 @@ void push_forward(const TapeNode& t, std::span<const Array> tangents, std::span<
       return op.derive.jvp ? op.derive.jvp(call, tangents, result)
                            : push_by_transposing(call, tangents, result);
     case Derive::Form::expand: {
-      std::vector<Array> in(n->inputs().begin(), n->inputs().end()), given;
-      for (size_t i = 0; i < in.size(); ++i)
-        given.push_back(tangents[i] ? tangents[i] : zeros_like(in[i]));
-      auto pushed = jvp(meaning_of(op, n->attrs, n->n_out), in, given).second;
+      std::vector<Array> given;
+      for (size_t i = 0; i < primals.size(); ++i)
+        given.push_back(tangents[i] ? tangents[i] : zeros_like(primals[i]));
+      auto pushed = jvp(meaning_of(op, attrs, outs.size()), primals, given).second;
       for (size_t o = 0; o < pushed.size(); ++o) result[o] = std::move(pushed[o]);
       return;
     }
   }
+}
+
+// As pull_back_shapeless; the tangents that are there follow the outputs.
+void push_forward_shapeless(const TapeNode& t, Inputs tangents, std::span<Array> result) {
+  const Op& op = *t.node->op;
+  const size_t n_in = t.node->n_in, n_out = t.node->n_out;
+  std::vector<bool> touched;
+  std::vector<Array> given;
+  for (const Array& tangent : tangents) {
+    touched.push_back(static_cast<bool>(tangent));
+    if (tangent) given.push_back(tangent);
+  }
+  auto run = [&op, n_in, n_out, touched, attrs = keep_attrs(op, t.node->attrs)](Inputs all) {
+    std::vector<Array> tangents(n_in), pushed(n_out);
+    for (size_t i = 0, next = n_in + n_out; i < n_in; ++i)
+      if (touched[i]) tangents[i] = all[next++];
+    push_forward(op, attrs.get(), all.first(n_in), all.subspan(n_in, n_out), tangents, pushed);
+    return pushed;
+  };
+  auto all = joined({t.node->inputs(), outputs_of(t.node), given});
+  std::vector<bool> set;
+  {
+    ShapelessScope off(false);
+    for (const Array& first : run(all)) set.push_back(static_cast<bool>(first));
+  }
+  auto pushed = composed(op.name, all, [run, set, n_in](Inputs all) {
+    std::vector<Array> out;
+    auto pushed = run(all);
+    for (size_t o = 0; o < pushed.size(); ++o)
+      if (set[o]) out.push_back(pushed[o] ? std::move(pushed[o]) : zeros_like(all[n_in + o]));
+    return out;
+  });
+  for (size_t o = 0, next = 0; o < n_out; ++o)
+    if (set[o]) result[o] = std::move(pushed[next++]);
 }
 
 }  // namespace
@@ -251,7 +321,10 @@ std::pair<std::vector<Array>, std::vector<Array>> jvp(const ArrayFn& f,
     }
     if (!any) continue;
     result.assign(t.node->n_out, Array());
-    push_forward(t, given, result);
+    if (tracing_shapeless())
+      push_forward_shapeless(t, given, result);
+    else
+      push_forward(*t.node->op, t.node->attrs, t.node->inputs(), outputs_of(t.node), given, result);
     for (uint32_t o = 0; o < t.node->n_out; ++o) dot[t.first_value + o] = std::move(result[o]);
   }
   std::vector<Array> out_tangents;

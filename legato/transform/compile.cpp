@@ -5,6 +5,7 @@
 #include "legato/base/error.h"
 #include "legato/fuse/captured.h"
 #include "legato/op/algebra.h"
+#include "legato/op/composed.h"
 #include "legato/transform/capture.h"
 #include "legato/transform/transform.h"
 
@@ -22,7 +23,7 @@ std::vector<Array> replay_tape(const Tape& tape, std::span<const Array> inputs) 
     auto from = tape.in_values_of(t);
     for (uint32_t i = 0; i < n->n_in; ++i)
       in.push_back(from[i] == Tape::kIndependent ? n->in[i] : values[from[i]]);
-    auto fresh = bind_all(*n->op, in, n->attrs);
+    auto fresh = bind_again(*n, in);
     std::move(fresh.begin(), fresh.end(), values.begin() + t.first_value);
   }
   std::vector<Array> out;
@@ -51,8 +52,14 @@ void infer_captured(Inference& in) {
   auto& graph = *in.attrs<CompiledAttrs>().graph;
   LEGATO_CHECK(graph.inputs.size() == static_cast<size_t>(in.n_in()),
                "a captured graph is run on too few inputs");
-  for (int o = 0; o < in.n_out(); ++o)
-    in.result(graph.outputs[o].shape(), graph.outputs[o].dtype(), o);
+  bool same = true;
+  for (int i = 0; same && i < in.n_in(); ++i) same = graph.inputs[i].shape() == in.shape(i);
+  // Other shapes come from a shapeless function around this one.
+  auto again = same ? std::vector<Array>() : replay(graph, in.inputs());
+  for (int o = 0; o < in.n_out(); ++o) {
+    const Array& like = same ? graph.outputs[o] : again[o];
+    in.result(like.shape(), like.dtype(), o);
+  }
 }
 
 int count_captured(std::span<const Array>, const void* attrs) {
@@ -128,7 +135,10 @@ class CompiledFn {
 };
 
 std::shared_ptr<CompiledFn> trace(const ArrayFn& f, std::span<const Array> like, bool shapeless) {
-  Tape tape = capture(f, like, "compile", Binding::unbound);
+  Tape tape = [&] {
+    ShapelessScope scope(shapeless || tracing_shapeless());
+    return capture(f, like, "compile", Binding::unbound);
+  }();
   // What does not depend on the inputs is a constant of the compiled function: computed now, once.
   std::vector<Array> constants;
   for (const TapeNode& t : tape.nodes) {
@@ -148,6 +158,7 @@ std::vector<Array> call_compiled(const std::shared_ptr<CompiledFn>& f,
                                  std::span<const Array> inputs) {
   CompiledAttrs attrs{f->graph_for(inputs)};
   if (attrs.graph->outputs.empty()) return {};
+  if (tracing_shapeless()) return replay(*attrs.graph, inputs);  // its shapes belong to the outer
   return bind_all(compiled_op, inputs, &attrs);
 }
 
@@ -169,7 +180,7 @@ void jvp_of_replay(const Call& c, std::span<const Array> tangents, std::span<Arr
   ArrayFn again = [&](std::span<const Array> in) { return replay_tape(graph.tape, in); };
   std::vector<Array> given;
   for (size_t i = 0; i < tangents.size(); ++i)
-    given.push_back(tangents[i] ? tangents[i] : algebra::zeros(c.in(i).shape(), c.in(i).dtype()));
+    given.push_back(tangents[i] ? tangents[i] : algebra::zeros_like(c.in(i)));
   auto pushed = jvp(again, c.inputs(), given).second;
   std::move(pushed.begin(), pushed.end(), result.begin());
 }
@@ -250,7 +261,7 @@ void jvp_custom(const Call& c, std::span<const Array> tangents, std::span<Array>
     ArrayFn again = [&](std::span<const Array> in) { return replay_tape(graph.tape, in); };
     std::vector<Array> given;
     for (size_t i = 0; i < tangents.size(); ++i)
-      given.push_back(tangents[i] ? tangents[i] : algebra::zeros(c.in(i).shape(), c.in(i).dtype()));
+      given.push_back(tangents[i] ? tangents[i] : algebra::zeros_like(c.in(i)));
     pushed = jvp(again, c.inputs(), given).second;
   }
   std::move(pushed.begin(), pushed.end(), result.begin());

@@ -4,6 +4,7 @@
 
 #include "legato/base/error.h"
 #include "legato/op/algebra.h"
+#include "legato/op/composed.h"
 #include "legato/transform/capture.h"
 #include "legato/transform/transform.h"
 
@@ -38,6 +39,38 @@ struct Batched {
   bool batched = false;
 };
 
+// An op on inputs of which those with a flag have a leading batch axis.
+std::vector<Array> batch_one(const Op& op, const void* attrs, Inputs in,
+                             const std::vector<uint8_t>& flags, size_t n_out) {
+  std::vector<Array> out(n_out);
+  std::vector<std::optional<int>> axes;
+  int64_t size = 0;
+  for (size_t i = 0; i < in.size(); ++i) {
+    axes.push_back(flags[i] ? std::optional<int>(0) : std::nullopt);
+    if (flags[i]) size = in[i].shape()[0];
+  }
+  if (op.batch) {
+    std::span<const bool> batched(reinterpret_cast<const bool*>(flags.data()), flags.size());
+    op.batch({op, in, batched, size, attrs}, out);
+    return out;
+  }
+  return vmap(
+      [&](Inputs args) {
+        std::vector<Array> expanded(n_out);
+        op.expand(Call(op, args, attrs), expanded);
+        return expanded;
+      },
+      in, axes, [](size_t count) { return std::vector<std::optional<int>>(count, 0); });
+}
+
+// Note [Composed functions].
+std::vector<Array> batch_one_shapeless(const Op& op, const void* attrs, Inputs in,
+                                       const std::vector<uint8_t>& flags, size_t n_out) {
+  return composed(op.name, in, [&op, attrs = keep_attrs(op, attrs), flags, n_out](Inputs in) {
+    return batch_one(op, attrs.get(), in, flags, n_out);
+  });
+}
+
 void run_batched(const Tape& tape, std::vector<Batched>& values, int64_t size) {
   std::vector<Array> in, out;
   std::vector<uint8_t> flags;
@@ -58,23 +91,11 @@ void run_batched(const Tape& tape, std::vector<Batched>& values, int64_t size) {
       }
       any |= flags.back() != 0;
     }
-    out.assign(n->n_out, Array());
-    if (!any) {  // depends on unbatched inputs only
-      out = bind_all(op, in, n->attrs);
-    } else if (op.batch) {
-      std::span<const bool> batched(reinterpret_cast<const bool*>(flags.data()), flags.size());
-      op.batch({op, in, batched, size, n->attrs}, out);
-    } else {
-      std::vector<std::optional<int>> axes;
-      for (uint8_t f : flags) axes.push_back(f ? std::optional<int>(0) : std::nullopt);
-      out = vmap(
-          [&](std::span<const Array> args) {
-            std::vector<Array> expanded(n->n_out);
-            op.expand(Call(op, args, n->attrs), expanded);
-            return expanded;
-          },
-          in, axes, [](size_t count) { return std::vector<std::optional<int>>(count, 0); });
-    }
+    if (!any)  // depends on unbatched inputs only
+      out = bind_again(*n, in);
+    else
+      out = tracing_shapeless() ? batch_one_shapeless(op, n->attrs, in, flags, n->n_out)
+                                : batch_one(op, n->attrs, in, flags, n->n_out);
     for (uint32_t o = 0; o < n->n_out; ++o) {
       if (any) {
         Shape expected = n->out[o].shape;
@@ -84,6 +105,15 @@ void run_batched(const Tape& tape, std::vector<Batched>& values, int64_t size) {
       values[t.first_value + o] = {std::move(out[o]), any};
     }
   }
+}
+
+// `a` repeated along a new leading axis, without memory, as long as that of `like`.
+Array repeated(const Array& a, const Array& like) {
+  if (tracing_shapeless())
+    return composed("vmap", {a, like}, [](Inputs in) { return repeated(in[0], in[1]); });
+  Shape s = a.shape();
+  s.insert(0, like.shape()[0]);
+  return algebra::broadcast_to(a, s);
 }
 
 }  // namespace
@@ -123,6 +153,9 @@ std::vector<Array> vmap(const ArrayFn& f, std::span<const Array> inputs,
   Tape tape = capture(element, shaped, "vmap", Binding::unbound);
   values.resize(tape.n_values);
   run_batched(tape, values, size);
+  const Array* mapped = nullptr;  // any input with the axis
+  for (size_t i = 0; i < like.size(); ++i)
+    if (in_axes[i]) mapped = &like[i];
 
   auto axes = out_axes(tape.outputs.size());
   std::vector<Array> results;
@@ -137,11 +170,7 @@ std::vector<Array> vmap(const ArrayFn& f, std::span<const Array> inputs,
       continue;
     }
     int axis = normalize_axis("vmap", *axes[o], tape.outputs[o].ndim() + 1);
-    if (!b.batched) {
-      Shape s = b.array.shape();
-      s.insert(0, size);
-      b.array = algebra::broadcast_to(b.array, s);
-    }
+    if (!b.batched) b.array = repeated(b.array, *mapped);
     results.push_back(algebra::moveaxis(b.array, 0, axis));
   }
   return results;

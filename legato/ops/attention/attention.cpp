@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/ops/concat/concat.h"
 #include "legato/ops/create/create.h"
@@ -52,6 +53,22 @@ Array grouped(const Array& mask, int64_t kv_heads, int64_t group) {
 Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& v, double scale,
                                    const std::optional<ArrayOrText>& mask,
                                    const std::optional<Array>& sinks, bool) {
+  if (tracing_shapeless()) {
+    std::vector<Array> all{q, k, v};
+    const bool masked = mask && mask->text.empty();
+    if (masked) all.push_back(mask->array);
+    if (sinks) all.push_back(*sinks);
+    return composed(
+        kName, all, [=, word = mask ? mask->text : std::string(), sunk = !!sinks](Inputs in) {
+          std::optional<ArrayOrText> m;
+          if (masked)
+            m = ArrayOrText{in[3], {}};
+          else if (!word.empty())
+            m = ArrayOrText{{}, word};
+          return scaled_dot_product_attention(
+              in[0], in[1], in[2], scale, m, sunk ? std::optional(in.back()) : std::nullopt, false);
+        });
+  }
   check_shapes(q, k, v);
   Dtype out = promote(promote(q.dtype(), k.dtype()), v.dtype());
   if (!is_floating(out)) throw ValueError(cat(kName, ": takes floating dtypes, got ", out));

@@ -1,6 +1,7 @@
 #include "legato/ops/conv/conv.h"
 
 #include "legato/op/algebra.h"
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/ops/conv/ops.h"
 #include "legato/ops/create/create.h"
@@ -216,6 +217,11 @@ Array plain(const char* op, size_t spatial, const Array& input, const Array& wei
 Array transposed(const char* op, size_t spatial, const Array& input, const Array& weight,
                  const Dims& stride, const Dims& padding, const Dims& dilation,
                  const Dims& output_padding, int64_t groups) {
+  if (tracing_shapeless())
+    return composed(op, {input, weight}, [=](Inputs in) {
+      return transposed(op, spatial, in[0], in[1], stride, padding, dilation, output_padding,
+                        groups);
+    });
   if (weight.ndim() != spatial + 2)
     throw ValueError(cat(op, ": expects weight (O, kernel..., C / groups) with ", spatial,
                          " spatial axes, got ", weight.shape()));
@@ -288,6 +294,8 @@ Array conv_general(const Array& input, const Array& weight, const Dims& stride,
 }
 
 Array convolve(const Array& a, const Array& v, const std::string& mode) {
+  if (tracing_shapeless())
+    return composed("convolve", {a, v}, [mode](Inputs in) { return convolve(in[0], in[1], mode); });
   if (a.ndim() != 1 || v.ndim() != 1 || a.size() == 0 || v.size() == 0)
     throw ValueError(cat("convolve: takes two 1-d arrays that are not empty, got shapes ",
                          a.shape(), " and ", v.shape()));

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/records.h"
@@ -114,12 +115,24 @@ Array ones(const Shape& shape, std::optional<Dtype> dtype) {
   return full(shape, 1, dtype.value_or(Dtype::float32));
 }
 Array zeros_like(const Array& a, std::optional<Dtype> dtype) {
+  if (tracing_shapeless())
+    return composed("zeros_like", {a}, [dtype](Inputs in) { return zeros_like(in[0], dtype); });
   return full(a.shape(), 0, dtype.value_or(a.dtype()));
 }
 Array ones_like(const Array& a, std::optional<Dtype> dtype) {
+  if (tracing_shapeless())
+    return composed("ones_like", {a}, [dtype](Inputs in) { return ones_like(in[0], dtype); });
   return full(a.shape(), 1, dtype.value_or(a.dtype()));
 }
 Array full_like(const Array& a, const Operand& vals, std::optional<Dtype> dtype) {
+  if (tracing_shapeless()) {
+    if (vals.is_array())
+      return composed("full_like", {a, vals.array()},
+                      [dtype](Inputs in) { return full_like(in[0], in[1], dtype); });
+    return composed("full_like", {a}, [number = vals.scalar(), dtype](Inputs in) {
+      return full_like(in[0], number, dtype);
+    });
+  }
   return full(a.shape(), vals, dtype.value_or(a.dtype()));
 }
 

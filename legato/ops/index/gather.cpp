@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/create.h"
@@ -313,6 +314,13 @@ Array gather(const Array& a, std::span<const Array> indices, const Dims& axes, i
 
 Array scatter(const Array& a, std::span<const Array> indices, const Dims& axes, int64_t at,
               const Array& updates, UpdateMode mode) {
+  if (tracing_shapeless()) {
+    std::vector<Array> in{a, updates};
+    in.insert(in.end(), indices.begin(), indices.end());
+    return composed("scatter", in, [axes, at, mode](Inputs in) {
+      return scatter(in[0], in.subspan(2), axes, at, in[1], mode);
+    });
+  }
   // A sum of many small halves stops growing when it is rounded at each step.
   if (accumulates_rounded(a.dtype(), mode))
     return astype(scatter(astype(a, Dtype::float32), indices, axes, at, updates, mode), a.dtype());
@@ -340,6 +348,9 @@ Array broadcast_beside(const char* op, const Array& x, const Array& like, int64_
 }  // namespace
 
 Array take_along_axis(const Array& a, const Array& indices, std::optional<int64_t> axis) {
+  if (tracing_shapeless())
+    return composed("take_along_axis", {a, indices},
+                    [axis](Inputs in) { return take_along_axis(in[0], in[1], axis); });
   if (!axis) return take_along_axis(flatten(a), flatten(indices), 0);
   const char* op = "take_along_axis";
   int64_t n = normalize_axis(op, *axis, a.ndim());
@@ -350,6 +361,10 @@ Array take_along_axis(const Array& a, const Array& indices, std::optional<int64_
 
 Array put_along_axis(const Array& a, const Array& indices, const Array& values,
                      std::optional<int64_t> axis, UpdateMode mode) {
+  if (tracing_shapeless())
+    return composed("put_along_axis", {a, indices, values}, [axis, mode](Inputs in) {
+      return put_along_axis(in[0], in[1], in[2], axis, mode);
+    });
   if (!axis)
     return reshape(put_along_axis(flatten(a), flatten(indices),
                                   flatten(broadcast_to(values, indices.shape())), 0, mode),

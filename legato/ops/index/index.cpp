@@ -1,6 +1,7 @@
 // a[...] and its assignment in terms of slices, gather and scatter; the public functions.
 #include "legato/ops/index/index.h"
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/create.h"
@@ -224,7 +225,41 @@ Array update_masked(const Array& a, const Array& mask, const Array& value, Updat
 
 }  // namespace
 
+namespace {
+
+bool any_mask(std::span<const IndexItem> items) {
+  for (const IndexItem& item : items)
+    if (is_mask(item)) return true;
+  return false;
+}
+
+/// The arrays of an index behind `first`, and an index that takes them from there.
+std::vector<Array> arrays_of(std::vector<Array> first, std::span<const IndexItem> items) {
+  for (const IndexItem& item : items)
+    if (item.kind == IndexItem::Kind::array) first.push_back(item.indices);
+  return first;
+}
+std::vector<IndexItem> with_arrays(std::vector<IndexItem> items, Inputs arrays) {
+  size_t next = 0;
+  for (IndexItem& item : items)
+    if (item.kind == IndexItem::Kind::array) item.indices = arrays[next++];
+  return items;
+}
+/// Without its arrays, which a composed function takes from its inputs.
+std::vector<IndexItem> without_arrays(std::span<const IndexItem> items) {
+  std::vector<IndexItem> out(items.begin(), items.end());
+  for (IndexItem& item : out) item.indices = Array();
+  return out;
+}
+
+}  // namespace
+
 Array index(const Array& a, std::span<const IndexItem> items) {
+  // A mask is evaluated at the call, so its size cannot change with those of the inputs.
+  if (tracing_shapeless() && !any_mask(items))
+    return composed("index", arrays_of({a}, items), [kept = without_arrays(items)](Inputs in) {
+      return index(in[0], with_arrays(kept, in.subspan(1)));
+    });
   if (items.size() == 1 && is_mask(items[0]) && items[0].indices.ndim() > 1 &&
       items[0].indices.ndim() <= a.ndim()) {
     // A mask over several axes: they are merged, which copies nothing of a row-major array.
@@ -242,6 +277,11 @@ Array index(const Array& a, std::span<const IndexItem> items) {
 Array index_update(const Array& a, std::span<const IndexItem> items, const Array& value,
                    UpdateMode mode) {
   const char* op = "index_update";
+  if (tracing_shapeless() && (!any_mask(items) || items.size() == 1))
+    return composed("index_update", arrays_of({a, value}, items),
+                    [kept = without_arrays(items), mode](Inputs in) {
+                      return index_update(in[0], with_arrays(kept, in.subspan(2)), in[1], mode);
+                    });
   Array v = astype(value, a.dtype());
   if (items.size() == 1 && is_mask(items[0])) return update_masked(a, items[0].indices, v, mode);
   Plan plan = Planner(op, a.shape()).run(items);

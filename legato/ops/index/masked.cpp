@@ -1,5 +1,6 @@
 #include "legato/ops/index/masked.h"
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/create.h"
@@ -102,6 +103,9 @@ constinit const Op masked_scatter_op{
 };
 
 Array masked_select(const Array& a, const Array& mask, int64_t size) {
+  if (tracing_shapeless())
+    return composed("masked_select", {a, mask},
+                    [size](Inputs in) { return masked_select(in[0], in[1], size); });
   check_mask("masked_select", a, mask);
   Shape out{size};
   for (size_t i = mask.ndim(); i < a.ndim(); ++i) out.push_back(a.shape()[i]);
@@ -111,6 +115,9 @@ Array masked_select(const Array& a, const Array& mask, int64_t size) {
 }
 
 Array masked_scatter(const Array& a, const Array& mask, const Array& values) {
+  if (tracing_shapeless())
+    return composed("masked_scatter", {a, mask, values},
+                    [](Inputs in) { return masked_scatter(in[0], in[1], in[2]); });
   check_mask("masked_scatter", a, mask);
   Array rows = as_rows(a, mask.ndim());
   Array given = reshape(astype(values, a.dtype()), {1, values.shape()[0], rows.shape()[2]});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/create.h"
@@ -323,6 +324,10 @@ Array as_starts(const Array& a) { return a.ndim() == 0 ? reshape(a, {1}) : a; }
 
 Array dynamic_slice(const Array& a, const Array& start_indices, const Dims& axes,
                     const Dims& slice_size) {
+  if (tracing_shapeless())
+    return composed("slice", {a, start_indices}, [axes, slice_size](Inputs in) {
+      return dynamic_slice(in[0], in[1], axes, slice_size);
+    });
   Dims on = rules::normalize_axes("slice", axes, a.ndim());
   Array starts = as_starts(start_indices);
   if (slice_size.size() != a.ndim())
@@ -344,6 +349,9 @@ Array dynamic_slice(const Array& a, const Array& start_indices, const Dims& axes
 
 Array dynamic_slice_update(const Array& a, const Array& update, const Array& start_indices,
                            const Dims& axes) {
+  if (tracing_shapeless())
+    return composed("slice_update", {a, update, start_indices},
+                    [axes](Inputs in) { return dynamic_slice_update(in[0], in[1], in[2], axes); });
   Dims on = rules::normalize_axes("slice_update", axes, a.ndim());
   Array u = astype(update, a.dtype()), starts = as_starts(start_indices);
   if (u.ndim() < a.ndim()) {

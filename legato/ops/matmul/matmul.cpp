@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "legato/op/algebra.h"
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/create.h"
@@ -173,6 +174,9 @@ Array addmm(const Array& c, const Array& a, const Array& b, double alpha, double
 }
 
 Array tensordot(const Array& a, const Array& b, const NestedInts& axes) {
+  if (tracing_shapeless())
+    return composed("tensordot", {a, b},
+                    [axes](Inputs in) { return tensordot(in[0], in[1], axes); });
   Dims of_a, of_b;
   if (axes.kind == NestedInts::Kind::number) {
     int64_t n = axes.values[0][0];
@@ -240,6 +244,8 @@ Array inner(const Array& a, const Array& b) {
 }
 
 Array outer(const Array& a, const Array& b) {
+  if (tracing_shapeless())
+    return composed("outer", {a, b}, [](Inputs in) { return outer(in[0], in[1]); });
   return multiply(reshape(a, {a.size(), 1}), reshape(b, {1, b.size()}));
 }
 
@@ -248,6 +254,8 @@ Array vecdot(const Array& a, const Array& b, int64_t axis) {
 }
 
 Array kron(const Array& a, const Array& b) {
+  if (tracing_shapeless())
+    return composed("kron", {a, b}, [](Inputs in) { return kron(in[0], in[1]); });
   size_t rank = std::max(a.ndim(), b.ndim());
   Shape sa, sb, out;
   for (size_t i = 0; i < rank; ++i) {

@@ -302,7 +302,7 @@ Array round(const Array& a, int decimals) {
     const double limit = std::ldexp(
         1.0, static_cast<int>(8 * size_of(a.dtype())) - (is_signed_integer(a.dtype()) ? 1 : 0));
     const double unit = std::pow(10.0, -decimals);
-    if (unit >= limit || unit >= 0x1p63) return algebra::zeros(a.shape(), a.dtype());
+    if (unit >= limit || unit >= 0x1p63) return algebra::zeros_like(a);
     return round_integer(a, static_cast<int64_t>(unit));
   }
   const double scale = std::pow(10.0, std::abs(decimals));

@@ -127,7 +127,7 @@ constinit const Op make_complex_op = pointwise_op(
 
 Array real(const Array& a) { return is_complex(a.dtype()) ? bind(real_op, {a}) : a; }
 Array imag(const Array& a) {
-  return is_complex(a.dtype()) ? bind(imag_op, {a}) : algebra::zeros(a.shape(), a.dtype());
+  return is_complex(a.dtype()) ? bind(imag_op, {a}) : algebra::zeros_like(a);
 }
 Array conjugate(const Array& a) { return is_complex(a.dtype()) ? bind(conj_op, {a}) : a; }
 Array arg(const Array& a) { return bind(arg_op, {a}); }

@@ -1,5 +1,6 @@
 #include <numbers>
 
+#include "legato/op/composed.h"
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
 #include "legato/ops/arg_reduce/arg_reduce.h"
@@ -89,6 +90,9 @@ Array normal(const Dims& shape, const std::optional<Dtype>& dtype,
 }
 
 Array bernoulli(const Operand& p, const Axes& shape, const std::optional<Array>& key) {
+  if (!shape && p.is_array() && tracing_shapeless())
+    return composed("bernoulli", {p.array(), key ? *key : next_key()},
+                    [](Inputs in) { return bernoulli(in[0], {}, in[1]); });
   const Shape drawn = drawn_shape("bernoulli", shape, p, p);
   if (p.is_array() && is_complex(p.array().dtype()))
     throw ValueError(cat("bernoulli: p is ", p.array().dtype(), "; expected real numbers."));
@@ -126,6 +130,10 @@ Array gumbel(const Dims& shape, const std::optional<Dtype>& dtype,
 Array truncated_normal(const Operand& lower, const Operand& upper, const Axes& shape,
                        const std::optional<Dtype>& dtype, const std::optional<Array>& key) {
   const Dtype t = floating("truncated_normal", dtype), wide = compute_dtype(t);
+  if (!shape && (lower.is_array() || upper.is_array()) && tracing_shapeless())
+    return composed(
+        "truncated_normal", {as_array(lower, wide), as_array(upper, wide), key ? *key : next_key()},
+        [dtype](Inputs in) { return truncated_normal(in[0], in[1], {}, dtype, in[2]); });
   const Shape drawn = drawn_shape("truncated_normal", shape, lower, upper);
   Array a = as_array(lower, wide), b = as_array(upper, wide);
   Array u = uniform(erf(multiply(a, 1 / kSqrt2)), erf(multiply(b, 1 / kSqrt2)), drawn, wide, key);
@@ -137,6 +145,11 @@ Array categorical(const Array& logits, int axis, const Axes& shape,
   if (shape && num_samples)
     throw ValueError(
         "categorical: both shape and num_samples are given; give at most one of them.");
+  if (!shape && tracing_shapeless())
+    return composed("categorical", {logits, key ? *key : next_key()},
+                    [axis, num_samples](Inputs in) {
+                      return categorical(in[0], axis, {}, num_samples, in[1]);
+                    });
   const int at = normalize_axis("categorical", axis, logits.ndim());
   Array l = is_floating(logits.dtype()) ? logits : astype(logits, Dtype::float32);
   Shape rest = l.shape();
@@ -177,6 +190,9 @@ Array permutation(const Operand& x, int axis, const std::optional<Array>& key) {
       throw ValueError(cat("permutation: x is ", s, "; expected an array or a length, 0 or more."));
     return argsort(bits(Shape{s.i}, 4, key), 0);
   }
+  if (tracing_shapeless())
+    return composed("permutation", {x.array(), key ? *key : next_key()},
+                    [axis](Inputs in) { return permutation(in[0], axis, in[1]); });
   const int at = normalize_axis("permutation", axis, x.array().ndim());
   return take(x.array(),
               argsort(bits(Shape{x.array().shape()[static_cast<size_t>(at)]}, 4, key), 0), at);

@@ -83,6 +83,30 @@ Array key_at(const Array& keys, int64_t i) {
   return squeeze(legato::slice(keys, Dims{i, 0}, Dims{i + 1, 2}), Dims{0});
 }
 
+/// A key from the state, which moves on: (state, used) = split(state).
+struct Drawn {
+  Words words;
+  Array array;  // if set, instead of words
+};
+Drawn draw() {
+  State& s = this_thread();
+  if (s.array && s.array.node()->is_done()) {  // its values are known: back to words
+    const uint32_t* w = s.array.data<uint32_t>();
+    s.words = {w[0], w[1]};
+    s.array = Array();
+  }
+  if (s.array) {
+    Array keys = split(s.array, 2);
+    s.array = key_at(keys, 0);
+    return {{}, key_at(keys, 1)};
+  }
+  // Words 0, 1 and 2, 3 of four.
+  uint32_t x[2][2] = {{0, 2}, {1, 3}};
+  for (auto& counter : x) threefry(s.words.a, s.words.b, counter[0], counter[1]);
+  s.words = {x[0][0], x[1][0]};
+  return {{x[0][1], x[1][1]}, {}};
+}
+
 }  // namespace
 
 Array key(int64_t seed) { return from_words(words_of(seed)); }
@@ -115,25 +139,16 @@ Array bits(const Dims& shape, int width, const std::optional<Array>& key) {
     throw ValueError(cat("random.bits: width is ", width, "; expected 1, 2, 4 or 8 bytes."));
   RandomBitsAttrs attrs{shape, width};
   if (key) return bind(random_bits_op, {*key}, attrs);
-  State& s = this_thread();
-  if (s.array && s.array.node()->is_done()) {  // its values are known: back to words
-    const uint32_t* w = s.array.data<uint32_t>();
-    s.words = {w[0], w[1]};
-    s.array = Array();
-  }
-  if (s.array) {
-    Array keys = split(s.array, 2);
-    Array used = key_at(keys, 1);
-    s.array = key_at(keys, 0);
-    return bind(random_bits_op, {used}, attrs);
-  }
-  // (state, used) = split(state): words 0, 1 and 2, 3 of four.
-  uint32_t x[2][2] = {{0, 2}, {1, 3}};
-  for (auto& counter : x) threefry(s.words.a, s.words.b, counter[0], counter[1]);
-  s.words = {x[0][0], x[1][0]};
-  attrs.key0 = x[0][1];
-  attrs.key1 = x[1][1];
+  const Drawn drawn = draw();
+  if (drawn.array) return bind(random_bits_op, {drawn.array}, attrs);
+  attrs.key0 = drawn.words.a;
+  attrs.key1 = drawn.words.b;
   return bind(random_bits_op, {}, attrs);
+}
+
+Array next_key() {
+  const Drawn drawn = draw();
+  return drawn.array ? drawn.array : from_words(drawn.words);
 }
 
 namespace {

@@ -29,6 +29,9 @@ LEGATO_API Array state();
 /// yet; then so are the numbers that follow from it.
 LEGATO_API void set_state(const Array& key);
 
+/// The next key of this thread's state, which moves on.
+LEGATO_API Array next_key();
+
 /// Random unsigned integers of `width` bytes (1, 2, 4 or 8).
 LEGATO_API Array bits(const Dims& shape, int width = 4, const std::optional<Array>& key = {});
 

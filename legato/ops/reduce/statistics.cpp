@@ -1,5 +1,6 @@
 // Functions composed of reductions. Those that read a size are ops with a meaning, so that they
 // stay right when a graph is run again on other shapes.
+#include "legato/op/composed.h"
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
 #include "legato/ops/create/create.h"
@@ -157,6 +158,9 @@ Array allclose(const Array& a, const Array& b, double rtol, double atol, bool eq
 }
 
 Array array_equal(const Operand& a, const Operand& b, bool equal_nan) {
+  if (tracing_shapeless() && a.is_array() && b.is_array())
+    return composed("array_equal", {a.array(), b.array()},
+                    [equal_nan](Inputs in) { return array_equal(in[0], in[1], equal_nan); });
   const Shape scalar;
   const Shape& shape_a = a.is_array() ? a.array().shape() : scalar;
   const Shape& shape_b = b.is_array() ? b.array().shape() : scalar;

@@ -1,5 +1,6 @@
 #include "legato/ops/shape/arrange.h"
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/concat/concat.h"
@@ -170,6 +171,8 @@ Array diag(const Array& a, int64_t k) {
 
 Array roll(const Array& a, const Dims& shift, const Axes& axis) {
   if (!axis) {
+    if (tracing_shapeless())
+      return composed("roll", {a}, [shift](Inputs in) { return roll(in[0], shift, {}); });
     // INT64_MIN modulo anything is well-defined in roll, but sums may wrap: reduce them first.
     int64_t n = std::max<int64_t>(a.size(), 1), total = 0;
     for (int64_t s : shift) total = (total + s % n) % n;
@@ -201,6 +204,9 @@ std::vector<Array> meshgrid(std::span<const Array> arrays, bool sparse,
                             const std::string& indexing) {
   if (indexing != "xy" && indexing != "ij")
     throw ValueError(cat("meshgrid: indexing must be 'xy' or 'ij', found '", indexing, "'"));
+  if (tracing_shapeless())
+    return composed("meshgrid", arrays,
+                    [sparse, indexing](Inputs in) { return meshgrid(in, sparse, indexing); });
   size_t n = arrays.size();
   bool exchange = indexing == "xy" && n > 1;
   std::vector<Array> out;

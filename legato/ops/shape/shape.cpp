@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "legato/op/algebra.h"
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/create.h"
@@ -560,7 +561,8 @@ bool reshape_layout(const Shape& from, const Layout& in, const Shape& to, Layout
 // --- the API -------------------------------------------------------------------------------------
 
 Array reshape(const Array& a, const Shape& shape) {
-  return a.shape() == shape ? a : bind(reshape_op, {a}, ReshapeAttrs{shape});
+  return a.shape() == shape && !tracing_shapeless() ? a
+                                                    : bind(reshape_op, {a}, ReshapeAttrs{shape});
 }
 
 Array flatten(const Array& a, int64_t start_axis, int64_t end_axis) {
@@ -619,10 +621,14 @@ Array matrix_transpose(const Array& a) {
 
 Array broadcast_to(const Operand& a, const Shape& shape) {
   Array from = a.is_array() ? a.array() : literal(a.scalar(), default_dtype(a.scalar()));
-  return from.shape() == shape ? from : bind(broadcast_to_op, {from}, ReshapeAttrs{shape});
+  return from.shape() == shape && !tracing_shapeless()
+             ? from
+             : bind(broadcast_to_op, {from}, ReshapeAttrs{shape});
 }
 
 std::vector<Array> broadcast_arrays(std::span<const Array> arrays) {
+  if (tracing_shapeless())
+    return composed("broadcast_arrays", arrays, [](Inputs in) { return broadcast_arrays(in); });
   Shape shape;
   for (const Array& a : arrays) shape = broadcast_shapes("broadcast_arrays", shape, a.shape());
   std::vector<Array> out;
@@ -644,6 +650,10 @@ Array atleast_3d(const Array& a) {
 }
 
 Array as_strided(const Array& a, const Axes& shape, const Axes& strides, int64_t offset) {
+  if (!shape && tracing_shapeless())
+    return composed("as_strided", {a}, [strides, offset](Inputs in) {
+      return as_strided(in[0], {}, strides, offset);
+    });
   Shape to = shape ? *shape : a.shape();
   return bind(as_strided_op, {a},
               AsStridedAttrs{to, strides ? *strides : row_major_strides(to), offset});

@@ -1,5 +1,6 @@
 #include "legato/ops/softmax/softmax.h"
 
+#include "legato/op/composed.h"
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
 #include "legato/ops/create/create.h"
@@ -226,6 +227,9 @@ Array logsumexp(const Array& a, const Axes& axis, bool keepdims) {
   const Dims axes = reduced_axes("logsumexp", axis, x.ndim());
   if (axes.empty()) return x;
   Array kept;  // reduced axes of size 1
+  if (axes.size() != 1 && tracing_shapeless())
+    return composed("logsumexp", {x},
+                    [axis, keepdims](Inputs in) { return logsumexp(in[0], axis, keepdims); });
   if (axes.size() == 1)
     kept = bind(logsumexp_op, {x}, one_axis(axis, axes));
   else

@@ -1,5 +1,6 @@
 #include "legato/ops/sort/sort.h"
 
+#include "legato/op/composed.h"
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
 #include "legato/ops/create/create.h"
@@ -117,17 +118,25 @@ Array argsort(const Array& a, const std::optional<int>& axis) {
 }
 // Sorting is a partition for every kth, and the radix sort takes no longer than selecting would.
 Array partition(const Array& a, int kth, const std::optional<int>& axis) {
+  if (tracing_shapeless())
+    return composed("partition", {a},
+                    [kth, axis](Inputs in) { return partition(in[0], kth, axis); });
   Along x = along(a, axis);
   check_kth("partition", kth, x);
   return bind(sort_op, {x.a}, SortAttrs{x.axis});
 }
 Array argpartition(const Array& a, int kth, const std::optional<int>& axis) {
+  if (tracing_shapeless())
+    return composed("argpartition", {a},
+                    [kth, axis](Inputs in) { return argpartition(in[0], kth, axis); });
   Along x = along(a, axis);
   check_kth("argpartition", kth, x);
   return bind(argsort_op, {x.a}, SortAttrs{x.axis});
 }
 
 Array topk(const Array& a, int k, const std::optional<int>& axis) {
+  if (tracing_shapeless())
+    return composed("topk", {a}, [k, axis](Inputs in) { return topk(in[0], k, axis); });
   Along x = along(a, axis);
   const int64_t n = checked_size("topk", x);
   if (k < 0 || k > n)

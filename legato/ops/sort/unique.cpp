@@ -1,4 +1,5 @@
 // Distinct elements, from a stable argsort.
+#include "legato/op/composed.h"
 #include "legato/ops/concat/concat.h"
 #include "legato/ops/create/create.h"
 #include "legato/ops/index/index.h"
@@ -75,6 +76,21 @@ std::vector<Array> unique_of(const Array& a, const Ranked& r, int64_t size, bool
 std::vector<Array> unique(const Array& a, int64_t size, bool return_index, bool return_inverse,
                           bool return_counts, const std::optional<Operand>& fill_value) {
   if (size < 0) throw ValueError(cat("unique: size is ", size, "; expected 0 or more."));
+  if (tracing_shapeless()) {
+    std::vector<Array> in{a};
+    const bool filled_by_array = fill_value && fill_value->is_array();
+    if (filled_by_array) in.push_back(fill_value->array());
+    const std::optional<Scalar> number =
+        fill_value && !filled_by_array ? std::optional(fill_value->scalar()) : std::nullopt;
+    return composed("unique", in, [=](Inputs in) {
+      std::optional<Operand> fill;
+      if (filled_by_array)
+        fill = in[1];
+      else if (number)
+        fill = *number;
+      return unique(in[0], size, return_index, return_inverse, return_counts, fill);
+    });
+  }
   return unique_of(a, ranked(a), size, return_index, return_inverse, return_counts, fill_value);
 }
 
