@@ -20,6 +20,7 @@ case(
 )
 case("zeros_like", [normal(2, 3)], dtypes="all", tol=exact)
 case("ones_like", [normal(2, 3)], dtypes="all", tol=exact)
+case("empty_like", [normal(2, 3)], reference=np.zeros_like, dtypes="all", tol=exact)
 case(
     "full_like",
     [normal(2, 3)],

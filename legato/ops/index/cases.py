@@ -274,6 +274,25 @@ accumulate(
     skip={"vjp": "ties between array and updates", "jvp": "ties between array and updates"},
 )
 
+# --- nonzero ---
+for shape in ((7,), (3, 4), (2, 0)):
+    case(
+        "nonzero",
+        [boolean(*shape)],
+        call=lambda core, a: core.nonzero(a),
+        dtypes="bool",
+        out=["int32"] * len(shape),
+        skip={mode: "the number of places depends on the values" for mode in ("compiled", "vmap")},
+    )
+case(
+    "nonzero",
+    [integers(4, 3, low=-1, high=2)],
+    dtypes="floats ints complex",
+    out=["int32", "int32"],
+    skip={mode: "the number of places depends on the values" for mode in ("compiled", "vmap")},
+)
+error("nonzero", [normal()], match="a 0-d array has no positions")
+
 # --- dynamic slices, masks ---
 case(
     "slice",
