@@ -3,36 +3,31 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <type_traits>
+
+#include "legato/array/thread_state.h"
 
 namespace legato {
 namespace {
 
-// Nodes come from a per-thread free list: making one costs no lock and no malloc in the steady
-// state. A node may be freed by another thread than the one that made it; the list is bounded, so
-// that a producer-consumer pair doesn't hoard.
+// Nodes come from a per-thread free list. A node may be freed by another thread than the one that
+// made it; the list is bounded, so that a producer-consumer pair doesn't hoard.
 constexpr int kMaxFree = 4096;
 
-struct FreeList {
-  Node* head = nullptr;
-  int count = 0;
-  ~FreeList() {
-    while (head) {
-      Node* next = reinterpret_cast<Node*&>(head->attrs);
-      ::operator delete(head, std::align_val_t{alignof(Node)});
-      head = next;
+void free_node(Node* n) noexcept { ::operator delete(n, std::align_val_t{alignof(Node)}); }
+
+// Gives a thread's free nodes back when it ends.
+struct FreesAtExit {
+  FreesAtExit() { thread_state.frees_at_exit = true; }
+  ~FreesAtExit() {
+    ThreadState& t = thread_state;
+    while (Node* n = t.free_nodes) {
+      t.free_nodes = n->next;
+      free_node(n);
     }
-    count = kMaxFree;  // a node freed after this thread's destructors ran goes straight to the heap
+    t.n_free = kMaxFree;  // what is dropped after this goes straight to the heap
   }
 };
-thread_local FreeList free_list;
-
-// Dead nodes that wait for their inputs to be released: destruction works through this list instead
-// of recursing, so that a chain of a million nodes needs no stack.
-struct Graveyard {
-  std::vector<Node*> dead;
-  bool running = false;
-};
-thread_local Graveyard graveyard;
 
 void destroy_node(Node* n) noexcept {
   detach_inputs(n);
@@ -45,18 +40,22 @@ void destroy_node(Node* n) noexcept {
     if (n->attrs != n->inline_attrs) ::operator delete(n->attrs, std::align_val_t{16});
   }
   n->~Node();
-  if (free_list.count < kMaxFree) {
-    reinterpret_cast<Node*&>(n->attrs) = free_list.head;
-    free_list.head = n;
-    ++free_list.count;
-  } else {
-    ::operator delete(n, std::align_val_t{alignof(Node)});
+  ThreadState& t = thread_state;
+  if (t.n_free >= kMaxFree) return free_node(n);
+  if (!t.frees_at_exit) {
+    thread_local FreesAtExit frees;
+    (void)frees;
   }
+  n->next = t.free_nodes;
+  t.free_nodes = n;
+  ++t.n_free;
 }
 
 std::mutex kept_lock;
 
 }  // namespace
+
+constinit thread_local ThreadState thread_state;
 
 Storage::~Storage() = default;
 
@@ -65,28 +64,34 @@ RuntimeHooks& runtime_hooks() {
   return hooks;
 }
 
-Ref<CaptureMark>& current_capture() {
-  thread_local Ref<CaptureMark> current;
-  return current;
-}
+CaptureMark* current_capture() { return thread_state.capture; }
+void set_current_capture(CaptureMark* mark) { thread_state.capture = mark; }
 
-Node* new_node(const Op* op, std::span<const Array> inputs, int n_out) {
-  void* memory;
-  if (free_list.head) {
-    Node* n = free_list.head;
-    free_list.head = reinterpret_cast<Node*&>(n->attrs);
-    --free_list.count;
-    memory = n;
+namespace {
+
+template <class From>  // copies the inputs, or moves from them
+Node* make_node(const Op* op, std::span<From> inputs, int n_out) {
+  ThreadState& t = thread_state;
+  void* memory = t.free_nodes;
+  if (memory) {
+    t.free_nodes = t.free_nodes->next;
+    --t.n_free;
   } else {
     memory = ::operator new(sizeof(Node), std::align_val_t{alignof(Node)});
   }
   Node* n = new (memory) Node;
   n->op = op;
+  n->stream = t.stream;
   n->n_in = static_cast<uint32_t>(inputs.size());
   n->in = reinterpret_cast<Array*>(n->inline_in);
   if (inputs.size() > Node::kInlineInputs)
     n->in = static_cast<Array*>(::operator new(inputs.size() * sizeof(Array)));
-  for (size_t i = 0; i < inputs.size(); ++i) new (n->in + i) Array(inputs[i]);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if constexpr (std::is_const_v<From>)
+      new (n->in + i) Array(inputs[i]);
+    else
+      new (n->in + i) Array(std::move(inputs[i]));
+  }
   n->n_out = static_cast<uint16_t>(n_out);
   n->out = reinterpret_cast<Value*>(n->inline_out);
   if (n_out != 1) {
@@ -95,8 +100,17 @@ Node* new_node(const Op* op, std::span<const Array> inputs, int n_out) {
     n->holders = new std::atomic<uint32_t>[n_out]();
   }
   for (int i = 0; i < n_out; ++i) new (n->out + i) Value;
-  if (auto& capture = current_capture()) n->mark = capture;
+  if (t.capture) n->mark = Ref<CaptureMark>::share(t.capture);
   return n;
+}
+
+}  // namespace
+
+Node* new_node(const Op* op, std::span<const Array> inputs, int n_out) {
+  return make_node(op, inputs, n_out);
+}
+Node* new_node_from(const Op* op, std::span<Array> inputs, int n_out) {
+  return make_node(op, inputs, n_out);
 }
 
 void* reserve_attrs(Node* node, size_t bytes) {
@@ -115,19 +129,21 @@ void detach_inputs(Node* n) noexcept {
 void release_node(Node* n, uint32_t index) noexcept {
   if (n->holders) n->holders[index].fetch_sub(1, std::memory_order_acq_rel);
   if (n->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  Graveyard& g = graveyard;
-  if (g.running) {
-    g.dead.push_back(n);
+  // Destruction works through a list instead of recursing, so that a chain of a million nodes needs
+  // no stack.
+  ThreadState& t = thread_state;
+  if (t.burying) {
+    n->next = t.dead_nodes;
+    t.dead_nodes = n;
     return;
   }
-  g.running = true;
+  t.burying = true;
   destroy_node(n);
-  while (!g.dead.empty()) {
-    Node* next = g.dead.back();
-    g.dead.pop_back();
-    destroy_node(next);
+  while (Node* dead = t.dead_nodes) {
+    t.dead_nodes = dead->next;
+    destroy_node(dead);
   }
-  g.running = false;
+  t.burying = false;
 }
 
 Array output_of(Node* node, uint32_t index) {

@@ -125,25 +125,6 @@ class LEGATO_API Array {
 
 enum class NodeState : uint8_t { pending, claimed, done, failed, unbound };
 
-/// What an asynchronous evaluation completes; whoever finds a claimed node waits on it.
-class LEGATO_API Event {
- public:
-  void retain() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-  }
-  bool is_set() const { return set_.load(std::memory_order_acquire) != 0; }
-  void set() {
-    set_.store(1, std::memory_order_release);
-    set_.notify_all();
-  }
-  void wait() const { set_.wait(0, std::memory_order_acquire); }
-
- private:
-  std::atomic<uint32_t> refs_{1};
-  std::atomic<uint32_t> set_{0};
-};
-
 /// One operation with its inputs, attributes and outputs, in one block of memory from a pool.
 struct Node {
   static constexpr int kInlineInputs = 3;
@@ -161,11 +142,14 @@ struct Node {
   void (*destroy_attrs)(void*) = nullptr;    // null if trivially destructible
   std::atomic<uint32_t>* holders = nullptr;  // references of each output, if there are several
   Ref<CaptureMark> mark;                     // the transform inside which it was made
-  Ref<Event> event;  // set when the evaluation that claimed it ends (guarded by the graph lock)
-  std::exception_ptr error;  // if failed
+  std::exception_ptr error;                  // if failed
   // Scratch of the evaluation that holds the graph lock, and of the capture that holds the walk
   // lock.
-  uint64_t stamp = 0, walk_stamp = 0;
+  union {
+    uint64_t stamp = 0;
+    Node* next;  // in a list of dead or free nodes
+  };
+  uint64_t walk_stamp = 0;
   uint32_t slot = 0, walk_slot = 0;
 
   alignas(Array) std::byte inline_in[kInlineInputs * sizeof(Array)];
@@ -180,8 +164,11 @@ struct Node {
   bool is_done() const { return state.load(std::memory_order_acquire) == NodeState::done; }
 };
 
-/// A fresh node without references to outputs yet: `refs` is 1 and belongs to the caller.
+/// A fresh node without references to outputs yet: `refs` is 1 and belongs to the caller. Its
+/// stream and its mark are those of this thread.
 LEGATO_API Node* new_node(const Op* op, std::span<const Array> inputs, int n_out);
+/// The same, moving from `inputs`.
+LEGATO_API Node* new_node_from(const Op* op, std::span<Array> inputs, int n_out);
 /// Gives room for attributes of `bytes` bytes (16-byte aligned), inline if they fit.
 LEGATO_API void* reserve_attrs(Node* node, size_t bytes);
 /// Drops one reference of output `index`; frees what becomes unreachable, without recursion.
@@ -231,8 +218,10 @@ class LEGATO_API CaptureMark {
   std::vector<Array> kept_;  // guarded by a lock in array.cpp
 };
 
-/// The innermost open capture of this thread; new nodes get it as their mark.
-LEGATO_API Ref<CaptureMark>& current_capture();
+/// The innermost open capture of this thread, or null; new nodes get it as their mark. Whoever sets
+/// it keeps it alive until it is set back.
+LEGATO_API CaptureMark* current_capture();
+LEGATO_API void set_current_capture(CaptureMark* mark);
 
 /// What runtime/ gives to arrays. Installed once, when the library is loaded.
 struct RuntimeHooks {

@@ -11,26 +11,25 @@ namespace {
 
 struct Info {
   const char* name;
-  uint8_t size;
   DtypeKind kind;
 };
 
 constexpr Info kInfo[kDtypeCount] = {
-    {"bool", 1, DtypeKind::boolean},
-    {"uint8", 1, DtypeKind::unsigned_integer},
-    {"uint16", 2, DtypeKind::unsigned_integer},
-    {"uint32", 4, DtypeKind::unsigned_integer},
-    {"uint64", 8, DtypeKind::unsigned_integer},
-    {"int8", 1, DtypeKind::signed_integer},
-    {"int16", 2, DtypeKind::signed_integer},
-    {"int32", 4, DtypeKind::signed_integer},
-    {"int64", 8, DtypeKind::signed_integer},
-    {"float16", 2, DtypeKind::floating},
-    {"bfloat16", 2, DtypeKind::floating},
-    {"float32", 4, DtypeKind::floating},
-    {"float64", 8, DtypeKind::floating},
-    {"complex64", 8, DtypeKind::complex_floating},
-    {"complex128", 16, DtypeKind::complex_floating},
+    {"bool", DtypeKind::boolean},
+    {"uint8", DtypeKind::unsigned_integer},
+    {"uint16", DtypeKind::unsigned_integer},
+    {"uint32", DtypeKind::unsigned_integer},
+    {"uint64", DtypeKind::unsigned_integer},
+    {"int8", DtypeKind::signed_integer},
+    {"int16", DtypeKind::signed_integer},
+    {"int32", DtypeKind::signed_integer},
+    {"int64", DtypeKind::signed_integer},
+    {"float16", DtypeKind::floating},
+    {"bfloat16", DtypeKind::floating},
+    {"float32", DtypeKind::floating},
+    {"float64", DtypeKind::floating},
+    {"complex64", DtypeKind::complex_floating},
+    {"complex128", DtypeKind::complex_floating},
 };
 const Info& info(Dtype t) { return kInfo[static_cast<int>(t)]; }
 
@@ -60,9 +59,16 @@ struct PromotionTable {
 };
 constexpr PromotionTable kPromotion;
 
+template <class... Ts>
+constexpr bool sizes_are_right() {
+  return ((size_of(dtype_of<Ts>) == sizeof(Ts)) && ...);
+}
+static_assert(
+    sizes_are_right<bool, uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, int32_t, int64_t,
+                    float16_t, bfloat16_t, float, double, complex64_t, complex128_t>());
+
 }  // namespace
 
-int64_t size_of(Dtype t) { return info(t).size; }
 const char* name_of(Dtype t) { return info(t).name; }
 DtypeKind kind_of(Dtype t) { return info(t).kind; }
 Dtype promote(Dtype a, Dtype b) { return kPromotion.to[static_cast<int>(a)][static_cast<int>(b)]; }

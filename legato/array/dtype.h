@@ -66,7 +66,11 @@ struct bfloat16_t {
 using complex64_t = std::complex<float>;
 using complex128_t = std::complex<double>;
 
-LEGATO_API int64_t size_of(Dtype t);      // bytes of one element
+/// Bytes of one element.
+constexpr int64_t size_of(Dtype t) {
+  constexpr uint8_t sizes[kDtypeCount] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16};
+  return sizes[static_cast<int>(t)];
+}
 LEGATO_API const char* name_of(Dtype t);  // "float32", "bool"
 LEGATO_API DtypeKind kind_of(Dtype t);
 inline void append_text(std::string& out, Dtype t) { out += name_of(t); }

@@ -29,10 +29,10 @@ class LEGATO_API Dims {
     for (auto& v : d) v = value;
     return d;
   }
-  Dims(const Dims& o) { assign(o.data(), o.size_); }
+  Dims(const Dims& o) { copy(o); }
   Dims(Dims&& o) noexcept { take(o); }
   Dims& operator=(const Dims& o) {
-    if (this != &o) assign(o.data(), o.size_);
+    if (this != &o) copy(o);
     return *this;
   }
   Dims& operator=(Dims&& o) noexcept {
@@ -82,7 +82,11 @@ class LEGATO_API Dims {
     --size_;
   }
   friend bool operator==(const Dims& a, const Dims& b) {
-    return a.size_ == b.size_ && std::memcmp(a.data(), b.data(), a.size_ * sizeof(int64_t)) == 0;
+    if (a.size_ != b.size_) return false;
+    const int64_t *x = a.data(), *y = b.data();
+    for (uint32_t i = 0; i < a.size_; ++i)  // short: a call of memcmp costs more
+      if (x[i] != y[i]) return false;
+    return true;
   }
   operator std::span<const int64_t>() const { return {data(), size_}; }
 
@@ -97,6 +101,11 @@ class LEGATO_API Dims {
     }
     std::memcpy(to, from, n * sizeof(int64_t));
     size_ = static_cast<uint32_t>(n);
+  }
+  void copy(const Dims& o) {
+    if (heap_ || o.heap_) return assign(o.data(), o.size_);
+    size_ = o.size_;
+    std::memcpy(inline_, o.inline_, sizeof inline_);  // all of it: a fixed size is no call
   }
   void take(Dims& o) noexcept {
     size_ = std::exchange(o.size_, 0u);

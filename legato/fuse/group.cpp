@@ -62,19 +62,24 @@ void count_operands(const PlanGraph& g, PlanNode& p) {
 
 // For each slot the edges that read it, so that a producer can look at its users.
 struct Edges {
-  std::vector<uint32_t> first, next, user;
+  static constexpr uint32_t kNone = ~0u;
+  struct Edge {
+    uint32_t user, next;  // next: another edge that reads the same slot
+    bool fusable;
+  };
+  std::vector<uint32_t> first;  // of each slot
+  std::vector<Edge> edges;      // one for each entry of in_slots
+  const Edge& operator[](uint32_t e) const { return edges[e]; }
 
-  void build(const PlanGraph& g) {
-    first.assign(g.slots.size(), ~0u);
-    next.assign(g.in_slots.size(), ~0u);
-    user.resize(g.in_slots.size());
+  void build(const PlanGraph& g, bool fuse) {
+    first.assign(g.slots.size(), kNone);
+    edges.resize(g.in_slots.size());
     for (uint32_t i = 0; i < g.nodes.size(); ++i) {
       const PlanNode& u = g.nodes[i];
       for (uint32_t e = u.first_in; e < u.first_in + u.n_in; ++e) {
-        user[e] = i;
         Slot s = g.in_slots[e];
         if (s < 0) continue;
-        next[e] = first[s];
+        edges[e] = {i, first[s], fuse && fusable(g, g.slots[s].producer, i)};
         first[s] = e;
       }
     }
@@ -88,9 +93,9 @@ bool join_users(PlanGraph& g, const Edges& edges, uint32_t i, int32_t depth) {
   size_t n_roots = 0;
   PlanNode& p = g.nodes[i];
   uint32_t members = 1, operands = p.n_operands, literals = p.n_literals, stores = p.n_stores;
-  for (uint32_t e = edges.first[p.first_slot]; e != ~0u; e = edges.next[e]) {
-    uint32_t u = edges.user[e];
-    if (!fusable(g, i, u) || g.nodes[u].depth != depth) continue;
+  for (uint32_t e = edges.first[p.first_slot]; e != Edges::kNone; e = edges[e].next) {
+    uint32_t u = edges[e].user;
+    if (!edges[e].fusable || g.nodes[u].depth != depth) continue;
     uint32_t r = find_root(g, u);
     if (std::find(roots, roots + n_roots, r) != roots + n_roots) continue;
     if (n_roots == kMaxInstrs) return false;
@@ -122,9 +127,8 @@ void assign_groups(PlanGraph& g, const Edges& edges, bool fuse) {
     p.n_members = 1;
     int32_t depth = 0;
     for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
-      for (uint32_t e = edges.first[s]; e != ~0u; e = edges.next[e])
-        depth = std::max(
-            depth, g.nodes[edges.user[e]].depth + (fuse && fusable(g, i, edges.user[e]) ? 0 : 1));
+      for (uint32_t e = edges.first[s]; e != Edges::kNone; e = edges[e].next)
+        depth = std::max(depth, g.nodes[edges[e].user].depth + (edges[e].fusable ? 0 : 1));
     p.depth = depth;
     if (p.kind != NodeKind::pointwise || !fuse) {
       for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
@@ -134,10 +138,8 @@ void assign_groups(PlanGraph& g, const Edges& edges, bool fuse) {
     }
     SlotInfo& slot = g.slots[p.first_slot];
     slot.stored = slot.held || slot.uses == 0;
-    for (uint32_t e = edges.first[p.first_slot]; e != ~0u; e = edges.next[e]) {
-      uint32_t u = edges.user[e];
-      if (!fusable(g, i, u) || g.nodes[u].depth != depth) slot.stored = true;
-    }
+    for (uint32_t e = edges.first[p.first_slot]; e != Edges::kNone; e = edges[e].next)
+      if (!edges[e].fusable || g.nodes[edges[e].user].depth != depth) slot.stored = true;
     p.n_stores = slot.stored;
     count_operands(g, p);
     if (join_users(g, edges, i, depth)) continue;
@@ -195,7 +197,10 @@ FnId fn_of(const PointwiseSpec& spec) {
 
 class Builder {
  public:
-  explicit Builder(PlanGraph& g) : g_(g) { value_of_.resize(g.slots.size()); }
+  // `value_of` is room for a number a slot.
+  Builder(PlanGraph& g, std::vector<uint16_t>& value_of) : g_(g), value_of_(value_of) {
+    value_of_.resize(g.slots.size());
+  }
 
   // Makes the program of the group whose members start at `first`. False if it exceeds a limit.
   bool build(uint32_t first, Draft& d) {
@@ -323,7 +328,7 @@ class Builder {
   }
 
   PlanGraph& g_;
-  std::vector<uint16_t> value_of_;  // per slot: its number in the program under construction
+  std::vector<uint16_t>& value_of_;  // per slot: its number in the program under construction
 };
 
 // --- cache
@@ -361,8 +366,7 @@ bool same(const Draft& d, const Program& p) {
 // starts anew; programs in use live on with those that use them.
 class ProgramCache {
  public:
-  std::shared_ptr<Program> get(const Draft& d) {
-    uint64_t h = hash_draft(d);
+  std::shared_ptr<Program> get(const Draft& d, uint64_t h) {
     std::lock_guard lock(lock_);
     auto [from, to] = programs_.equal_range(h);
     for (auto it = from; it != to; ++it)
@@ -388,6 +392,39 @@ ProgramCache& program_cache() {
   return cache;
 }
 
+// What planning keeps from one evaluation to the next, so that small ones allocate nothing.
+struct Scratch {
+  struct Frame {  // of the walk over groups
+    uint32_t root, member, edge;
+  };
+  Edges edges;
+  std::vector<Frame> stack;
+  std::vector<uint16_t> value_of;
+  Draft draft;
+
+  // Programs that this thread used last, found without a lock.
+  struct Recent {
+    uint64_t hash = 0;
+    std::shared_ptr<Program> program;
+  };
+  static constexpr size_t kRecent = 64;
+  Recent recent[kRecent];
+
+  const std::shared_ptr<Program>& program() {
+    uint64_t h = hash_draft(draft);
+    Recent& r = recent[h % kRecent];
+    if (!(r.program && r.hash == h && same(draft, *r.program)))
+      r = {h, program_cache().get(draft, h)};
+    return r.program;
+  }
+};
+
+Scratch& scratch() {
+  thread_local std::unique_ptr<Scratch> s;
+  if (!s) s = std::make_unique<Scratch>();
+  return *s;
+}
+
 // --- steps
 // -----------------------------------------------------------------------------------------------------------
 
@@ -405,8 +442,8 @@ void link_members(PlanGraph& g) {
   }
 }
 
-void add_program_step(PlanGraph& g, Builder& builder, uint32_t root) {
-  thread_local Draft d;
+void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t root) {
+  Draft& d = scratch.draft;
   if (!builder.build(g.nodes[root].first_member, d)) {
     // Conversions between many dtypes made the program too long: its members become programs of
     // their own.
@@ -418,14 +455,14 @@ void add_program_step(PlanGraph& g, Builder& builder, uint32_t root) {
       p.group = p.first_member = p.next_member = m;
       p.n_members = 1;
       g.slots[p.first_slot].stored = true;
-      add_program_step(g, builder, m);
+      add_program_step(g, builder, scratch, m);
       if (last) return;
     }
   }
   Step step;
   step.kind = NodeKind::pointwise;
   step.node = root;
-  step.program = program_cache().get(d);
+  step.program = scratch.program();
   step.first_input = static_cast<uint32_t>(g.step_inputs.size());
   step.n_inputs = d.head.n_inputs;
   g.step_inputs.insert(g.step_inputs.end(), d.input_slots, d.input_slots + d.head.n_inputs);
@@ -441,24 +478,33 @@ void add_program_step(PlanGraph& g, Builder& builder, uint32_t root) {
 // A literal needs memory if somebody outside reads it, or a user that takes arrays only.
 bool literal_needed(const PlanGraph& g, const PlanNode& literal, const Edges& edges) {
   if (g.slots[literal.first_slot].held) return true;
-  for (uint32_t e = edges.first[literal.first_slot]; e != ~0u; e = edges.next[e])
-    if (g.nodes[edges.user[e]].kind != NodeKind::pointwise) return true;
+  for (uint32_t e = edges.first[literal.first_slot]; e != Edges::kNone; e = edges[e].next)
+    if (g.nodes[edges[e].user].kind != NodeKind::pointwise) return true;
   return false;
 }
 
 }  // namespace
 
 void plan_steps(PlanGraph& g, bool fuse) {
-  thread_local Edges edges;
-  edges.build(g);
+  Scratch& s = scratch();
+  if (g.nodes.size() == 1 && g.nodes[0].kind == NodeKind::pointwise) {  // nothing to group or order
+    PlanNode& p = g.nodes[0];
+    p.group = p.first_member = p.next_member = 0;
+    p.n_members = 1;
+    g.slots[0].stored = true;
+    Builder builder(g, s.value_of);
+    return add_program_step(g, builder, s, 0);
+  }
+  Edges& edges = s.edges;
+  edges.build(g, fuse);
   assign_groups(g, edges, fuse);
   for (auto& p : g.nodes) p.last_member = ~0u;
   link_members(g);
-  Builder builder(g);
+  Builder builder(g, s.value_of);
 
   auto emit = [&](uint32_t root) {
     PlanNode& p = g.nodes[root];
-    if (p.kind == NodeKind::pointwise) return add_program_step(g, builder, root);
+    if (p.kind == NodeKind::pointwise) return add_program_step(g, builder, s, root);
     if (p.kind == NodeKind::literal && !literal_needed(g, p, edges)) {
       g.slots[p.first_slot].stored = false;
       return;
@@ -470,22 +516,20 @@ void plan_steps(PlanGraph& g, bool fuse) {
   };
 
   // Depth first over groups, inputs before users.
-  struct Frame {
-    uint32_t root, member, edge;
-  };
-  thread_local std::vector<Frame> stack;
+  auto& stack = s.stack;
+  stack.clear();
   for (uint32_t i = 0; i < g.nodes.size(); ++i) {
     uint32_t start = find_root(g, i);
     if (g.nodes[start].emitted) continue;
     g.nodes[start].emitted = true;
     stack.push_back({start, g.nodes[start].first_member, 0});
     while (!stack.empty()) {
-      Frame& f = stack.back();
+      Scratch::Frame& f = stack.back();
       const PlanNode& m = g.nodes[f.member];
       if (f.edge < m.n_in) {
-        Slot s = g.in_slots[m.first_in + f.edge++];
-        if (s < 0) continue;
-        uint32_t r = find_root(g, g.slots[s].producer);
+        Slot in = g.in_slots[m.first_in + f.edge++];
+        if (in < 0) continue;
+        uint32_t r = find_root(g, g.slots[in].producer);
         if (g.nodes[r].emitted) continue;
         g.nodes[r].emitted = true;
         stack.push_back({r, g.nodes[r].first_member, 0});

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "legato/array/thread_state.h"
 #include "legato/base/error.h"
 
 namespace legato {
@@ -21,10 +22,7 @@ uint64_t attrs_detail::hash_bytes(const void* data, size_t n, uint64_t seed) {
   return h ^ (h >> 29);
 }
 
-uint16_t& current_stream_index() {
-  thread_local uint16_t index = 0;
-  return index;
-}
+uint16_t& current_stream_index() { return thread_state.stream; }
 
 const char* Inference::name() const { return op_.name; }
 
@@ -35,20 +33,27 @@ void Inference::result(const Shape& shape, Dtype dtype, int i) {
   v.size = element_count(shape);
 }
 
-Node* bind_node(const Op& op, std::span<const Array> in, const void* attrs) {
-  int n_out = op.count_outputs ? op.count_outputs(in, attrs) : op.n_out;
-  Node* n = new_node(&op, in, n_out);
+namespace {
+
+// Gives a fresh node its attributes, and infers its outputs.
+Node* complete(const Op& op, Node* n, const void* attrs) {
   Array guard = Array::adopt(n, 0);  // frees the node if infer throws
   if (n->holders) n->holders[0].fetch_add(1, std::memory_order_relaxed);
   if (op.attrs) {
     op.attrs->copy(reserve_attrs(n, op.attrs->bytes), attrs);
     if (!op.attrs->trivial) n->destroy_attrs = op.attrs->destroy;
   }
-  n->stream = current_stream_index();
   Inference inference(op, n->inputs(), n->attrs, n);
   op.infer(inference);
   if (n->holders) n->holders[0].fetch_sub(1, std::memory_order_relaxed);
   return guard.detach();
+}
+
+}  // namespace
+
+Node* bind_node(const Op& op, std::span<const Array> in, const void* attrs) {
+  int n_out = op.count_outputs ? op.count_outputs(in, attrs) : op.n_out;
+  return complete(op, new_node(&op, in, n_out), attrs);
 }
 
 Array bind(const Op& op, std::span<const Array> in, const void* attrs) {
@@ -139,7 +144,7 @@ Array bind_pointwise(const Op& op, std::span<const Operand> operands) {
       if (!operands[i].is_array())
         in[i] = literal(operands[i].scalar(), weak_dtype(operands[i].scalar(), beside));
   }
-  return bind(op, std::span<const Array>(in, n));
+  return Array::adopt(complete(op, new_node_from(&op, {in, n}, 1), nullptr), 0);
 }
 
 }  // namespace legato

@@ -45,6 +45,20 @@ std::atomic<bool>& fusion_flag() {
 
 uint64_t next_walk = 0;  // guarded by the graph lock
 
+// Counts evaluations that have ended. Whoever finds a node claimed by another evaluation waits for
+// the next end, and looks again.
+std::atomic<uint32_t> ended{0};
+
+// Waits until no evaluation has a claim on the node; returns its state then.
+NodeState settled_state(const Node& n) {
+  for (;;) {
+    uint32_t seen = ended.load(std::memory_order_acquire);
+    NodeState state = n.state.load(std::memory_order_acquire);
+    if (state != NodeState::claimed) return state;
+    ended.wait(seen, std::memory_order_acquire);
+  }
+}
+
 [[noreturn]] void throw_unbound(const Node& n) {
   const char* transform = n.mark ? n.mark->transform() : "a transform";
   throw TransformError(
@@ -60,6 +74,7 @@ uint64_t next_walk = 0;  // guarded by the graph lock
 class Collector {
  public:
   Collector(PlanGraph& g, std::span<const Array> inputs) : g_(g), walk_(++next_walk) {
+    stack_.clear();
     for (size_t i = 0; i < inputs.size(); ++i) {
       Node* n = inputs[i].node();
       n->stamp = walk_;
@@ -170,7 +185,7 @@ class Collector {
 
   PlanGraph& g_;
   uint64_t walk_;
-  std::vector<Frame> stack_;
+  static inline std::vector<Frame>& stack_ = *new std::vector<Frame>;  // guarded by the graph lock
 };
 
 // Values that somebody outside the graph can see: more references than the graph has edges. A node
@@ -205,15 +220,15 @@ struct Evaluation {
   std::vector<Value*> slot_values;
   std::vector<const Value*> leaf_values;
   std::vector<uint32_t> uses;
-  std::vector<Ref<Event>> awaited;
-  std::vector<Array> roots;  // asynchronous evaluations keep their roots alive
-  Ref<Event> event;
+  std::vector<Node*> dying;
+  std::vector<Array> roots;    // asynchronous evaluations keep their roots alive
+  bool awaits_leaves = false;  // other evaluations are computing some of them
 
   void clear() {
     graph.clear();
-    awaited.clear();
+    dying.clear();
     roots.clear();
-    event = nullptr;
+    awaits_leaves = false;
   }
 };
 
@@ -248,13 +263,8 @@ bool claim(Evaluation& e, std::span<const Array> roots) {
   for (const Array& r : roots) collector.visit(r);
   if (g.nodes.empty()) return false;
   mark_held(g, roots, collector);
-  for (const Array* leaf : g.leaves)
-    if (leaf->node()->event) e.awaited.push_back(leaf->node()->event);
-  e.event = Ref<Event>::adopt(new Event);
-  for (auto& p : g.nodes) {
-    p.node->event = e.event;
-    p.node->state.store(NodeState::claimed, std::memory_order_release);
-  }
+  for (const Array* leaf : g.leaves) e.awaits_leaves |= !leaf->node()->is_done();
+  for (auto& p : g.nodes) p.node->state.store(NodeState::claimed, std::memory_order_release);
   return true;
 }
 
@@ -273,13 +283,11 @@ bool is_memory_error(const std::exception_ptr& error) {
 template <class Failed>
 void finish(Evaluation& e, const std::exception_ptr& error, bool retry, Failed failed) {
   PlanGraph& g = e.graph;
-  std::vector<Node*> dying;
-  dying.reserve(g.nodes.size());
+  e.dying.reserve(g.nodes.size());
   {
     std::lock_guard lock(graph_lock());
     for (auto& p : g.nodes) {
       Node* n = p.node;
-      n->event = nullptr;
       bool complete = true, bad = false;
       for (int o = 0; o < n->n_out; ++o) {
         complete &= static_cast<bool>(n->out[o].storage);
@@ -298,20 +306,20 @@ void finish(Evaluation& e, const std::exception_ptr& error, bool retry, Failed f
       if (CaptureMark* mark = n->mark ? n->mark->nearest_open() : nullptr)
         mark->keep(n);
       else
-        dying.push_back(n);
+        e.dying.push_back(n);
     }
   }
   // Nobody but us looks at the inputs of these nodes from here on: they are done or failed.
-  for (Node* n : dying) detach_inputs(n);
-  e.event->set();
+  for (Node* n : e.dying) detach_inputs(n);
+  ended.fetch_add(1, std::memory_order_release);
+  ended.notify_all();
 }
 
 // Waits for values that other evaluations are computing. Returns the error of one that failed.
 std::exception_ptr await_leaves(Evaluation& e) {
-  for (auto& event : e.awaited) event->wait();
-  if (e.awaited.empty()) return nullptr;
+  if (!e.awaits_leaves) return nullptr;
   for (const Array* leaf : e.graph.leaves) {
-    if (leaf->node()->is_done()) continue;
+    if (settled_state(*leaf->node()) == NodeState::done) continue;
     try {
       eval({leaf, 1});
     } catch (...) {
@@ -358,23 +366,17 @@ std::exception_ptr run(Evaluation& e) {
 }
 
 void wait_for(const Array& a) {
-  Node* n = a.node();
-  for (;;) {
-    NodeState state = n->state.load(std::memory_order_acquire);
-    if (state == NodeState::done) return;
-    if (state == NodeState::failed) std::rethrow_exception(n->error);
-    if (state == NodeState::unbound) throw_unbound(*n);
-    Ref<Event> event;
-    {
-      std::lock_guard lock(graph_lock());
-      event = n->event;
+  const Node* n = a.node();
+  for (;;) switch (settled_state(*n)) {
+      case NodeState::done:
+        return;
+      case NodeState::failed:
+        std::rethrow_exception(n->error);
+      case NodeState::unbound:
+        throw_unbound(*n);
+      default:  // another evaluation left it pending: it ran out of memory, or only fused it
+        eval({&a, 1});
     }
-    if (!event) {  // another evaluation left it pending: it ran out of memory, or only fused it
-      if (n->state.load(std::memory_order_acquire) == NodeState::pending) eval({&a, 1});
-      continue;
-    }
-    event->wait();
-  }
 }
 
 void evaluate_hook(std::span<const Array> roots, bool wait) {

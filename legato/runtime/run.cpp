@@ -1,6 +1,7 @@
 // Running the steps of a plan: memory, layouts, reuse of dying buffers, kernels and programs.
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "legato/fuse/captured.h"
 #include "legato/runtime/evaluator.h"
@@ -295,6 +296,32 @@ Dims permuted(const Dims& d, const Dims& order) {
 
 }  // namespace
 
+namespace {
+
+// The operands of one call; made as they are needed, since a call has few of the many it may have.
+class BoundInputs {
+ public:
+  BoundInputs() = default;
+  BoundInputs(const BoundInputs&) = delete;
+  BoundInputs& operator=(const BoundInputs&) = delete;
+  ~BoundInputs() {
+    for (uint32_t i = 0; i < n_; ++i) (*this)[i].~BoundInput();
+  }
+  fuse::BoundInput& add(const void* data) {
+    return *new (memory_ + n_++ * sizeof(fuse::BoundInput)) fuse::BoundInput{data, {}};
+  }
+  fuse::BoundInput& operator[](uint32_t i) {
+    return *std::launder(reinterpret_cast<fuse::BoundInput*>(memory_) + i);
+  }
+  std::span<const fuse::BoundInput> span() { return {n_ ? &(*this)[0] : nullptr, n_}; }
+
+ private:
+  uint32_t n_ = 0;
+  alignas(fuse::BoundInput) std::byte memory_[fuse::kMaxInputs * sizeof(fuse::BoundInput)];
+};
+
+}  // namespace
+
 void Runner::run_program(const Step& step) {
   const fuse::StepInput* inputs = g_.step_inputs.data() + step.first_input;
   const Slot* outputs = g_.step_outputs.data() + step.first_output;
@@ -302,7 +329,7 @@ void Runner::run_program(const Step& step) {
   Device device = device_of_stream(g_.nodes[step.node].node->stream);
   counts().programs.fetch_add(1, std::memory_order_relaxed);
 
-  fuse::BoundInput bound[fuse::kMaxInputs];
+  BoundInputs bound;
   void* out[fuse::kMaxOutputs];
   // With every operand row-major or a single element, the program runs over one long axis.
   bool flat = true;
@@ -329,19 +356,17 @@ void Runner::run_program(const Step& step) {
     call.shape = order.empty() ? first.shape : permuted(first.shape, order);
   for (uint32_t i = 0; i < step.n_inputs; ++i) {
     const Value& v = value(inputs[i].slot);
-    bound[i].data = data_on(v, device);
+    Strides& strides = bound.add(data_on(v, device)).strides;
     if (flat) {
-      bound[i].strides = Strides{v.size == 1 ? 0 : 1};
+      strides.push_back(v.size == 1 ? 0 : 1);
     } else {
-      bound[i].strides = broadcast_strides(v.shape, v.layout.strides, first.shape);
-      if (!order.empty()) bound[i].strides = permuted(bound[i].strides, order);
+      strides = broadcast_strides(v.shape, v.layout.strides, first.shape);
+      if (!order.empty()) strides = permuted(strides, order);
     }
   }
-  Strides dense = row_major_strides(call.shape), result_strides;
-  if (flat || order.empty()) {
-    result_strides = row_major_strides(first.shape);
-  } else {
-    result_strides.resize(order.size());
+  Strides dense, result_strides = row_major_strides(first.shape);
+  if (!flat) {
+    dense = row_major_strides(call.shape);
     for (size_t i = 0; i < order.size(); ++i) result_strides[order[i]] = dense[i];
   }
   uint32_t taken = 0;  // inputs whose buffer has gone to an output
@@ -370,7 +395,7 @@ void Runner::run_program(const Step& step) {
     out[o] = data_on(v, device);
   }
   if (first.size == 0) return;
-  call.inputs = {bound, step.n_inputs};
+  call.inputs = bound.span();
   call.literals = {g_.step_literals.data() + step.first_literal, step.program->literals.size()};
   call.outputs = {out, step.n_outputs};
   backend_of(device).run_program(device.index, call);

@@ -10,18 +10,18 @@ namespace {
 // Makes `mark` the current capture of this thread for a scope.
 class CaptureScope {
  public:
-  explicit CaptureScope(const Ref<CaptureMark>& mark) : previous_(current_capture()) {
-    current_capture() = mark;
+  explicit CaptureScope(CaptureMark& mark) : previous_(current_capture()) {
+    set_current_capture(&mark);
   }
   ~CaptureScope() {
     current_capture()->end();
-    current_capture() = previous_;
+    set_current_capture(previous_);
   }
   CaptureScope(const CaptureScope&) = delete;
   CaptureScope& operator=(const CaptureScope&) = delete;
 
  private:
-  Ref<CaptureMark> previous_;
+  CaptureMark* previous_;
 };
 
 std::mutex walk_lock;
@@ -112,9 +112,10 @@ Array unbound_like(const Shape& shape, Dtype dtype) {
 Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform,
              Binding binding) {
   Tape tape;
-  tape.mark = Ref<CaptureMark>::adopt(new CaptureMark(transform, current_capture()));
+  tape.mark = Ref<CaptureMark>::adopt(
+      new CaptureMark(transform, Ref<CaptureMark>::share(current_capture())));
   {
-    CaptureScope scope(tape.mark);
+    CaptureScope scope(*tape.mark);
     tape.inputs.reserve(like.size());
     for (const Array& a : like)
       tape.inputs.push_back(binding == Binding::to_primals ? bind(identity_op, {a})
