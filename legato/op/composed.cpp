@@ -11,18 +11,16 @@ bool& flag() {
 }
 
 struct ComposedAttrs {
-  const char* name = "";
-  uint16_t n_out = 1;
   std::shared_ptr<const Composition> what;
   static constexpr auto fields() { return std::tuple(field("what", &ComposedAttrs::what)); }
 };
 
-std::vector<Array> run(const ComposedAttrs& attrs, Inputs in) {
+std::vector<Array> run(const Composition& what, Inputs in) {
   ShapelessScope off(false);
-  auto out = attrs.what->run(in);
-  if (out.size() != attrs.n_out)
-    throw ValueError(cat(attrs.name, ": has ", out.size(), " results for these shapes, but had ",
-                         attrs.n_out, " when the shapeless function was traced"));
+  auto out = what.run(in);
+  if (out.size() != what.n_out)
+    throw ValueError(cat(what.name, ": has ", out.size(), " results for these shapes, but had ",
+                         what.n_out, " when the shapeless function was traced"));
   return out;
 }
 
@@ -31,17 +29,17 @@ constinit const Op composed_op{
     .attrs = &attrs_type<ComposedAttrs>,
     .count_outputs =
         [](Inputs, const void* attrs) {
-          return static_cast<int>(static_cast<const ComposedAttrs*>(attrs)->n_out);
+          return static_cast<int>(static_cast<const ComposedAttrs*>(attrs)->what->n_out);
         },
     .infer =
         [](Inference& in) {
-          auto out = run(in.attrs<ComposedAttrs>(), in.inputs());
+          auto out = run(*in.attrs<ComposedAttrs>().what, in.inputs());
           for (size_t i = 0; i < out.size(); ++i)
             in.result(out[i].shape(), out[i].dtype(), static_cast<int>(i));
         },
     .expand =
         [](const Call& c, std::span<Array> out) {
-          auto results = run(c.attrs<ComposedAttrs>(), c.inputs());
+          auto results = run(*c.attrs<ComposedAttrs>().what, c.inputs());
           std::move(results.begin(), results.end(), out.begin());
         },
     .derive = ThroughExpand(),
@@ -55,17 +53,17 @@ bool tracing_shapeless() { return flag(); }
 ShapelessScope::ShapelessScope(bool on) : previous_(std::exchange(flag(), on)) {}
 ShapelessScope::~ShapelessScope() { flag() = previous_; }
 
-std::vector<Array> bind_composed(const char* name, Inputs in,
-                                 std::shared_ptr<const Composition> what) {
-  ComposedAttrs attrs{name, 0, std::move(what)};
+std::vector<Array> bind_composed(const char* name, Inputs in, std::shared_ptr<Composition> what) {
   {
     ShapelessScope off(false);
-    size_t n = attrs.what->run(in).size();
-    if (n == 0) return {};
-    if (n > UINT16_MAX)
-      throw ValueError(cat(name, ": ", n, " results are more than a node has, ", UINT16_MAX));
-    attrs.n_out = static_cast<uint16_t>(n);
+    what->name = name;
+    what->n_out = what->run(in).size();
   }
+  if (what->n_out == 0) return {};
+  if (what->n_out > UINT16_MAX)
+    throw ValueError(
+        cat(name, ": ", what->n_out, " results are more than a node has, ", UINT16_MAX));
+  ComposedAttrs attrs{std::move(what)};
   return bind_all(composed_op, in, &attrs);
 }
 
@@ -81,7 +79,7 @@ std::shared_ptr<const void> keep_attrs(const Op& op, const void* attrs) {
 
 std::vector<Array> bind_again(const Node& node, Inputs in) {
   if (node.op == &composed_op && !tracing_shapeless())
-    return run(*static_cast<const ComposedAttrs*>(node.attrs), in);
+    return run(*static_cast<const ComposedAttrs*>(node.attrs)->what, in);
   return bind_all(*node.op, in, node.attrs);
 }
 

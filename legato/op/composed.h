@@ -41,15 +41,17 @@ class LEGATO_API ShapelessScope {
 };
 
 /// A function kept in a node. It must not evaluate anything, and give as many results each time.
-class LEGATO_API Composition {
- public:
+struct LEGATO_API Composition {
   virtual ~Composition() = default;
   virtual std::vector<Array> run(Inputs in) const = 0;
+
+  const char* name = "";  // for errors; set by bind_composed, as is the number of results
+  size_t n_out = 0;
 };
 
 /// One node that stands for `what`; it differentiates and batches as what it is made of.
 LEGATO_API std::vector<Array> bind_composed(const char* name, Inputs in,
-                                            std::shared_ptr<const Composition> what);
+                                            std::shared_ptr<Composition> what);
 
 /// A copy of attributes that lives as long as its holders.
 LEGATO_API std::shared_ptr<const void> keep_attrs(const Op& op, const void* attrs);
@@ -59,18 +61,15 @@ LEGATO_API std::vector<Array> bind_again(const Node& node, Inputs in);
 
 namespace composed_detail {
 template <class F>
-class Kept final : public Composition {
- public:
-  explicit Kept(F&& f) : f_(std::move(f)) {}
+struct Kept final : Composition {
+  explicit Kept(F&& function) : f(std::move(function)) {}
   std::vector<Array> run(Inputs in) const override {
-    if constexpr (std::is_same_v<decltype(f_(in)), Array>)
-      return {f_(in)};
+    if constexpr (std::is_same_v<decltype(f(in)), Array>)
+      return {f(in)};
     else
-      return f_(in);
+      return f(in);
   }
-
- private:
-  F f_;
+  F f;
 };
 }  // namespace composed_detail
 

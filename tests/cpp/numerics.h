@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "legato/array/array.h"
@@ -68,10 +69,12 @@ inline bool same_bits(const Array& a, const Array& b) {
          std::memcmp(a.host_data(), b.host_data(), static_cast<size_t>(a.nbytes())) == 0;
 }
 
-/// For a function of float64 arrays: its vjp and jvp against differences of its values, and vmap
-/// over the first axis against a loop.
-inline void check_rules(const ArrayFn& f, const std::vector<Array>& inputs,
-                        double tolerance = 1e-6) {
+/// What is wrong with the rules of a function of float64 arrays, one sentence each: its vjp and jvp
+/// against differences of its values and against each other, and vmap, over all inputs and over
+/// each alone, against a loop.
+inline std::vector<std::string> rule_faults(const ArrayFn& f, const std::vector<Array>& inputs,
+                                            double tolerance = 1e-6) {
+  std::vector<std::string> faults;
   const double h = 1e-5;
   std::vector<Array> directions, up, down;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -89,30 +92,56 @@ inline void check_rules(const ArrayFn& f, const std::vector<Array>& inputs,
   const auto [outputs, cotangents] = vjp(f, inputs, weights);
   double reverse = 0;
   for (size_t i = 0; i < inputs.size(); ++i) reverse += dot(cotangents[i], directions[i]);
-  CHECK(std::abs(reverse - expected) <= tolerance * (1 + std::abs(expected)));
+  if (!(std::abs(reverse - expected) <= tolerance * (1 + std::abs(expected))))
+    faults.push_back(cat("vjp: ", reverse, ", by differences ", expected));
   const auto [again, tangents] = jvp(f, inputs, directions);
   double forward = 0;
   for (size_t i = 0; i < tangents.size(); ++i) forward += dot(weights[i], tangents[i]);
-  CHECK(std::abs(forward - reverse) <= 1e-9 * (1 + std::abs(reverse)));
+  if (!(std::abs(forward - reverse) <= 1e-9 * (1 + std::abs(reverse))))
+    faults.push_back(cat("jvp: ", forward, ", by the vjp ", reverse));
 
-  std::vector<Array> batch;
-  for (const Array& a : inputs)
-    batch.push_back(stack(std::vector<Array>{a, multiply(a, -0.5), add(a, 0.25)}, 0));
-  std::vector<std::optional<int>> axes(inputs.size(), 0);
-  const auto mapped =
-      vmap(f, batch, axes, [](size_t n) { return std::vector<std::optional<int>>(n, 0); });
-  for (int64_t b = 0; b < 3; ++b) {
-    std::vector<Array> one;
-    auto row = [&](const Array& a) {
-      SliceAttrs part = full_slice(a.ndim());
-      part.start[0] = b;
-      part.stop[0] = b + 1;
-      return squeeze(slice(a, part), Dims{0});
-    };
-    for (const Array& a : batch) one.push_back(row(a));
-    const auto direct = f(one);
-    for (size_t i = 0; i < direct.size(); ++i) check_close(row(mapped[i]), direct[i], 1e-12);
+  auto row = [](const Array& a, int64_t b) {
+    SliceAttrs part = full_slice(a.ndim());
+    part.start[0] = b;
+    part.stop[0] = b + 1;
+    return squeeze(slice(a, part), Dims{0});
+  };
+  for (size_t over = 0; over <= inputs.size(); ++over) {  // the last: all
+    if (over == 0 && inputs.size() == 1) continue;
+    std::vector<Array> batch;
+    std::vector<std::optional<int>> axes;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const Array& a = inputs[i];
+      const bool mapped = over == i || over == inputs.size();
+      batch.push_back(mapped ? stack(std::vector<Array>{a, multiply(a, -0.5), add(a, 0.25)}, 0)
+                             : a);
+      axes.push_back(mapped ? std::optional<int>(0) : std::nullopt);
+    }
+    const auto mapped =
+        vmap(f, batch, axes, [](size_t n) { return std::vector<std::optional<int>>(n, 0); });
+    for (int64_t b = 0; b < 3; ++b) {
+      std::vector<Array> one;
+      for (size_t i = 0; i < batch.size(); ++i)
+        one.push_back(axes[i] ? row(batch[i], b) : batch[i]);
+      const auto direct = f(one);
+      for (size_t i = 0; i < direct.size(); ++i) {
+        const auto found = values(row(mapped[i], b)), wanted = values(direct[i]);
+        for (size_t k = 0; k < wanted.size(); ++k)
+          if (!(std::abs(found[k] - wanted[k]) <= 1e-12 * (1 + std::abs(wanted[k])))) {
+            faults.push_back(cat(
+                "vmap over ", axes.size() == 1 || over == axes.size() ? "all inputs" : "one input",
+                ": ", found[k], ", by a loop ", wanted[k]));
+            break;
+          }
+      }
+    }
   }
+  return faults;
+}
+
+inline void check_rules(const ArrayFn& f, const std::vector<Array>& inputs,
+                        double tolerance = 1e-6) {
+  for (const std::string& fault : rule_faults(f, inputs, tolerance)) FAIL_CHECK(fault);
 }
 
 }  // namespace legato::numerics

@@ -264,7 +264,43 @@ def check_cycles(root: Path) -> list[Fault]:
     return faults
 
 
+ATTRIBUTES = re.compile(
+    r"struct (?P<name>\w+)(?: : (?P<base>\w+))? \{(?P<members>[^{}]*(?:\{[^{}]*\}[^{}]*)*?)"
+    r"static constexpr auto fields\(\) \{(?P<fields>[^{}]*)\}"
+)
+
+
+def declared(members: str) -> list[str]:
+    """Names of the data members in a struct's text: those of `int a = 1, b;` are a and b."""
+    text = re.sub(r"//[^\n]*", "", members)
+    while "<" in text:  # commas between angles separate types
+        text, n = re.subn(r"<[^<>]*>", "", text)
+        if not n:
+            break
+    names = []
+    for statement in re.sub(r"\{[^{}]*\}", "", text).split(";"):
+        if "(" in statement or not statement.strip():
+            continue
+        first, *more = statement.split(",")
+        names += [part.split("=")[0].split()[-1] for part in (first, *more)]
+    return names
+
+
+def check_attributes(root: Path) -> list[Fault]:
+    """Equality, hash and text of attributes come from the list of their fields: none may be missing."""
+    faults = []
+    for path, text in files(root, *CPP):
+        for match in ATTRIBUTES.finditer(text):
+            listed = re.findall(r"&\w+::(\w+)", match["fields"])
+            for name in declared(match["members"]):
+                if name not in listed:
+                    rule = f"{match['name']}::{name} is not in fields(): nodes that differ in it would be equal."
+                    faults.append(Fault(path, line_of(text, match.start()), rule))
+    return faults
+
+
 CHECKS = (
+    check_attributes,
     check_includes,
     check_headers_once,
     check_cycles,

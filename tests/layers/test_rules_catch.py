@@ -1,8 +1,12 @@
 """Each rule of layers.py finds a planted fault, and is silent where the fault is mended."""
 
+from pathlib import Path
+
 import pytest
 
 import layers
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ONCE = "#pragma once\n"
 
@@ -186,3 +190,34 @@ def test_unfinished_words_and_machine_paths_are_found(tree, text):
 )
 def test_ordinary_words_are_not(tree, text):
     assert layers.check_texts(tree({"legato/op/op.cpp": text + "\n"})) == []
+
+
+ATTRIBUTES = """
+struct PlantedAttrs {
+  Dims low, high;  // padding, on both sides
+  std::optional<std::pair<int, int>> range;
+  bool reverse = false, inclusive = true;
+  Shape like = {};
+  static constexpr auto fields() {
+    return std::tuple(field("low", &PlantedAttrs::low), field("high", &PlantedAttrs::high),
+                      field("range", &PlantedAttrs::range), field("like", &PlantedAttrs::like),
+                      field("reverse", &PlantedAttrs::reverse)%s);
+  }
+};
+"""
+
+
+def test_equality_that_ignores_an_attribute_is_found(tree):
+    (fault,) = layers.check_attributes(tree({"legato/ops/a/a.cpp": ATTRIBUTES % ""}))
+    assert "PlantedAttrs::inclusive is not in fields()" in str(fault)
+
+
+def test_equality_of_all_attributes_is_silent(tree):
+    rest = ',\n field("inclusive", &PlantedAttrs::inclusive)'
+    assert not layers.check_attributes(tree({"legato/ops/a/a.cpp": ATTRIBUTES % rest}))
+
+
+def test_the_attributes_of_the_repository_are_found():
+    for path, text in layers.files(ROOT, ".cpp", ".h"):
+        found = len(layers.ATTRIBUTES.findall(text))
+        assert found == text.count("static constexpr auto fields()"), path
