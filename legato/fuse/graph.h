@@ -57,6 +57,12 @@ struct Step {
   uint32_t first_output = 0, n_outputs = 0;  // into PlanGraph::step_outputs
 };
 
+/// Consecutive steps that may run on one block of rows after another.
+struct RowBlock {
+  uint32_t first_step = 0, n_steps = 0;
+  int64_t rows = 0;  // of every value that they make
+};
+
 struct StepInput {
   Slot slot;
   uint32_t edges;  // how many of the slot's uses this step accounts for
@@ -76,6 +82,7 @@ struct PlanGraph {
   std::vector<StepInput> step_inputs;
   std::vector<LiteralValue> step_literals;
   std::vector<Slot> step_outputs;
+  std::vector<RowBlock> row_blocks;  // in order; filled by the runtime
 
   void clear();
   Value& value(Slot s) const {  // shape and dtype of a slot

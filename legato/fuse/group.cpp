@@ -27,6 +27,7 @@ void PlanGraph::clear() {
   step_inputs.clear();
   step_literals.clear();
   step_outputs.clear();
+  row_blocks.clear();
 }
 
 namespace {

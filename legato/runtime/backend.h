@@ -77,6 +77,11 @@ struct Kernel {
   AcceptLayout accepts = AcceptLayout::row_major;
   int8_t reuses =
       -1;  // index of an input whose buffer output 0 may overwrite (same bytes, row-major), or -1
+  /// Where the kernel computes each row of its outputs from the same row of its inputs: over how
+  /// many trailing axes of input 0 (of rank `rank`) a row extends; 0 if the attributes forbid it.
+  /// The evaluator may then call it for some of the rows: with the axes before cut to one range.
+  /// Inputs without these axes are given whole. Null: never.
+  int (*row_axes)(const void* attrs, size_t rank) = nullptr;
 };
 
 /// Kernels of one backend: (op, dtype) → Kernel, where dtype is that of input 0 (of output 0 for
@@ -121,6 +126,10 @@ class LEGATO_API Backend {
   /// Copies between host memory and a device; returns when the data is there.
   virtual void copy_from_host(int device, void* to, const void* from, int64_t bytes) = 0;
   virtual void copy_to_host(int device, void* to, const void* from, int64_t bytes) = 0;
+
+  /// Whether kernels and programs may be called from many threads at once on parts of their work,
+  /// to keep what lies between them in the caches.
+  virtual bool runs_by_rows() const { return false; }
 
   virtual const Kernel* find_kernel(const Op& op, Dtype dtype) const = 0;
   virtual void run_kernel(int device, const Kernel& kernel, Launch& launch) = 0;

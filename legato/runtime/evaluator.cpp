@@ -7,6 +7,7 @@
 
 #include "legato/fuse/captured.h"
 #include "legato/runtime/plan.h"
+#include "legato/runtime/row_blocks.h"
 #include "legato/runtime/stream.h"
 
 namespace legato {
@@ -344,6 +345,7 @@ std::exception_ptr run(Evaluation& e) {
   RunValues values;
   try {
     fuse::plan_steps(g, fusion_on());
+    if (fusion_on()) find_row_blocks(g);
     e.slot_values.resize(g.slots.size());
     e.uses.resize(g.slots.size());
     for (size_t s = 0; s < g.slots.size(); ++s) {

@@ -41,6 +41,8 @@ class Runner {
 
  private:
   const Value& value(fuse::Slot s) const { return s >= 0 ? *v_.slots[s] : *v_.leaves[~s]; }
+  bool run_rows(const fuse::RowBlock& block);
+  bool run_row_block(const fuse::RowBlock& block);
   void run_step(const fuse::Step& step);
   void run_program(const fuse::Step& step);
   void run_view(const fuse::PlanNode& n);
@@ -60,6 +62,12 @@ class Runner {
   std::vector<bool> failed_;  // empty while nothing failed
   std::exception_ptr error_;
 };
+
+/// Memory for a value, row-major.
+void allocate(Value& v, Device device);
+
+/// Element (0, ..., 0) of a computed value on `device`.
+void* data_on(const Value& v, Device device);
 
 /// A row-major copy of a computed value on `device`.
 Value row_major_copy(const Value& from, Device device);

@@ -5,7 +5,9 @@
 
 #include "legato/fuse/captured.h"
 #include "legato/runtime/evaluator.h"
+#include "legato/runtime/launch.h"
 #include "legato/runtime/plan.h"
+#include "legato/runtime/row_blocks.h"
 #include "legato/runtime/stream.h"
 
 namespace legato {
@@ -27,15 +29,20 @@ DeviceStorage& storage_of(const Value& v) {
   return static_cast<DeviceStorage&>(*v.storage);
 }
 
+}  // namespace
+
 void* data_on(const Value& v, Device device) {
   return static_cast<std::byte*>(storage_of(v).on(device)) + v.layout.offset * size_of(v.dtype);
 }
+
+namespace {
 
 View view_of(const Value& v, Device device) {
   return {data_on(v, device), &v.shape, &v.layout.strides, v.size, v.dtype, v.row_major};
 }
 
-// Memory for a value, row-major.
+}  // namespace
+
 void allocate(Value& v, Device device) {
   v.storage = Ref<Storage>::adopt(new DeviceStorage(device, v.size * size_of(v.dtype)));
   v.layout.strides = row_major_strides(v.shape);
@@ -43,38 +50,13 @@ void allocate(Value& v, Device device) {
   v.row_major = true;
 }
 
+namespace {
+
 bool accepts(AcceptLayout need, const Value& v) {
   if (need == AcceptLayout::any || v.row_major) return true;
   if (need == AcceptLayout::row_major) return false;
   return v.shape.empty() || v.shape.back() <= 1 || v.layout.strides.back() == 1;
 }
-
-class KernelLaunch final : public Launch {
- public:
-  explicit KernelLaunch(Device device) : device_(device) {}
-  ~KernelLaunch() {
-    for (auto& [p, bytes] : memory_) free_memory(device_, p, bytes);
-  }
-  void* workspace(int64_t bytes) override {
-    std::lock_guard lock(lock_);
-    void* p = allocate_memory(device_, bytes);
-    memory_.emplace_back(p, bytes);
-    return p;
-  }
-  void fail(std::exception_ptr error) override {
-    std::lock_guard lock(lock_);
-    if (!error_) error_ = std::move(error);
-  }
-  void rethrow() const {
-    if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  Device device_;
-  std::mutex lock_;
-  std::exception_ptr error_;                       // guarded by lock_
-  std::vector<std::pair<void*, int64_t>> memory_;  // guarded by lock_
-};
 
 }  // namespace
 
@@ -123,7 +105,16 @@ void Runner::fail_outputs(const Step& step) {
 }
 
 void Runner::run() {
-  for (const Step& step : g_.steps) {
+  auto block = g_.row_blocks.begin();
+  for (uint32_t i = 0; i < g_.steps.size();) {
+    if (block != g_.row_blocks.end() && block->first_step == i) {
+      const fuse::RowBlock& rows = *block++;
+      if (failed_.empty() && run_rows(rows)) {
+        i += rows.n_steps;
+        continue;
+      }
+    }
+    const Step& step = g_.steps[i++];
     bool skip = !failed_.empty() && inputs_failed(step);
     if (skip) {
       fail_outputs(step);
@@ -137,6 +128,20 @@ void Runner::run() {
     }
     for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
   }
+}
+
+// By rows. Returns false, having changed nothing, if the layouts do not allow it.
+bool Runner::run_rows(const fuse::RowBlock& block) {
+  const std::span<const Step> steps(g_.steps.data() + block.first_step, block.n_steps);
+  try {
+    if (!run_row_block(block)) return false;
+  } catch (...) {
+    if (!error_) error_ = std::current_exception();
+    for (const Step& step : steps) fail_outputs(step);
+  }
+  for (const Step& step : steps)
+    for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
+  return true;
 }
 
 void Runner::consumed(Slot s, uint32_t edges) {
@@ -416,6 +421,7 @@ void Runner::run_compiled(const PlanNode& n) {
       collect(fresh->graph, captured.outputs, captured.inputs);
       fresh->outputs.swap(fresh->graph.step_outputs);
       fuse::plan_steps(fresh->graph, fusion_on());
+      if (fusion_on()) find_row_blocks(fresh->graph);
       captured.plan = fresh;
     }
     plan = std::static_pointer_cast<Plan>(captured.plan);

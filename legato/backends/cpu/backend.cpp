@@ -49,6 +49,8 @@ class CpuBackend final : public Backend {
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
 
+  bool runs_by_rows() const override { return true; }
+
   const Kernel* find_kernel(const Op& op, Dtype dtype) const override {
     return kernels_.find(op, dtype);
   }

@@ -217,16 +217,18 @@ void run_group_vjp(Launch& l) {
 }  // namespace
 
 void register_norm_kernels(KernelTable& table) {
-  auto add = [&](const Op& op, void (*run)(Launch&), int8_t reuses) {
+  auto add = [&](const Op& op, void (*run)(Launch&),
+                 int (*row_axes)(const void*, size_t) = nullptr) {
     add_kernels(table, op, FloatTypes{},
-                [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
+                [=](auto) { return Kernel{run, AcceptLayout::row_major, 0, row_axes}; });
   };
-  add(layer_norm_op, run_rows<false>, 0);
-  add(rms_norm_op, run_rows<true>, 0);
-  add(group_norm_op, run_group, 0);
-  add(layer_norm_vjp_op, run_rows_vjp<false>, 0);
-  add(rms_norm_vjp_op, run_rows_vjp<true>, 0);
-  add(group_norm_vjp_op, run_group_vjp, 0);
+  const auto last_axis = [](const void*, size_t) { return 1; };
+  add(layer_norm_op, run_rows<false>, last_axis);
+  add(rms_norm_op, run_rows<true>, last_axis);
+  add(group_norm_op, run_group);
+  add(layer_norm_vjp_op, run_rows_vjp<false>);
+  add(rms_norm_vjp_op, run_rows_vjp<true>);
+  add(group_norm_vjp_op, run_group_vjp);
 }
 
 }  // namespace legato::cpu

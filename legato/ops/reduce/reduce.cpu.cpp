@@ -390,8 +390,18 @@ void run(Launch& launch, ReduceKind kind, bool mean) {
   reduce(p, launch);
 }
 
+// Rows are reduced one by one if the reduced axes are the last ones.
+int row_axes(const void* attrs, size_t rank) {
+  const Dims axes = reduced_axes("reduce", static_cast<const ReduceAttrs*>(attrs)->axis, rank);
+  for (size_t i = 0; i < axes.size(); ++i)
+    if (axes[i] != static_cast<int64_t>(rank - axes.size() + i)) return 0;
+  return static_cast<int>(axes.size());
+}
+
 template <ReduceKind kind, bool mean = false>
-constexpr Kernel kernel{[](Launch& l) { run(l, kind, mean); }, AcceptLayout::any};
+constexpr Kernel kernel{.run = [](Launch& l) { run(l, kind, mean); },
+                        .accepts = AcceptLayout::any,
+                        .row_axes = row_axes};
 
 template <class List>
 void add(KernelTable& table, const Op& op, const Kernel& k, List types) {

@@ -40,12 +40,17 @@ void run_vjp(Launch& l) {
                 [&](void* const* p, int64_t rows) { run(p[0], p[1], p[2], s.n, rows); });
 }
 
+int row_axes(const void* attrs, size_t rank) {
+  const int64_t axis = static_cast<const SoftmaxAttrs*>(attrs)->axis;
+  return axis == -1 || axis == static_cast<int64_t>(rank) - 1 ? 1 : 0;
+}
+
 }  // namespace
 
 void register_softmax_kernels(KernelTable& table) {
   auto add = [&](const Op& op, void (*run)(Launch&), int8_t reuses) {
     add_kernels(table, op, FloatTypes{},
-                [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
+                [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses, row_axes}; });
   };
   add(softmax_op, run_unary<&SoftmaxLoops::softmax>, 0);
   add(log_softmax_op, run_unary<&SoftmaxLoops::log_softmax>, 0);
