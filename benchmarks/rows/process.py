@@ -73,7 +73,7 @@ def rows() -> list[Row]:
             repeats=3,
         ),
         Row(
-            "from the start to the first two training steps of an MLP",
+            "from the import to the end of two training steps of an MLP",
             "a fresh process",
             {n: cold_start(n) for n in (OURS, *starts)},
             (at_most(0.5, *starts),),
