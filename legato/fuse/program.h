@@ -62,8 +62,8 @@ struct LEGATO_API Program {
   /// One line an instruction, for logs and tests.
   std::string to_string() const;
 
-  std::atomic<CompiledProgram*> compiled[2] = {nullptr,
-                                               nullptr};  // a slot for each backend that compiles
+  // What backends derive: the CPU's plan of loops, its machine code, a GPU's kernels.
+  std::atomic<CompiledProgram*> compiled[3] = {nullptr, nullptr, nullptr};
 
   Program() = default;
   Program(const Program&) = delete;

@@ -1,5 +1,8 @@
 #include "legato/runtime/backend.h"
 
+#include <dlfcn.h>
+#include <unistd.h>
+
 #include <mutex>
 
 #include "legato/base/error.h"
@@ -12,7 +15,9 @@ Backend* backends[kMaxBackends];
 std::atomic<int> n_backends{0};
 std::mutex registration;
 
-Backend* find_backend(Device device) {
+std::atomic<bool> asynchronous{false};
+
+Backend* find_registered(Device device) {
   int n = n_backends.load(std::memory_order_acquire);
   for (int i = 0; i < n; ++i)
     if (backends[i]->type() == device.type && device.index >= 0 &&
@@ -21,9 +26,46 @@ Backend* find_backend(Device device) {
   return nullptr;
 }
 
+// The folder of the library this code is in, with a slash.
+std::string library_folder() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<const void*>(&library_folder), &info) || !info.dli_fname) return "";
+  std::string path = info.dli_fname;
+  size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
+}
+
+// The backend of GPUs stands in a shared object beside the library. It is loaded when somebody
+// first asks for a GPU, never before, and what hinders it becomes a sentence.
+const std::string& load_gpu_plugin() {
+  static const std::string& reason = *new std::string([]() -> std::string {
+    const std::string path = library_folder() + "liblegato_cuda.so";
+    if (access(path.c_str(), F_OK) != 0)
+      return "This build of Legato has no CUDA part (liblegato_cuda.so beside liblegato.so).";
+    void* plugin = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!plugin) return cat("The CUDA part of Legato could not be loaded: ", dlerror(), ".");
+    auto entry = reinterpret_cast<PluginEntry>(dlsym(plugin, "legato_plugin"));
+    if (!entry) return cat(path, " is no backend of Legato: it has no function legato_plugin.");
+    const char* why = entry(LEGATO_VERSION);
+    return why ? why : "";
+  }());
+  return reason;
+}
+
+Backend* find_backend(Device device) {
+  Backend* b = find_registered(device);
+  if (b || device.type != DeviceType::gpu || !load_gpu_plugin().empty()) return b;
+  return find_registered(device);
+}
+
 }  // namespace
 
 Backend::~Backend() = default;
+void Backend::synchronize(int) {}
+int64_t Backend::memory_bytes(int) const { return 0; }
+void Backend::trim(int) noexcept {}
+std::vector<std::pair<std::string, std::string>> Backend::facts(int) const { return {}; }
+DeviceCheck::~DeviceCheck() = default;
 
 void KernelTable::add(const Op& op, Dtype dtype, const Kernel& kernel) {
   LEGATO_CHECK(op.id >= 0, "a kernel is registered for an op that is not in the registry");
@@ -44,16 +86,27 @@ void register_backend(Backend* backend) {
   LEGATO_CHECK(n < kMaxBackends, "too many backends");
   backends[n] = backend;
   n_backends.store(n + 1, std::memory_order_release);
+  if (backend->asynchronous()) asynchronous.store(true, std::memory_order_release);
 }
 
 Backend& backend_of(Device device) {
   Backend* b = find_backend(device);
-  if (!b)
-    throw ValueError(
-        cat("no backend serves device ", static_cast<int>(device.type), ":", device.index));
+  if (!b) {
+    std::string why = why_no_device(device.type);
+    throw ValueError(cat("no backend serves device ",
+                         device.type == DeviceType::gpu ? "gpu" : "cpu", " ", device.index,
+                         why.empty() ? "" : ". ", why));
+  }
   return *b;
 }
 
 bool has_device(Device device) { return find_backend(device) != nullptr; }
+
+std::string why_no_device(DeviceType type) {
+  if (find_backend({type, 0})) return "";
+  return type == DeviceType::gpu ? load_gpu_plugin() : "No backend of that type is registered.";
+}
+
+bool any_asynchronous_backend() { return asynchronous.load(std::memory_order_acquire); }
 
 }  // namespace legato

@@ -5,11 +5,14 @@
 // its inputs; memory, order and layouts are the evaluator's.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "legato/array/array.h"
 #include "legato/fuse/program.h"
@@ -42,6 +45,25 @@ struct View {
   int64_t dim(size_t i) const { return (*shape)[i]; }
 };
 
+/// A condition on values that a device checks while it computes, later than the host launched the
+/// kernel: that an index lies within its axis. What the launch wrote, and all that is computed from
+/// it, is right only if the check holds; storages carry it along until somebody reads them.
+class LEGATO_API DeviceCheck {
+ public:
+  void retain() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+  /// What was wrong, or null. Only when the device has finished the launch.
+  virtual std::exception_ptr error() = 0;
+
+ protected:
+  virtual ~DeviceCheck();
+
+ private:
+  std::atomic<uint32_t> refs_{1};
+};
+
 /// One launch of a kernel.
 class Launch {
  public:
@@ -60,6 +82,8 @@ class Launch {
   /// fail with `error`, an exception object of the type the reader shall see. May be called from
   /// any worker; the first call wins.
   virtual void fail(std::exception_ptr error) = 0;
+  /// As fail, where the device finds out only after run() has returned. From run() itself.
+  virtual void fail_unless(Ref<DeviceCheck> check) = 0;
 
  protected:
   ~Launch() = default;
@@ -136,6 +160,21 @@ class LEGATO_API Backend {
   virtual void run_program(int device, const fuse::ProgramCall& call) = 0;
   /// Copies elements between layouts of the same dtype.
   virtual void copy_strided(int device, const View& to, const View& from) = 0;
+
+  // The rest has defaults, which serve devices that finish what they are given before they return.
+
+  /// Whether kernels, programs and strided copies may return before the device has finished. All
+  /// work of one device is then carried out in the order in which it was given, memory that is
+  /// freed and allocated anew included; copy_to_host waits for what was given before it.
+  virtual bool asynchronous() const { return false; }
+  /// Waits until the device has finished what it was given. Throws EvalError if it cannot go on.
+  virtual void synchronize(int device);
+  /// Bytes that a device with memory of its own has in all.
+  virtual int64_t memory_bytes(int device) const;
+  /// Gives freed memory that the backend keeps itself back to the system.
+  virtual void trim(int device) noexcept;
+  /// Facts for people: {"device_name", "NVIDIA H100"}, ...
+  virtual std::vector<std::pair<std::string, std::string>> facts(int device) const;
 };
 
 /// Makes the backend known. The first one whose type is cpu serves the host.
@@ -143,5 +182,14 @@ LEGATO_API void register_backend(Backend* backend);
 /// Throws ValueError naming the device if there is none.
 LEGATO_API Backend& backend_of(Device device);
 LEGATO_API bool has_device(Device device);
+/// A sentence that says why there is no device of this type; empty if there is one.
+LEGATO_API std::string why_no_device(DeviceType type);
+/// Whether a registered backend is asynchronous.
+LEGATO_API bool any_asynchronous_backend();
+
+/// What a backend in a shared object of its own exports as `legato_plugin`: registers the backend,
+/// or returns the sentence that says why it cannot serve here. Null means that it registered.
+/// `version` is the library's, and the plugin refuses another one than its own.
+using PluginEntry = const char* (*)(const char* version);
 
 }  // namespace legato

@@ -423,16 +423,32 @@ void collect(PlanGraph& g, std::span<const Array> roots, std::span<const Array> 
 bool fusion_on() { return fusion_flag().load(std::memory_order_relaxed); }
 bool set_fusion(bool on) { return fusion_flag().exchange(on); }
 
+// Where devices compute later than they are asked to: waits for them, and for what their checks
+// found.
+static void wait_for_devices(std::span<const Array> roots) {
+  if (!any_asynchronous_backend()) return;
+  Device finished;
+  for (const Array& r : roots) {
+    auto& storage = static_cast<DeviceStorage&>(*r.value().storage);
+    Device home = storage.home();
+    if (home == Device{}) continue;
+    if (!(home == finished)) backend_of(home).synchronize(home.index);
+    finished = home;
+    storage.verify();
+  }
+}
+
 void eval(std::span<const Array> roots) {
   bool all_done = true;
   for (const Array& r : roots) all_done &= r.node()->is_done();
-  if (all_done) return;
+  if (all_done) return wait_for_devices(roots);
   {
     Lease lease;
     if (claim(*lease.e, roots))
       if (auto error = run(*lease.e)) std::rethrow_exception(error);
   }
   for (const Array& r : roots) wait_for(r);
+  wait_for_devices(roots);
 }
 
 void async_eval(std::span<const Array> roots) {

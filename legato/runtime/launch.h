@@ -26,6 +26,11 @@ class KernelLaunch final : public Launch {
     std::lock_guard lock(lock_);
     if (!error_) error_ = std::move(error);
   }
+  void fail_unless(Ref<DeviceCheck> check) override {
+    std::lock_guard lock(lock_);
+    checks_.push_back(std::move(check));
+  }
+  std::span<const Ref<DeviceCheck>> checks() const { return checks_; }
   /// Throws what the kernel reported.
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
@@ -35,6 +40,7 @@ class KernelLaunch final : public Launch {
   Device device_;
   std::mutex lock_;
   std::exception_ptr error_;                       // guarded by lock_
+  std::vector<Ref<DeviceCheck>> checks_;           // guarded by lock_
   std::vector<std::pair<void*, int64_t>> memory_;  // guarded by lock_
 };
 

@@ -12,7 +12,8 @@
 namespace legato {
 namespace {
 
-std::atomic<int64_t> limit_bytes{0};  // 0: not settled yet
+std::atomic<int64_t> limit_bytes{0};   // 0: not settled yet
+std::atomic<bool> limit_given{false};  // by the user, for every device
 std::atomic<int64_t> cache_bytes{int64_t{1} << 30};
 std::atomic<int64_t> replica_copies{0};
 
@@ -57,8 +58,8 @@ class Pool {
         took(size);
         return p;
       }
-      if (stats_.active + size > memory_limit()) refuse(bytes);
-      if (stats_.active + stats_.cache + size > memory_limit()) trim(0);
+      if (stats_.active + size > limit()) refuse(bytes);
+      if (stats_.active + stats_.cache + size > limit()) trim(0);
       took(size);  // counted before the call, so that two threads cannot both slip under the limit
     }
     try {
@@ -95,8 +96,11 @@ class Pool {
   }
 
   void clear() {
-    std::lock_guard lock(lock_);
-    trim(0);
+    {
+      std::lock_guard lock(lock_);
+      trim(0);
+    }
+    backend_of(device_).trim(device_.index);
   }
   MemoryStats stats() {
     std::lock_guard lock(lock_);
@@ -108,6 +112,11 @@ class Pool {
   }
 
  private:
+  int64_t limit() const {
+    const int64_t own = backend_of(device_).memory_bytes(device_.index);
+    return own == 0 || limit_given.load(std::memory_order_relaxed) ? memory_limit()
+                                                                   : own / 100 * 95;
+  }
   void took(int64_t size) {
     stats_.active += size;
     stats_.peak = std::max(stats_.peak, stats_.active);
@@ -135,7 +144,7 @@ class Pool {
     throw MemoryError(cat(
         "out of memory on ", backend_of(device_).name(), " ", device_.index, ": ", human(bytes),
         " asked for; arrays hold ", human(stats_.active), " (peak ", human(stats_.peak), "), ",
-        human(stats_.cache), " are cached, the limit is ", human(memory_limit()),
+        human(stats_.cache), " are cached, the limit is ", human(limit()),
         ". Drop arrays, compute in smaller pieces, or raise the limit with set_memory_limit()."));
   }
 
@@ -209,6 +218,7 @@ int64_t set_memory_limit(int64_t bytes) {
     throw ValueError(cat("set_memory_limit: the limit must be positive, got ", bytes));
   int64_t before = memory_limit();
   limit_bytes.store(bytes);
+  limit_given.store(true);
   return before;
 }
 int64_t cache_limit() { return cache_bytes.load(std::memory_order_relaxed); }
@@ -245,7 +255,13 @@ void* DeviceStorage::on(Device device) {
                            [&](const Replica& r) { return r.device == host; });
     if (it == others_.end()) {
       void* p = allocate_memory(host, bytes());
-      backend_of(first_.device).copy_to_host(first_.device.index, p, first_.data, bytes());
+      try {
+        backend_of(first_.device).copy_to_host(first_.device.index, p, first_.data, bytes());
+        rethrow_failed_check();
+      } catch (...) {
+        free_memory(host, p, bytes());
+        throw;
+      }
       replica_copies.fetch_add(1, std::memory_order_relaxed);
       others_.push_back({host, p});
       source = &others_.back();
@@ -254,13 +270,62 @@ void* DeviceStorage::on(Device device) {
     }
   }
   void* p = allocate_memory(device, bytes());
-  if (to_host)
-    backend_of(source->device).copy_to_host(source->device.index, p, source->data, bytes());
-  else
-    backend_of(device).copy_from_host(device.index, p, source->data, bytes());
+  try {
+    if (to_host) {
+      backend_of(source->device).copy_to_host(source->device.index, p, source->data, bytes());
+      rethrow_failed_check();
+    } else {
+      backend_of(device).copy_from_host(device.index, p, source->data, bytes());
+    }
+  } catch (...) {
+    free_memory(device, p, bytes());
+    throw;
+  }
   replica_copies.fetch_add(1, std::memory_order_relaxed);
   others_.push_back({device, p});
   return p;
+}
+
+void DeviceStorage::drop_copies() noexcept {
+  std::lock_guard lock(lock_);
+  for (auto& r : others_) free_memory(r.device, r.data, bytes());
+  others_.clear();
+}
+
+void DeviceStorage::add_check(const Ref<DeviceCheck>& check) {
+  std::lock_guard lock(lock_);
+  checks_.push_back(check);
+  checked_.store(true, std::memory_order_release);
+}
+
+void DeviceStorage::inherit_checks(const DeviceStorage& from) {
+  if (&from == this || !from.checked_.load(std::memory_order_acquire)) return;
+  std::vector<Ref<DeviceCheck>> theirs;
+  {
+    std::lock_guard lock(from.lock_);
+    theirs = from.checks_;
+  }
+  std::lock_guard lock(lock_);
+  for (auto& check : theirs)
+    if (std::none_of(checks_.begin(), checks_.end(),
+                     [&](const auto& known) { return known.get() == check.get(); }))
+      checks_.push_back(std::move(check));
+  checked_.store(true, std::memory_order_release);
+}
+
+void DeviceStorage::verify() {
+  if (!checked_.load(std::memory_order_acquire)) return;
+  std::lock_guard lock(lock_);
+  rethrow_failed_check();
+}
+
+// A check that holds is forgotten; one that does not stays, for the next reader.
+void DeviceStorage::rethrow_failed_check() {
+  while (!checks_.empty()) {
+    if (auto error = checks_.back()->error()) std::rethrow_exception(error);
+    checks_.pop_back();
+  }
+  checked_.store(false, std::memory_order_release);
 }
 
 bool DeviceStorage::is_on(Device device) const {

@@ -2,6 +2,7 @@
 // which keeps valid copies (replicas) of a value on the devices that read it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -26,7 +27,8 @@ LEGATO_API void reset_peak_memory();
 /// Gives all cached buffers back to the system.
 LEGATO_API void clear_memory_cache();
 /// Bytes that arrays of one device may hold; an allocation beyond it trims the cache, then raises
-/// MemoryError. Returns the previous limit. The default is 95 % of the machine's memory.
+/// MemoryError. Returns the previous limit. The default is 95 % of the machine's memory, and of a
+/// GPU's own.
 LEGATO_API int64_t set_memory_limit(int64_t bytes);
 LEGATO_API int64_t memory_limit();
 /// Bytes of freed buffers kept for reuse on one device. Returns the previous limit.
@@ -54,6 +56,14 @@ class LEGATO_API DeviceStorage final : public Storage {
   bool is_on(Device device) const;
   /// The first replica's memory, to be written by the one who made the storage.
   void* writable() { return first_.data; }
+  /// Drops the copies on other devices: the first one is about to be written again.
+  void drop_copies() noexcept;
+  /// The values are right only if `check` holds.
+  void add_check(const Ref<DeviceCheck>& check);
+  /// The values are computed from those of `from`: its checks are theirs.
+  void inherit_checks(const DeviceStorage& from);
+  /// Throws what a check found. Call when the device has finished.
+  void verify();
   /// How many copies between devices have been made in this process.
   static int64_t copies_made();
 
@@ -61,13 +71,17 @@ class LEGATO_API DeviceStorage final : public Storage {
   ~DeviceStorage() override;
 
  private:
+  void rethrow_failed_check();  // with lock_ held
+
   struct Replica {
     Device device;
     void* data;
   };
   Replica first_;
   mutable std::mutex lock_;
-  std::vector<Replica> others_;  // guarded by lock_
+  std::vector<Replica> others_;           // guarded by lock_
+  std::atomic<bool> checked_{false};      // checks_ is not empty
+  std::vector<Ref<DeviceCheck>> checks_;  // guarded by lock_
 };
 
 }  // namespace legato

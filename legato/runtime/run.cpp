@@ -67,6 +67,7 @@ Value row_major_copy(const Value& from, Device device) {
   to.size = from.size;
   allocate(to, device);
   backend_of(device).copy_strided(device.index, view_of(to, device), view_of(from, device));
+  storage_of(to).inherit_checks(storage_of(from));
   counts().layout_copies.fetch_add(1, std::memory_order_relaxed);
   return to;
 }
@@ -253,6 +254,7 @@ void Runner::run_kernel(const PlanNode& n) {
       if (from.row_major && from.size * size_of(from.dtype) == v.size * size_of(v.dtype) &&
           may_overwrite(s, 1) && storage_of(from).home() == device) {
         v.storage = from.storage;
+        storage_of(v).drop_copies();
         v.layout.strides = row_major_strides(v.shape);
         v.layout.offset = from.layout.offset * size_of(from.dtype) / size_of(v.dtype);
         v.row_major = true;
@@ -270,6 +272,13 @@ void Runner::run_kernel(const PlanNode& n) {
   counts().kernels.fetch_add(1, std::memory_order_relaxed);
   backend_of(device).run_kernel(device.index, *kernel, launch);
   launch.rethrow();
+  if (!backend_of(device).asynchronous()) return;
+  for (size_t o = 0; o < n_out; ++o) {
+    DeviceStorage& to = storage_of(*v_.slots[n.first_slot + o]);
+    for (auto& check : launch.checks()) to.add_check(check);
+    for (size_t i = 0; i < n_in; ++i)
+      to.inherit_checks(storage_of(value(g_.in_slots[n.first_in + i])));
+  }
 }
 
 namespace {
@@ -386,6 +395,7 @@ void Runner::run_program(const Step& step) {
       if (!(taken >> i & 1) && same_places && from.size > 1 &&
           may_overwrite(inputs[i].slot, inputs[i].edges) && storage_of(from).home() == device) {
         v.storage = from.storage;
+        storage_of(v).drop_copies();
         v.layout.offset = from.layout.offset;
         taken |= 1u << i;
         counts().reused_buffers.fetch_add(1, std::memory_order_relaxed);
@@ -404,6 +414,10 @@ void Runner::run_program(const Step& step) {
   call.literals = {g_.step_literals.data() + step.first_literal, step.program->literals.size()};
   call.outputs = {out, step.n_outputs};
   backend_of(device).run_program(device.index, call);
+  if (!backend_of(device).asynchronous()) return;
+  for (uint32_t o = 0; o < step.n_outputs; ++o)
+    for (uint32_t i = 0; i < step.n_inputs; ++i)
+      storage_of(*v_.slots[outputs[o]]).inherit_checks(storage_of(value(inputs[i].slot)));
 }
 
 // A compiled function's node: its graph has a plan of its own, made once.

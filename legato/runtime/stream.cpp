@@ -126,8 +126,8 @@ void set_default_device(Device device) {
 Stream default_stream(Device device) {
   if (!has_device(device))
     throw ValueError(cat("no device ", name_of(device.type), " ", device.index,
-                         " here: no backend that serves it is loaded. `python -m legato info` "
-                         "lists what there is."));
+                         " here: no backend that serves it is loaded. ", why_no_device(device.type),
+                         " `python -m legato info` lists what there is."));
   Table& t = table();
   std::lock_guard lock(t.lock);
   for (auto& [d, index] : t.defaults)
@@ -165,7 +165,10 @@ Stream stream_at(uint16_t index) {
   return {t.streams[index].device, index};
 }
 
-void synchronize(Stream stream) { queue_of(stream.index).wait(); }
+void synchronize(Stream stream) {
+  queue_of(stream.index).wait();
+  backend_of(stream.device).synchronize(stream.device.index);
+}
 void post(uint16_t stream, std::unique_ptr<Task> task) { queue_of(stream).post(std::move(task)); }
 bool is_idle(uint16_t stream) { return queue_of(stream).idle(); }
 

@@ -107,6 +107,10 @@ nb::dict device_info(Device device) {
     info["vector_level"] = std::string(name(simd_level())).c_str();
     info["threads"] = num_threads();
   }
+  for (auto& [fact, value] : backend.facts(device.index))
+    info[nb::str(fact.c_str())] = nb::str(value.c_str());
+  const int64_t own = backend.memory_bytes(device.index);
+  if (own != 0) info["memory_size"] = own;
   info["memory_limit"] = memory_limit();
   return info;
 }
@@ -224,6 +228,9 @@ void define_streams(nb::module_& m) {
   m.def(
       "device_count", [](DeviceType t) { return device_count_of(t); }, nb::arg("device_type"),
       "The number of devices of this type.");
+  m.def(
+      "_why_no_device", [](DeviceType t) { return nb::str(why_no_device(t).c_str()); },
+      "A sentence that says why there is no device of this type, or an empty string.");
   m.def(
       "device_info",
       [](nb::handle d) {

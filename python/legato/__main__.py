@@ -16,6 +16,8 @@ def info():
             facts = ", ".join(f"{k} {v}" for k, v in lg.device_info(device).items())
             default = " (default)" if device == lg.default_device() else ""
             print(f"{device}{default}: {facts}")
+    if lg.device_count(lg.gpu) == 0:
+        print(f"no GPU: {_core._why_no_device(lg.gpu)}")
     functions = [f for f in vars(_core).values() if type(f).__name__ == "Function"]
     print(f"{len(functions)} functions in legato.core")
 

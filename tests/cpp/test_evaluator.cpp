@@ -305,6 +305,46 @@ TEST_CASE("a second device gets copies when it reads and only then") {
   }
 }
 
+TEST_CASE("a buffer that is written again forgets its copies on other devices") {
+  legato::testing::simulated();
+  StreamScope scope(default_stream({DeviceType::simulated, 0}));
+  Array x = plus(vec({1, 2, 3}), 1.0);
+  CHECK(values(x) == Floats{2, 3, 4});  // the host has a copy now
+  int64_t reused = eval_counts().reused_buffers;
+  Array y = times(x, 2.0);
+  x = Array();
+  y.eval();
+  CHECK(eval_counts().reused_buffers == reused + 1);
+  CHECK(values(y) == Floats{4, 6, 8});
+}
+
+TEST_CASE("a storage hands on what its device has yet to check") {
+  struct Check final : DeviceCheck {
+    explicit Check(bool ok) : holds(ok) {}
+    std::exception_ptr error() override {
+      ++asked;
+      return holds ? nullptr : std::make_exception_ptr(IndexError("index 7"));
+    }
+    bool holds;
+    int asked = 0;
+  };
+  auto storage = [] { return Ref<DeviceStorage>::adopt(new DeviceStorage(Device{}, 64)); };
+  auto* holds = new Check(true);
+  auto good = Ref<DeviceCheck>::adopt(holds), bad = Ref<DeviceCheck>::adopt(new Check(false));
+  auto a = storage(), b = storage(), c = storage();
+  a->add_check(good);
+  b->add_check(bad);
+  c->inherit_checks(*a);
+  c->inherit_checks(*b);
+  c->inherit_checks(*b);
+  CHECK_NOTHROW(a->verify());
+  CHECK_NOTHROW(a->verify());
+  CHECK(holds->asked == 1);  // what holds is not asked again
+  CHECK_THROWS_AS(c->verify(), IndexError);
+  CHECK_THROWS_AS(c->verify(), IndexError);  // every reader is told
+  CHECK_THROWS_AS(b->verify(), IndexError);
+}
+
 TEST_CASE("a graph with nodes on two devices") {
   legato::testing::simulated();
   Array x = vec({1, 2, 3}), y;
