@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "legato/backends/cpu/jit/variants.h"
 #include "legato/backends/cpu/loops.h"
 #include "legato/backends/cpu/program.h"
 #include "legato/fuse/functions.h"
@@ -129,9 +130,36 @@ inline std::vector<fuse::LiteralValue> literal_values(const std::vector<uint64_t
   return lit;
 }
 
-/// The outputs of n elements.
+/// Sets when programs are compiled, and sets it back.
+class ScopedMode {
+ public:
+  explicit ScopedMode(cpu::jit::Mode mode) : before_(cpu::jit::mode()) { cpu::jit::set_mode(mode); }
+  ~ScopedMode() { cpu::jit::set_mode(before_); }
+  ScopedMode(const ScopedMode&) = delete;
+  ScopedMode& operator=(const ScopedMode&) = delete;
+
+ private:
+  cpu::jit::Mode before_;
+};
+
+/// Runs the program on elements [0, n) of arrays, whose layouts are given or dense.
+inline void run(const fuse::Program& p, const std::vector<fuse::BoundInput>& in,
+                const std::vector<uint64_t>& literals, const std::vector<void*>& out,
+                const Shape& shape) {
+  auto lit = literal_values(literals);
+  fuse::ProgramCall call;
+  call.program = &p;
+  call.shape = shape;
+  call.inputs = in;
+  call.literals = lit;
+  call.outputs = out;
+  cpu::run_program(call);
+}
+
+/// The outputs of n elements by the tile interpreter.
 inline std::vector<std::vector<char>> interpreted(const fuse::Program& p, const Operands& in,
                                                   const std::vector<uint64_t>& literals, size_t n) {
+  ScopedMode guard(cpu::jit::Mode::never);
   std::vector<std::vector<char>> out;
   std::vector<void*> to;
   for (uint16_t o : p.outputs)
@@ -139,14 +167,7 @@ inline std::vector<std::vector<char>> interpreted(const fuse::Program& p, const 
   for (auto& o : out) to.push_back(o.data());
   std::vector<fuse::BoundInput> from;
   for (const Operand& o : in) from.push_back({o.data.data(), {1}});
-  auto lit = literal_values(literals);
-  fuse::ProgramCall call;
-  call.program = &p;
-  call.shape = {static_cast<int64_t>(n)};
-  call.inputs = from;
-  call.literals = lit;
-  call.outputs = to;
-  cpu::run_program(call);
+  run(p, from, literals, to, {static_cast<int64_t>(n)});
   return out;
 }
 
