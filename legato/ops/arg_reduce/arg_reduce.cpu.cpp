@@ -1,5 +1,10 @@
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
 #include "legato/backends/cpu/axis_rows.h"
 #include "legato/base/cpu_info.h"
+#include "legato/base/thread_pool.h"
 #include "legato/ops/arg_reduce/kernels.h"
 #include "legato/ops/arg_reduce/ops.h"
 
@@ -32,8 +37,32 @@ ArgLoop loop_of(Dtype dtype) {
   return base::arg_loop(largest, dtype);
 }
 
+// One row, cut into pieces that threads share: the place in each, then the place among the best of
+// each. Of equal elements, and of several nans, the first wins both times.
+void long_row(const View& x, uint32_t* out, ArgLoop loop) {
+  constexpr int64_t kPiece = 16 << 10;
+  const char* from = x.as<char>();
+  const int64_t size = size_of(x.dtype), pieces = (x.size + kPiece - 1) / kPiece;
+  std::vector<uint32_t> places(static_cast<size_t>(pieces));
+  std::vector<char> best(static_cast<size_t>(pieces * size));
+  const int64_t tasks = std::min<int64_t>(pieces, 4 * num_threads());
+  parallel_for(tasks, [&](int64_t task) {
+    for (int64_t p = pieces * task / tasks; p < pieces * (task + 1) / tasks; ++p) {
+      const char* piece = from + p * kPiece * size;
+      uint32_t* place = &places[static_cast<size_t>(p)];
+      loop(piece, place, std::min(kPiece, x.size - p * kPiece), 1);
+      std::memcpy(&best[static_cast<size_t>(p * size)], piece + *place * size,
+                  static_cast<size_t>(size));
+    }
+  });
+  uint32_t winner = 0;
+  loop(best.data(), &winner, pieces, 1);
+  *out = static_cast<uint32_t>(winner * kPiece) + places[winner];
+}
+
 template <bool largest>
 void run(Launch& l) {
+  constexpr int64_t kLong = 64 << 10;  // elements: with fewer, waking a thread costs more
   const View& x = l.in[0];
   const auto& attrs = l.attrs<ArgReduceAttrs>();
   const AxisSplit s = attrs.axis
@@ -41,6 +70,8 @@ void run(Launch& l) {
                           : AxisSplit{1, x.size, 1};
   const RowOperand operands[] = {row_operand(x, s.n), row_operand(l.out[0], 1)};
   const ArgLoop loop = loop_of<largest>(x.dtype);
+  if (s.n == x.size && x.size >= kLong && num_threads() > 1)
+    return long_row(x, l.out[0].as<uint32_t>(), loop);
   for_axis_rows(operands, 1, s, 0.1, [&](void* const* p, int64_t rows) {
     loop(p[0], static_cast<uint32_t*>(p[1]), s.n, rows);
   });
