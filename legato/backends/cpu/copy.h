@@ -24,6 +24,12 @@ class StridedSource {
   int64_t period() const {
     return rank_ == 2 && strides_[0] == 0 && strides_[1] == 1 ? shape_[1] : 0;
   }
+  /// Elements that repeat along each row: how often, else 0.
+  int64_t run() const { return rank_ == 2 && strides_[0] != 0 && strides_[1] == 0 ? shape_[1] : 0; }
+  /// Where the element lies that repeats at position `at` of the sequence.
+  const char* run_element(int64_t at) const {
+    return data_ + at / shape_[1] * strides_[0] * elem_size_;
+  }
   /// Whether neighbours in memory lie in different rows, so that whole blocks of rows should be
   /// read at once.
   bool transposed() const {

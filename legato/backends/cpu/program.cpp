@@ -29,7 +29,7 @@ constexpr int64_t kTile = 1024;  // elements; halved while the tiles in use exce
 constexpr int64_t kMinTile = 256;
 constexpr int64_t kTileBytes = 32 << 10;     // L1
 constexpr int64_t kMinChunk = 16 << 10;      // elements a thread takes at least
-constexpr int64_t kMinRow = 256;             // elements of a repeated row that code runs along
+constexpr int64_t kMinRow = 256;             // elements of a row that code runs along by itself
 constexpr int64_t kMaxGathered = 256 << 10;  // elements of a transposed operand brought in at once
 
 /// Repeats the element at `p` over n elements.
@@ -78,9 +78,10 @@ struct Bound {
   Load load[fuse::kMaxInputs];
   StridedSource source[fuse::kMaxInputs];  // of gathered inputs
   bool whole_rows[fuse::kMaxInputs];       // gathered a chunk at a time, in blocks of rows
-  bool streamed[fuse::kMaxOutputs];        // written past the caches
-  bool plain = true;                       // no slot needs scratch
-  bool prefetch = false;                   // operands come from beyond the second-level cache
+  bool long_runs[fuse::kMaxInputs];  // gathered, unless code takes it for a scalar of each row
+  bool streamed[fuse::kMaxOutputs];  // written past the caches
+  bool plain = true;                 // no slot needs scratch
+  bool prefetch = false;             // operands come from beyond the second-level cache
 
   Bound(const Plan& p, const fuse::ProgramCall& c) : plan(p), call(c) {}
 };
@@ -235,9 +236,9 @@ void run_compiled(const Bound& b, const jit::Code& code, int64_t begin, int64_t 
   int64_t tile = end - begin;
   for (int i = 0; i < plan.n_in; ++i) {
     const int64_t size = size_of(plan.inputs[i].stored);
-    o.in_size[i] = static_cast<int8_t>(b.load[i] == Load::scalar ? 0 : size);
+    o.in_size[i] = static_cast<int8_t>(b.load[i] == Load::scalar || b.long_runs[i] ? 0 : size);
     o.in[i] = static_cast<const char*>(b.call.inputs[i].data) + begin * o.in_size[i];
-    if (b.load[i] != Load::gather) continue;
+    if (b.load[i] != Load::gather || b.long_runs[i]) continue;
     if (b.whole_rows[i]) {
       gathered_bytes += align64(size * (end - begin));
     } else if (b.source[i].period() < kMinRow) {
@@ -255,7 +256,7 @@ void run_compiled(const Bound& b, const jit::Code& code, int64_t begin, int64_t 
   if (gathered_bytes > 0) {
     char* at = gather_scratch.get(gathered_bytes);
     for (int i = 0; i < plan.n_in; ++i) {
-      if (b.load[i] != Load::gather) continue;
+      if (b.load[i] != Load::gather || b.long_runs[i]) continue;
       const int64_t size = size_of(plan.inputs[i].stored), period = b.source[i].period();
       phase[i] = -1;
       if (b.whole_rows[i]) {
@@ -271,14 +272,18 @@ void run_compiled(const Bound& b, const jit::Code& code, int64_t begin, int64_t 
   }
   for (int64_t at = begin; at < end;) {
     int64_t n = std::min(tile, end - at);
-    for (int i = 0; i < plan.n_in; ++i)
-      if (b.load[i] == Load::gather && !b.whole_rows[i] && !buffer[i])  // a long row that repeats
-        n = std::min(n, b.source[i].period() - at % b.source[i].period());
+    for (int i = 0; i < plan.n_in; ++i) {
+      if (b.load[i] != Load::gather || b.whole_rows[i] || buffer[i]) continue;
+      const int64_t row = b.long_runs[i] ? b.source[i].run() : b.source[i].period();
+      n = std::min(n, row - at % row);  // a long row that repeats, or all of whose elements are one
+    }
     jit::Operands now = o;
     for (int i = 0; i < plan.n_in; ++i) {
       const int64_t period = b.load[i] == Load::gather ? b.source[i].period() : 0;
       if (b.load[i] != Load::gather || b.whole_rows[i]) {
         now.in[i] += (at - begin) * o.in_size[i];
+      } else if (b.long_runs[i]) {
+        now.in[i] = b.source[i].run_element(at);
       } else if (!buffer[i]) {
         now.in[i] = static_cast<const char*>(b.source[i].data()) + at % period * o.in_size[i];
       } else {
@@ -319,7 +324,7 @@ void bind_inputs(Bound& b) {
   for (int i = 0; i < plan.n_in; ++i) {
     const fuse::BoundInput& in = b.call.inputs[i];
     const Plan::Input& planned = plan.inputs[i];
-    b.whole_rows[i] = false;
+    b.whole_rows[i] = b.long_runs[i] = false;
     bool dense = is_row_major(b.call.shape, in.strides);
     if (!dense) {
       LEGATO_CHECK(b.source[i].init(in.data, b.call.shape, in.strides, size_of(planned.stored)),
@@ -333,6 +338,7 @@ void bind_inputs(Bound& b) {
     }
     if (!dense) {
       b.load[i] = Load::gather;
+      b.long_runs[i] = b.source[i].run() >= kMinRow;
       b.plain = false;
       continue;
     }
@@ -360,8 +366,8 @@ const jit::Code* find_code(const Bound& b) {
   jit::Variant variant;
   bool splits = false;  // stretches that are no whole number of vectors
   for (int i = 0; i < plan.n_in; ++i) {
-    if (b.load[i] == Load::scalar) variant.scalars |= 1u << i;
-    if (b.load[i] == Load::gather) splits |= b.source[i].period() > 0;
+    if (b.load[i] == Load::scalar || b.long_runs[i]) variant.scalars |= 1u << i;
+    if (b.load[i] == Load::gather) splits |= b.source[i].period() > 0 || b.long_runs[i];
     if (b.load[i] != Load::direct && b.load[i] != Load::contiguous) continue;
     const int64_t size = size_of(plan.inputs[i].stored);
     for (int o = 0; o < plan.n_out; ++o) {
