@@ -300,7 +300,8 @@ Pool::Pool(int axes, bool maximum, const Sizes& kernel_size, const PoolOptions& 
 }
 Array Pool::operator()(const Array& x) const {
   const NestedInts padding{NestedInts::Kind::list, {padding_}};
-  return maximum_ ? max_pool(x, kernel_, stride_, padding) : avg_pool(x, kernel_, stride_, padding);
+  if (maximum_) return max_pool(x, kernel_, stride_, padding);
+  return avg_pool(is_inexact(x.dtype()) ? x : astype(x, Dtype::float32), kernel_, stride_, padding);
 }
 
 }  // namespace legato::nn

@@ -434,3 +434,12 @@ def test_upsample_other_ranks_and_dtypes():
 def test_upsample_arguments_that_do_not_fit(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_pools_of_integers_and_with_windows_that_see_only_padding():
+    x = mx.array([[[1], [2], [3], [5]]])
+    assert nn.AvgPool1d(2)(x).tolist() == [[[1.5], [4.0]]]
+    assert nn.MaxPool1d(2)(x).tolist() == [[[2], [5]]]
+    assert nn.AvgPool1d(2, 1, 2)(mx.ones((1, 1, 1))).flatten().tolist() == [0, 0.5, 0.5, 0]
+    inf = float("inf")
+    assert nn.MaxPool1d(2, 1, 2)(mx.ones((1, 1, 1))).flatten().tolist() == [-inf, 1, 1, -inf]

@@ -7,43 +7,12 @@ from legato.nn.layers.base import Module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
-
-
-def _windows(x: mx.array, kernel: tuple[int, ...], stride: tuple[int, ...]) -> mx.array:
-    """Views x (N, spatial..., C) as (N, windows..., kernel..., C)."""
-    batch, *spatial, channels = x.shape
-    counts = [(size - k) // s + 1 for size, k, s in zip(spatial, kernel, stride, strict=True)]
-    axes = len(kernel)
-    if kernel == stride:
-        # Windows that touch: cut off what fills none, and divide each axis in two.
-        x = x[(slice(None), *(slice(0, n * k) for n, k in zip(counts, kernel, strict=True)))]
-        x = x.reshape(
-            batch, *(size for pair in zip(counts, kernel, strict=True) for size in pair), channels
-        )
-        order = [*range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2)]
-        return x.transpose(0, *order, 2 * axes + 1)
-    steps = [channels]
-    for size in reversed(spatial):
-        steps.insert(0, steps[0] * size)
-    batch_step, *axis_steps = steps
-    return mx.as_strided(
-        x,
-        (batch, *counts, *kernel, channels),
-        (
-            batch_step,
-            *(s * step for s, step in zip(stride, axis_steps, strict=True)),
-            *axis_steps,
-            1,
-        ),
-    )
 
 
 class _Pool(Module):
     """Reduces windows along the spatial axes."""
 
-    _reduce: Callable[..., mx.array]
     _fill: float
 
     def __init__(
@@ -79,7 +48,7 @@ class _Pool(Module):
         Raises:
             ValueError: if x has another number of axes, or is smaller than a window.
         """
-        kernel, stride, padding = self._kernel_size, self._stride, self._padding
+        kernel, padding = self._kernel_size, self._padding
         axes = len(kernel)
         if x.ndim != axes + 2:
             raise ValueError(
@@ -91,21 +60,31 @@ class _Pool(Module):
                 f"{type(self).__name__}: the windows {kernel} are larger than the input of shape "
                 f"{tuple(x.shape)} with padding {padding}."
             )
-        if any(padding):
+        if any(p >= k for p, k in zip(padding, kernel, strict=True)):
+            # Windows that see nothing but padding: only then must it be there.
             widths = [(0, 0), *((p, p) for p in padding), (0, 0)]
             x = mx.pad(x, widths, constant_values=self._fill)
-        windows = _windows(x, kernel, stride)
-        return type(self)._reduce(windows, axis=list(range(axes + 1, 2 * axes + 1)))
+            padding = (0,) * axes
+        return self._reduce(x, padding)
+
+    def _reduce(self, x: mx.array, padding: tuple[int, ...]) -> mx.array:
+        raise NotImplementedError
 
 
 class _MaxPool(_Pool):
-    _reduce = staticmethod(mx.max)
     _fill = -float("inf")
+
+    def _reduce(self, x: mx.array, padding: tuple[int, ...]) -> mx.array:
+        return mx.fast.max_pool(x, self._kernel_size, self._stride, padding)
 
 
 class _AvgPool(_Pool):
-    _reduce = staticmethod(mx.mean)
     _fill = 0.0
+
+    def _reduce(self, x: mx.array, padding: tuple[int, ...]) -> mx.array:
+        if not mx.issubdtype(x.dtype, mx.inexact):
+            x = x.astype(mx.float32)
+        return mx.fast.avg_pool(x, self._kernel_size, self._stride, padding)
 
 
 class MaxPool1d(_MaxPool):
