@@ -22,7 +22,7 @@ constexpr char kGuard = 0x5a;
 constexpr size_t kGuardBytes = 64;
 constexpr size_t kSizes[] = {0, 1, 7, 8, 9, 15, 17, 1023, 1024, 1025, 4099};
 
-bool can_compile() { return simd_level() != SimdLevel::base; }
+bool can_compile() { return cpu::jit::available(); }
 
 /// Runs the program compiled and interpreted on the first n elements; true if equal and nothing was
 /// written behind the outputs.
@@ -222,6 +222,49 @@ TEST_CASE("where memory may not be executed, programs are interpreted") {
     CHECK(agrees(p, random_operands(p, 1000, 3), literals, 1000));
   });
   CHECK(cpu::jit::compiled_count() > before);
+}
+
+/// Runs code of a level on n elements; true if it equals the interpreter.
+bool code_agrees(const Program& p, const std::vector<uint64_t>& literals, SimdLevel level) {
+  const int64_t n = 1003;
+  auto in = random_operands(p, n, 61);
+  auto expected = interpreted(p, in, literals, n);
+  auto code = cpu::jit::compile(*fuse::lower(p), {}, level);
+  if (!code) return false;
+  cpu::jit::Operands o;
+  for (const Operand& x : in) {
+    o.in_size[o.n_in] = static_cast<int8_t>(size_of(x.dtype));
+    o.in[o.n_in++] = x.data.data();
+  }
+  std::vector<std::vector<char>> out;
+  for (const auto& e : expected) out.emplace_back(e.size());
+  for (size_t i = 0; i < out.size(); ++i) {
+    o.out_size[i] = static_cast<int8_t>(size_of(p.dtype_of_value(p.outputs[i])));
+    o.out[i] = out[i].data();
+  }
+  o.n_out = static_cast<int>(out.size());
+  cpu::jit::run(*code, o, n, literal_values(literals).data());
+  for (size_t i = 0; i < out.size(); ++i)
+    if (first_difference(p.dtype_of_value(p.outputs[i]), out[i], expected[i]) <
+        static_cast<size_t>(n))
+      return false;
+  return true;
+}
+
+TEST_CASE("code of every vector level of this machine gives the same bits") {
+  for (SimdLevel level : {SimdLevel::avx2, SimdLevel::avx512}) {
+    if (!can_compile() || level > cpu_info().level) {
+      MESSAGE("skipped, this machine lacks ", std::string(name(level)));
+      continue;
+    }
+    for_each_function(
+        [&](const Program& p) { CHECK_MESSAGE(code_agrees(p, {}, level), p.to_string()); });
+    for_each_cast(
+        [&](const Program& p) { CHECK_MESSAGE(code_agrees(p, {}, level), p.to_string()); });
+    for_each_chain([&](const Program& p, const std::vector<uint64_t>& literals) {
+      CHECK_MESSAGE(code_agrees(p, literals, level), p.to_string());
+    });
+  }
 }
 
 TEST_CASE("AVX-512 code is assembled for every function") {

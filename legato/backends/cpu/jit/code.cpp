@@ -1,5 +1,7 @@
 #include "legato/backends/cpu/jit/code.h"
 
+#include <algorithm>
+
 #if LEGATO_HAS_ASMJIT
 #include "legato/backends/cpu/jit/emitter.h"
 
@@ -13,6 +15,8 @@ struct Errors final : asmjit::ErrorHandler {
 };
 
 }  // namespace
+
+bool available() { return simd_level() != SimdLevel::base; }
 
 std::unique_ptr<Code> compile(const fuse::LaneProgram& program, const Variant& variant,
                               SimdLevel level) {
@@ -43,9 +47,17 @@ std::unique_ptr<Code> compile(const fuse::LaneProgram& program, const Variant& v
 #else
 namespace legato::cpu::jit {
 
+bool available() { return false; }
+
 std::unique_ptr<Code> compile(const fuse::LaneProgram&, const Variant&, SimdLevel) {
   return nullptr;
 }
 
 }  // namespace legato::cpu::jit
 #endif
+
+namespace legato::cpu::jit {
+
+SimdLevel code_level() { return std::min(simd_level(), SimdLevel::avx2); }
+
+}  // namespace legato::cpu::jit

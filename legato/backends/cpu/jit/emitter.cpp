@@ -84,7 +84,8 @@ void Emitter::analyse() {
 }
 
 // Two copies of a short body share the loop's own work; of a long one they would only take each
-// other's registers.
+// other's registers. Stores past the caches of AVX2 want two copies: a line is 64 bytes, and lines
+// of several outputs that are written by halves, in turn, leave the processor's buffers unfinished.
 bool Emitter::choose_unroll() {
   int length = 0, live = 0, most = 0;
   for (int v = 0; v < static_cast<int>(p_.instrs.size()); ++v) {
@@ -100,6 +101,7 @@ bool Emitter::choose_unroll() {
         live -= from.parts;
     }
   }
+  if (variant_.streamed && !wide_) return true;
   return length < kUnrollBelow && 2 * most + 3 <= registers_;
 }
 
@@ -456,10 +458,10 @@ void Emitter::body(int copies) {
       end_instruction();
     }
   }
-  for (copy_ = 0; copy_ < copies; ++copy_) {
-    for (size_t o = 0; o < p_.outputs.size(); ++o) {
-      const Dtype stored = p_.outputs[o].stored;
-      const int v = value(p_.outputs[o].value).root;
+  for (size_t o = 0; o < p_.outputs.size(); ++o) {
+    const Dtype stored = p_.outputs[o].stored;
+    const int v = value(p_.outputs[o].value).root;
+    for (copy_ = 0; copy_ < copies; ++copy_) {
       if (value(v).mask)
         mask_reg(v);
       else

@@ -4,8 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "legato/base/cpu_info.h"
-
 namespace legato::cpu::jit {
 namespace {
 
@@ -38,7 +36,7 @@ Variants::~Variants() {
 const Code* Variants::find(const fuse::Program& program, const Variant& variant,
                            int64_t interpret_ns) {
   const Mode now = mode();
-  if (now == Mode::never) return nullptr;
+  if (now == Mode::never || !available()) return nullptr;
   for (const Entry* e = first_.load(std::memory_order_acquire); e; e = e->next)
     if (e->variant == variant) return e->code.get();
   if (now == Mode::when_it_pays &&
@@ -55,7 +53,7 @@ const Code* Variants::compile(const fuse::Program& program, const Variant& varia
   if (count_ == kMaxVariants) return nullptr;
   auto entry = std::make_unique<Entry>();
   entry->variant = variant;
-  if (auto lanes = fuse::lower(program)) entry->code = jit::compile(*lanes, variant, simd_level());
+  if (auto lanes = fuse::lower(program)) entry->code = jit::compile(*lanes, variant, code_level());
   if (entry->code) ++compiled;
   entry->next = first_.load();
   ++count_;
