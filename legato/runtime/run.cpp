@@ -357,7 +357,7 @@ void Runner::run_program(const Step& step) {
   if (!flat)
     for (uint32_t i = 0; i < step.n_inputs && order.empty(); ++i) {
       const Value& v = value(inputs[i].slot);
-      if (v.size == first.size && v.size > 1) {
+      if (v.shape == first.shape && v.size > 1) {
         if (v.row_major) break;
         order = memory_order(v);
       }

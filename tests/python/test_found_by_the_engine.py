@@ -31,3 +31,10 @@ def test_isnan_of_integers_follows_the_shape_in_a_shapeless_function():
     f = mx.compile(mx.isnan, shapeless=True)
     f(mx.zeros((3,), dtype=mx.int32))
     assert f(mx.zeros((5,), dtype=mx.int32)).shape == (5,)
+
+
+def test_a_transposed_operand_of_lower_rank_beside_a_broadcast_one():
+    a, row = np.arange(18, dtype=np.float32).reshape(6, 3), np.arange(6, dtype=np.float32)
+    for shape in ((1, 1, 6), (1, 6, 1), (1, 1, 1, 6)):
+        found = mx.array(row.reshape(shape)[..., :3, :]) + mx.array(a).T
+        assert np.array_equal(np.array(found), row.reshape(shape)[..., :3, :] + a.T)
