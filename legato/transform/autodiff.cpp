@@ -3,6 +3,7 @@
 #include "legato/op/algebra.h"
 #include "legato/op/composed.h"
 #include "legato/op/registry.h"
+#include "legato/op/thread_state.h"
 #include "legato/transform/capture.h"
 #include "legato/transform/transform.h"
 
@@ -132,6 +133,7 @@ std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f,
                                                            const CotangentFn& cotangent_fn,
                                                            std::span<const int> wanted,
                                                            const char* name) {
+  RestoreOnException random_state;  // rules may draw too
   Tape tape = capture(f, primals, name, Binding::to_primals);
   std::vector<Array> cotangents = cotangent_fn(tape.outputs);
   check_like(name, "cotangents", cotangents, tape.outputs, "outputs");
@@ -308,6 +310,7 @@ std::pair<std::vector<Array>, std::vector<Array>> jvp(const ArrayFn& f,
     if (tangents[i].dtype() != primals[i].dtype())
       throw ValueError(cat("jvp: tangent ", i, " has dtype ", tangents[i].dtype(), ", but primal ",
                            i, " has ", primals[i].dtype(), "; cast it with astype"));
+  RestoreOnException random_state;
   Tape tape = capture(f, primals, "jvp", Binding::to_primals);
   std::vector<Array> dot(tape.n_values);
   for (size_t i = 0; i < primals.size(); ++i) dot[i] = tangents[i];

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "legato/base/error.h"
+#include "legato/op/thread_state.h"
 
 namespace legato {
 namespace {
@@ -111,6 +112,7 @@ Array unbound_like(const Shape& shape, Dtype dtype) {
 
 Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform,
              Binding binding) {
+  RestoreOnException random_state;
   Tape tape;
   tape.mark = Ref<CaptureMark>::adopt(
       new CaptureMark(transform, Ref<CaptureMark>::share(current_capture())));

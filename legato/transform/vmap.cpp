@@ -5,6 +5,7 @@
 #include "legato/base/error.h"
 #include "legato/op/algebra.h"
 #include "legato/op/composed.h"
+#include "legato/op/thread_state.h"
 #include "legato/transform/capture.h"
 #include "legato/transform/transform.h"
 
@@ -120,6 +121,7 @@ Array repeated(const Array& a, const Array& like) {
 
 std::vector<Array> vmap(const ArrayFn& f, std::span<const Array> inputs,
                         std::span<const std::optional<int>> in_axes, const OutAxesFn& out_axes) {
+  RestoreOnException random_state;
   int64_t size = -1;
   std::vector<Batched> values;
   std::vector<Array> like;

@@ -5,6 +5,7 @@
 
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
+#include "legato/op/thread_state.h"
 #include "legato/ops/index/slice.h"
 #include "legato/ops/random/ops.h"
 #include "legato/ops/random/threefry.h"
@@ -187,6 +188,19 @@ void register_distributions(Registry& r);
 }  // namespace random
 
 void register_random(Registry& r) {
+  thread_state_hooks() = {
+      .get =
+          [] {
+            auto& s = random::this_thread();
+            return ThreadState{uint64_t{s.words.a} << 32 | s.words.b, s.array};
+          },
+      .set =
+          [](const ThreadState& state) {
+            auto& s = random::this_thread();
+            s.words = random::words_of(static_cast<int64_t>(state.words));
+            s.array = state.array;
+          },
+  };
   r.add(random_bits_op);
   r.add(random::key_function);
   r.add(random::split_function);
