@@ -74,6 +74,10 @@ TYPES = {
     "arg1": "Dtype | DtypeCategory",
     "arg2": "Dtype | DtypeCategory",
     "arr": "array",
+    "on": "bool",
+    "operands": "ArrayInput",
+    "subscripts": "str",
+    "dependencies": "array | Sequence[array]",
     "arrays": "dict[str, array]",
 }
 RETURNS = {
@@ -85,7 +89,9 @@ RETURNS = {
     "compile": "Callable[..., Any]",
     "default_device": "Device",
     "default_stream": "Stream",
+    "depends": "Any",
     "device_count": "int",
+    "einsum_path": "tuple[list[tuple[int, ...]], str]",
     "device_info": "dict[str, str | int]",
     "from_dlpack": "array",
     "get_active_memory": "int",
@@ -108,6 +114,10 @@ RETURNS = {
     "set_memory_limit": "int",
     "set_wired_limit": "int",
     "stream": "StreamContext",
+    "unique_all": "tuple[array, array, array, array]",
+    "unique_counts": "tuple[array, array]",
+    "unique_inverse": "tuple[array, array]",
+    "unique_values": "array",
     "value_and_grad": "Callable[..., tuple[Any, Any]]",
     "vjp": "tuple[list[array], list[array]]",
     "vmap": "Callable[..., Any]",
@@ -279,6 +289,9 @@ def class_stub(name, cls):
     elif "__init__" in vars(cls) and inspect.isfunction(vars(cls)["__init__"]):
         parameters = parameters_of(vars(cls)["__init__"])
         body.append(define("__init__", parameters, "None", "", "    "))
+        if "__enter__" in vars(cls):
+            body.append(f"    def __enter__(self) -> {name}: ...")
+            body.append("    def __exit__(self, *args: Any) -> None: ...")
     for member, value in sorted(vars(cls).items()):
         if member.startswith("_"):
             continue

@@ -52,7 +52,13 @@ enum class ReturnType : uint8_t {
   array,
   list,
   tuple,
-  one_or_list,  // the array itself if there is one, else a list
+  one_or_list,   // the array itself if there is one, else a list
+  one_or_tuple,  // the array itself if there is one, else a tuple
+};
+
+/// A bare array if there is one, else a tuple.
+struct OneOrTuple {
+  std::vector<Array> arrays;
 };
 
 struct Function {
@@ -130,6 +136,7 @@ inline void give(Array&& r, std::vector<Array>& out) { out.push_back(std::move(r
 inline void give(std::vector<Array>&& r, std::vector<Array>& out) { out = std::move(r); }
 inline void give(ArrayTuple&& r, std::vector<Array>& out) { out = std::move(r.arrays); }
 inline void give(OneOrList&& r, std::vector<Array>& out) { out = std::move(r.arrays); }
+inline void give(OneOrTuple&& r, std::vector<Array>& out) { out = std::move(r.arrays); }
 template <class... Ts>
 void give(std::tuple<Ts...>&& r, std::vector<Array>& out) {
   std::apply([&](auto&&... a) { (out.push_back(std::move(a)), ...); }, std::move(r));
@@ -143,7 +150,8 @@ template <class R>
 constexpr ReturnType return_type = std::is_same_v<R, Array>                ? ReturnType::array
                                    : std::is_same_v<R, std::vector<Array>> ? ReturnType::list
                                    : std::is_same_v<R, OneOrList>          ? ReturnType::one_or_list
-                                                                           : ReturnType::tuple;
+                                   : std::is_same_v<R, OneOrTuple> ? ReturnType::one_or_tuple
+                                                                   : ReturnType::tuple;
 
 template <auto F, class Signature = decltype(F)>
 struct Adapter;

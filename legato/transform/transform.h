@@ -50,6 +50,10 @@ LEGATO_API ArrayFn checkpoint(ArrayFn f);
 /// The same value, with no derivative.
 LEGATO_API Array stop_gradient(const Array& a);
 
+/// `inputs` with the same values, computed after `dependencies`. Differentiable in the inputs.
+LEGATO_API std::vector<Array> depends(std::span<const Array> inputs,
+                                      std::span<const Array> dependencies);
+
 /// A function with rules of its own; an absent rule falls back to transforming f.
 struct CustomRules {
   /// (primals, cotangents, outputs) → cotangents of the primals.

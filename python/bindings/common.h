@@ -167,5 +167,6 @@ void init_functions(PyObject* module);
 void init_transforms(PyObject* module);
 void init_io(PyObject* module);
 void init_random_state(PyObject* module);
+void init_by_hand(PyObject* module);
 
 }  // namespace legato::python

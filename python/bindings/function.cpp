@@ -256,11 +256,11 @@ void convert_star(const PyFunction& f, PyObject* const* args, Py_ssize_t n, Arg&
 
 PyObject* wrap_results(const Function& record, std::vector<Array>& arrays) {
   if (record.returns == ReturnType::array ||
-      (record.returns == ReturnType::one_or_list && arrays.size() == 1)) {
+      (record.returns >= ReturnType::one_or_list && arrays.size() == 1)) {
     LEGATO_CHECK(arrays.size() == 1, "a function with one result gave another number");
     return wrap(std::move(arrays[0]));
   }
-  bool list = record.returns != ReturnType::tuple;
+  bool list = record.returns == ReturnType::list || record.returns == ReturnType::one_or_list;
   auto n = static_cast<Py_ssize_t>(arrays.size());
   Owned out = checked(list ? PyList_New(n) : PyTuple_New(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
@@ -284,12 +284,17 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
     uint32_t given = 0;
     PyObject* stream = nullptr;
 
-    if (plan.variadic) {
+    if (plan.variadic >= 0) {
+      const int v = plan.variadic;
+      for (int i = 0; i < std::min<Py_ssize_t>(v, n_args); ++i) {
+        convert(f, plan.params[i], args[i], values.values()[i]);
+        given |= 1u << i;
+      }
       std::vector<Array> arrays;
-      for (Py_ssize_t i = 0; i < n_args; ++i)
-        arrays.push_back(to_array(f, plan.params[0], args[i]));
-      values.values()[0] = std::move(arrays);
-      given = 1;
+      for (Py_ssize_t i = v; i < n_args; ++i)
+        arrays.push_back(to_array(f, plan.params[v], args[i]));
+      values.values()[v] = std::move(arrays);
+      given |= 1u << v;
     } else if (f.star >= 0 && n_args > f.star) {
       for (int i = 0; i < f.star; ++i) convert(f, plan.params[i], args[i], values.values()[i]);
       convert_star(f, args + f.star, n_args - f.star, values.values()[f.star]);
@@ -365,7 +370,7 @@ PyObject* get_doc(PyObject* self, void*) {
 std::string signature_text(const Function& r) {
   std::string text = cat("(", r.params);
   const Plan& plan = plan_of(r);
-  bool has_star = plan.variadic;
+  bool has_star = plan.variadic >= 0;
   for (auto& p : plan.params) has_star |= p.kind == ParamPlan::Kind::keyword_only;
   if (!plan.params.empty()) text += ", ";
   return text + (has_star ? "stream=None)" : "*, stream=None)");
@@ -403,7 +408,7 @@ PyObject* get_parameters(PyObject* self, void*) {
 
 PyObject* get_returns(PyObject* self, void*) {
   static constexpr const char* texts[] = {"array", "list[array]", "tuple[array, ...]",
-                                          "array | list[array]"};
+                                          "array | list[array]", "array | tuple[array, ...]"};
   return PyUnicode_FromString(texts[static_cast<int>(as_function(self)->record->returns)]);
 }
 

@@ -24,8 +24,8 @@ struct ParamPlan {
 
 struct Plan {
   std::vector<ParamPlan> params;
-  int n_positional = 0;   // leading parameters that may be given by position
-  bool variadic = false;  // params[0] is *args
+  int n_positional = 0;  // leading parameters that may be given by position
+  int variadic = -1;     // the parameter that is *args, if there is one
 };
 
 /// The callable. As a module's function it does not bind; as a method of array (see MethodType) it

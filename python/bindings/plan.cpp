@@ -133,12 +133,12 @@ Plan make_plan(const Function& f) {
     if (index >= f.types.size()) broken(f, "names more parameters than the C++ function has");
     ParamPlan p{nullptr, kind, f.types[index], false, {}, {}};
     if (item.front() == '*') {
-      if (index != 0 || p.spec.type != ParamType::arrays)
-        broken(f, "only a first parameter that takes arrays may be variadic");
+      if (p.spec.type != ParamType::arrays || plan.variadic >= 0)
+        broken(f, "only one parameter, which takes arrays, may be variadic");
       item.remove_prefix(1);
       p.kind = ParamPlan::Kind::variadic;
       kind = ParamPlan::Kind::keyword_only;
-      plan.variadic = true;
+      plan.variadic = static_cast<int>(index);
     }
     size_t equals = item.find('=');
     std::string name(strip(item.substr(0, equals)));

@@ -353,7 +353,12 @@ array([1, 10, 2, 20], dtype=int32)
 
 }  // namespace
 
+void register_einsum(Registry& registry);
+void register_chosen_mm(Registry& registry);
+
 void register_matmul(Registry& registry) {
+  register_einsum(registry);
+  register_chosen_mm(registry);
   registry.add(matmul_op);
   registry.add(addmm_op);
   for (const Function* f : {&matmul_function, &addmm_function, &inner_function, &outer_function,

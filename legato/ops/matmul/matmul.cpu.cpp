@@ -84,7 +84,10 @@ using Numbers = Types<uint8_t, uint16_t, uint32_t, uint64_t, int8_t, int16_t, in
 
 }  // namespace
 
+void register_chosen_mm_kernels(KernelTable& table);
+
 void register_matmul_kernels(KernelTable& table) {
+  register_chosen_mm_kernels(table);
   add_kernels(table, matmul_op, Numbers{}, [](auto) {
     return Kernel{.run = [](Launch& l) { run(l, 1, 0); }, .accepts = AcceptLayout::any};
   });

@@ -18,4 +18,11 @@ struct AddmmAttrs {
 /// c.
 extern const Op addmm_op;
 
+/// in: a (x, m, k), b (y, k, n) of one dtype, two int64 (p,) with indices of matrices; out (p, m,
+/// n).
+extern const Op gather_mm_op;
+/// in: a (m, k), b (k, n) of one dtype, int64 (p, 2) with the beginnings and ends of segments of k;
+/// out (p, m, n).
+extern const Op segmented_mm_op;
+
 }  // namespace legato

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from legato.testing import case, distinct, error, exact, normal, rounding, uniform
+from legato.testing import boolean, case, distinct, error, exact, normal, rounding, uniform
 
 
 def scan(step, identity):
@@ -78,3 +78,25 @@ case(
 case("cumsum", [normal(0)], reference=cumsum)
 error("cumsum", [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")
 error("cumprod", [normal(3)], dict(axis=-2), raises=IndexError, match="axis -2 is out of range")
+
+# --- diff ---
+for attrs in (dict(), dict(axis=0), dict(n=2, axis=1), dict(n=0), dict(n=7, axis=0)):
+    case("diff", [normal(4, 5, 3)], attrs, dtypes="inexact int32 int64", tol=rounding(4))
+case("diff", [boolean(4, 5)])
+case(
+    "diff",
+    [normal(4, 5), normal(4, 2), normal(4, 1)],
+    call=lambda mx, a, first, last: mx.diff(a, prepend=first, append=last),
+    reference=lambda a, first, last: np.diff(a, prepend=first, append=last),
+    tol=rounding(4),
+)
+case(
+    "diff",
+    [normal(4, 5), normal()],
+    call=lambda mx, a, first: mx.diff(a, 2, 0, prepend=first),
+    reference=lambda a, first: np.diff(a, 2, 0, prepend=first),
+    tol=rounding(8),
+    skip={"vmap": "a 0-d end has to stay 0-d"},
+)
+error("diff", [normal(3)], dict(n=-1), match="expected 0 or more")
+error("diff", [normal()], raises=IndexError, match="axis -1 is out of range")

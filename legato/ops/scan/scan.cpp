@@ -267,7 +267,10 @@ constinit const Function cumulative_prod_function = function<&cumprod>(
 
 }  // namespace
 
+void register_diff(Registry& r);
+
 void register_scan(Registry& r) {
+  register_diff(r);
   for (const Op* op :
        {&cumsum_op, &cumprod_op, &cummax_op, &cummin_op, &logcumsumexp_op, &exp_scan_op})
     r.add(*op);

@@ -32,4 +32,11 @@ LEGATO_API Array cummin(const Array& a, const std::optional<int>& axis = {}, boo
 LEGATO_API Array logcumsumexp(const Array& a, const std::optional<int>& axis = {},
                               bool reverse = false, bool inclusive = true);
 
+/// Differences of neighbours along `axis`, n times over, each time one element less; for bool,
+/// whether they differ. `prepend` and `append` are put in front and behind first; a 0-d one stands
+/// for one entry. Throws ValueError if n is negative. Differentiable.
+LEGATO_API Array diff(const Array& a, int n = 1, int axis = -1,
+                      const std::optional<Array>& prepend = {},
+                      const std::optional<Array>& append = {});
+
 }  // namespace legato

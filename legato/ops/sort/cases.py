@@ -83,3 +83,52 @@ error("argpartition", [normal(3)], dict(kth=-4), match="kth is -4")
 error("topk", [normal(3)], dict(k=4), match="k is 4")
 error("searchsorted", [normal(2, 2), normal(3)], match="expected one dimension")
 error("searchsorted", [normal(2), normal(3)], dict(side="middle"), match="left")
+
+
+# --- unique ---
+def unique(a, size, fill_value=None):
+    """Values, first indices, inverse and counts, padded or cut to `size`."""
+    v, index, inverse, counts = np.unique(a, True, True, True, equal_nan=True)
+    fill = [v[0], index[0], None, 0] if fill_value is None else [fill_value, index[0], None, 0]
+    out = []
+    for x, padding in zip((v, index, inverse, counts), fill, strict=True):
+        if padding is None:
+            out.append(np.minimum(inverse.reshape(a.shape), size - 1))
+        else:
+            out.append(np.concatenate([x[:size], np.full(max(size - len(x), 0), padding, x.dtype)]))
+    return tuple(out)
+
+
+EVERYTHING = dict(return_index=True, return_inverse=True, return_counts=True)
+ALL_FOUR = dict(
+    call=lambda mx, a, size, **k: mx.unique(a, size, **k, **EVERYTHING),
+    reference=unique,
+    out=[None, "uint32", "uint32", "int32"],
+    tol=exact,
+    skip={"vjp": "ties of equal elements", "jvp": "ties of equal elements"},
+)
+for size in (1, 3, 12):
+    case("unique", [integers(4, 5, high=7), size], dtypes="real", **ALL_FOUR)
+case("unique", [integers(20, high=4), 6], dict(fill_value=9), dtypes="real", **ALL_FOUR)
+case("unique", [boolean(9), 2], **ALL_FOUR)
+case("unique", [values([np.nan, 1.0, np.nan, -np.inf, 1.0]), 3], **ALL_FOUR)
+case(
+    "unique",
+    [distinct(12), 12],
+    reference=lambda a, size: np.sort(a)[:size],
+    tol=exact,
+    skip={"shapeless": "the size stands in the row"},
+)
+case(
+    "unique",
+    [integers(4, 5, high=7)],
+    call=lambda mx, a: mx.unique(a, return_counts=True),
+    reference=lambda a: np.unique(a, return_counts=True),
+    dtypes="real",
+    out=[None, "int32"],
+    tol=exact,
+    skip={mode: "the number of elements depends on the values" for mode in ("compiled", "vmap")}
+    | {"vjp": "ties of equal elements", "jvp": "ties of equal elements"},
+)
+error("unique", [normal(3), -1], match="size is -1")
+error("unique", [normal(3)], dict(fill_value=0), match="without a size to fill")

@@ -233,7 +233,10 @@ array([1, 2], dtype=uint32)
 
 }  // namespace
 
+void register_unique(Registry& r);
+
 void register_sort(Registry& r) {
+  register_unique(r);
   for (const Op* op : {&sort_op, &argsort_op, &searchsorted_op}) r.add(*op);
   for (const Function* f : {&sort_function, &argsort_function, &partition_function,
                             &argpartition_function, &topk_function, &searchsorted_function})

@@ -34,13 +34,16 @@ LEGATO_API Array searchsorted(const Array& sorted_sequence, const Array& values,
 /// The sorted distinct elements of the flattened array, padded to `size` with `fill_value` (the
 /// first if nothing is given) or cut to it; and, as far as asked for, in this order: the index of
 /// the first appearance of each (uint32), for each element the index of its equal (uint32, in the
-/// shape of `a`), and how often each appears (int32; 0 for padding). nan equals nan.
+/// shape of `a`; the last one for those cut off), and how often each appears (int32; 0 for
+/// padding). nan equals nan if `equal_nan`.
 LEGATO_API std::vector<Array> unique(const Array& a, int64_t size, bool return_index = false,
                                      bool return_inverse = false, bool return_counts = false,
-                                     const std::optional<Operand>& fill_value = {});
+                                     const std::optional<Operand>& fill_value = {},
+                                     bool equal_nan = true);
 /// The same with as many elements as there are distinct ones. Reads the values at the call: inside
 /// vmap and compile it throws TransformError; there, give a size.
 LEGATO_API std::vector<Array> unique(const Array& a, bool return_index = false,
-                                     bool return_inverse = false, bool return_counts = false);
+                                     bool return_inverse = false, bool return_counts = false,
+                                     bool equal_nan = true);
 
 }  // namespace legato

@@ -1,5 +1,6 @@
 // Distinct elements, from a stable argsort.
 #include "legato/op/composed.h"
+#include "legato/op/registry.h"
 #include "legato/ops/concat/concat.h"
 #include "legato/ops/create/create.h"
 #include "legato/ops/index/index.h"
@@ -17,7 +18,7 @@ struct Ranked {
   Array order, sorted, rank;
   int64_t n;
 };
-Ranked ranked(const Array& a) {
+Ranked ranked(const Array& a, bool equal_nan) {
   Ranked r;
   Array flat = flatten(a);
   r.n = flat.size();
@@ -30,7 +31,7 @@ Ranked ranked(const Array& a) {
   Array before = slice(r.sorted, Dims{0}, Dims{r.n - 1}),
         here = slice(r.sorted, Dims{1}, Dims{r.n});
   Array differs = not_equal(before, here);
-  if (is_inexact(a.dtype()))
+  if (equal_nan && is_inexact(a.dtype()))
     differs = logical_and(differs, logical_not(logical_and(isnan(before), isnan(here))));
   const Array parts[] = {zeros(Shape{1}, Dtype::int32), astype(differs, Dtype::int32)};
   r.rank = cumsum(concatenate(parts, 0), 0);
@@ -65,8 +66,10 @@ std::vector<Array> unique_of(const Array& a, const Ranked& r, int64_t size, bool
     Array at = take(r.order, safe, 0);
     out.push_back(where(exists, at, slice(r.order, Dims{0}, Dims{1})));
   }
-  if (inverse)
-    out.push_back(reshape(astype(take(r.rank, argsort(r.order, 0), 0), Dtype::uint32), a.shape()));
+  if (inverse) {
+    Array place = minimum(take(r.rank, argsort(r.order, 0), 0), std::max<int64_t>(size - 1, 0));
+    out.push_back(reshape(astype(place, Dtype::uint32), a.shape()));
+  }
   if (counts) out.push_back(subtract(slice(places, Dims{1}, Dims{size + 1}), first));
   return out;
 }
@@ -74,7 +77,8 @@ std::vector<Array> unique_of(const Array& a, const Ranked& r, int64_t size, bool
 }  // namespace
 
 std::vector<Array> unique(const Array& a, int64_t size, bool return_index, bool return_inverse,
-                          bool return_counts, const std::optional<Operand>& fill_value) {
+                          bool return_counts, const std::optional<Operand>& fill_value,
+                          bool equal_nan) {
   if (size < 0) throw ValueError(cat("unique: size is ", size, "; expected 0 or more."));
   if (tracing_shapeless()) {
     std::vector<Array> in{a};
@@ -88,18 +92,64 @@ std::vector<Array> unique(const Array& a, int64_t size, bool return_index, bool 
         fill = in[1];
       else if (number)
         fill = *number;
-      return unique(in[0], size, return_index, return_inverse, return_counts, fill);
+      return unique(in[0], size, return_index, return_inverse, return_counts, fill, equal_nan);
     });
   }
-  return unique_of(a, ranked(a), size, return_index, return_inverse, return_counts, fill_value);
+  return unique_of(a, ranked(a, equal_nan), size, return_index, return_inverse, return_counts,
+                   fill_value);
 }
 
 std::vector<Array> unique(const Array& a, bool return_index, bool return_inverse,
-                          bool return_counts) {
-  Ranked r = ranked(a);
+                          bool return_counts, bool equal_nan) {
+  Ranked r = ranked(a, equal_nan);
   const int64_t size =
       r.n ? slice(r.rank, Dims{r.n - 1}, Dims{r.n}).item<int32_t>() + int64_t{1} : 0;
   return unique_of(a, r, size, return_index, return_inverse, return_counts, {});
 }
+
+namespace {
+
+OneOrTuple unique_or_tuple(const Array& a, const std::optional<int64_t>& size, bool return_index,
+                           bool return_inverse, bool return_counts,
+                           const std::optional<Operand>& fill_value, bool equal_nan) {
+  if (size)
+    return {unique(a, *size, return_index, return_inverse, return_counts, fill_value, equal_nan)};
+  if (fill_value) throw ValueError("unique: fill_value is given without a size to fill");
+  return {unique(a, return_index, return_inverse, return_counts, equal_nan)};
+}
+
+constinit const Function unique_function = function<&unique_or_tuple>(
+    "unique",
+    "a, /, size=None, return_index=False, return_inverse=False, return_counts=False, "
+    "fill_value=None, *, equal_nan=True",
+    R"(The distinct elements of the flattened array, in rising order.
+
+Args:
+    a: Array of any dtype.
+    size: Number of elements of the result: the smallest ones, padded with `fill_value` if there are
+        fewer. None: as many as there are, for which `a` is computed at the call; inside vmap and
+        compile a size is needed.
+    return_index: Also give the index of the first appearance of each, uint32.
+    return_inverse: Also give for each element of `a` the index of its equal, uint32; the last index
+        for those that were cut off.
+    return_counts: Also give how often each appears, int32; 0 for padding.
+    fill_value: The padding; the smallest element if None.
+    equal_nan: Whether nan equals nan.
+
+Returns:
+    Array, or a tuple of arrays in the order of the flags.
+
+Raises:
+    ValueError: if size is negative, or fill_value is given without it.
+
+>>> unique(array([2, 1, 2, 3, 1]))
+array([1, 2, 3], dtype=int32)
+>>> unique(array([2, 1, 2]), 3, return_counts=True, fill_value=0)
+(array([1, 2, 0], dtype=int32), array([1, 2, 0], dtype=int32))
+)");
+
+}  // namespace
+
+void register_unique(Registry& r) { r.add(unique_function); }
 
 }  // namespace legato

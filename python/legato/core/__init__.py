@@ -43,6 +43,13 @@ from legato.core._printing import (  # noqa: F401
     printoptions,
     set_printoptions,
 )
+from legato.core._sets import (  # noqa: F401
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
+from legato.core._settings import fusion  # noqa: F401
 
 for _name, _value in list(vars(_core).items()):
     if type(_value) is type(_sys):  # the submodules that the records name: fast, random, ...

@@ -437,6 +437,11 @@ class finfo:
     @property
     def smallest_normal(self) -> Any: ...
 
+class fusion:
+    def __init__(self, on: bool = True) -> None: ...
+    def __enter__(self) -> fusion: ...
+    def __exit__(self, *args: Any) -> None: ...
+
 class iinfo:
     def __init__(self, dtype: Dtype | None, /) -> None: ...
     @property
@@ -686,6 +691,19 @@ def bitwise_xor(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevi
 
 def blackman(M: int, *, stream: StreamOrDevice = None) -> array:
     """The Blackman window, 0.42 - 0.5 cos(2 pi n / (M - 1)) + 0.08 cos(4 pi n / (M - 1)), float32."""
+
+def block_masked_mm(
+    a: array,
+    b: array,
+    /,
+    block_size: int = 64,
+    mask_out: array | None = None,
+    mask_lhs: array | None = None,
+    mask_rhs: array | None = None,
+    *,
+    stream: StreamOrDevice = None,
+) -> array:
+    """Matrix product in which blocks of the operands and of the result are scaled or left out."""
 
 def broadcast_arrays(*arrays: array, stream: StreamOrDevice = None) -> tuple[array, ...]:
     """All arrays in their common broadcast shape."""
@@ -966,6 +984,9 @@ def default_stream(*args: Any, **kwargs: Any) -> Stream:
 def degrees(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """Radians to degrees."""
 
+def depends(inputs: Any, dependencies: array | Sequence[array]) -> Any:
+    """`inputs` (an array, or a list or tuple of them) with the same values, computed after the arrays in `dependencies`. Differentiable in the inputs."""
+
 def device_count(*args: Any, **kwargs: Any) -> int:
     """device_count(device_type: legato._core.DeviceType) -> int"""
 
@@ -985,6 +1006,18 @@ def diagonal(
 ) -> array:
     """The diagonals of the planes of `axis1` and `axis2`, as the last axis of the result."""
 
+def diff(
+    a: array,
+    /,
+    n: int = 1,
+    axis: int = -1,
+    *,
+    prepend: array | None = None,
+    append: array | None = None,
+    stream: StreamOrDevice = None,
+) -> array:
+    """Differences of neighbours along `axis`, `n` times over."""
+
 def digamma(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """The derivative of lgamma, elementwise. Differentiable."""
 
@@ -1002,6 +1035,12 @@ def divmod(
     stream: StreamOrDevice = None,
 ) -> tuple[array, ...]:
     """The pair (a // b, a % b)."""
+
+def einsum(subscripts: str, *operands: array, stream: StreamOrDevice = None) -> array:
+    """Sums of products over named axes, in Einstein's notation."""
+
+def einsum_path(subscripts: str, *operands: Any) -> tuple[list[tuple[int, ...]], str]:
+    """The order in which `einsum` contracts these operands, and what it costs."""
 
 def empty(
     shape: int | Sequence[int],
@@ -1109,6 +1148,18 @@ def full_like(
     stream: StreamOrDevice = None,
 ) -> array:
     """The shape, and by default the dtype, of `a`, filled with `vals`."""
+
+def gather_mm(
+    a: array,
+    b: array,
+    /,
+    lhs_indices: array | None = None,
+    rhs_indices: array | None = None,
+    *,
+    sorted_indices: bool = False,
+    stream: StreamOrDevice = None,
+) -> array:
+    """Products of matrices that are chosen by index, without a copy of them."""
 
 def get_active_memory(*args: Any, **kwargs: Any) -> int:
     """get_active_memory() -> int"""
@@ -1582,6 +1633,9 @@ def searchsorted(
 ) -> array:
     """Where to insert each value into a sorted sequence so that it stays sorted, uint32."""
 
+def segmented_mm(a: array, b: array, /, segments: array, *, stream: StreamOrDevice = None) -> array:
+    """A product for each segment of the summed axis."""
+
 def set_cache_limit(*args: Any, **kwargs: Any) -> int:
     """set_cache_limit(limit: int) -> int"""
 
@@ -1805,6 +1859,32 @@ def unflatten(
     stream: StreamOrDevice = None,
 ) -> array:
     """Splits `axis` into axes of the sizes in `shape`, one of which may be -1."""
+
+def unique(
+    a: array,
+    /,
+    size: int | None = None,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    fill_value: scalar | array | None = None,
+    *,
+    equal_nan: bool = True,
+    stream: StreamOrDevice = None,
+) -> array | tuple[array, ...]:
+    """The distinct elements of the flattened array, in rising order."""
+
+def unique_all(x: Any, /) -> tuple[array, array, array, array]:
+    """Distinct elements of `x` with first appearances, inverse indices and counts; nan differs from nan."""
+
+def unique_counts(x: Any, /) -> tuple[array, array]:
+    """Distinct elements of `x` and how often each appears; nan differs from nan."""
+
+def unique_inverse(x: Any, /) -> tuple[array, array]:
+    """Distinct elements of `x`, and for each element of `x` the index of its equal."""
+
+def unique_values(x: Any, /) -> array:
+    """Distinct elements of `x` in rising order; nan differs from nan."""
 
 def unstack(a: array, /, axis: int = 0, *, stream: StreamOrDevice = None) -> tuple[array, ...]:
     """The arrays along `axis`, each without it."""
