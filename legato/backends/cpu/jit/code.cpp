@@ -1,7 +1,5 @@
 #include "legato/backends/cpu/jit/code.h"
 
-#include <algorithm>
-
 #if LEGATO_HAS_ASMJIT
 #include "legato/backends/cpu/jit/emitter.h"
 
@@ -55,9 +53,3 @@ std::unique_ptr<Code> compile(const fuse::LaneProgram&, const Variant&, SimdLeve
 
 }  // namespace legato::cpu::jit
 #endif
-
-namespace legato::cpu::jit {
-
-SimdLevel code_level() { return std::min(simd_level(), SimdLevel::avx2); }
-
-}  // namespace legato::cpu::jit

@@ -38,10 +38,6 @@ struct Code {
 /// Whether this build has a code generator and this machine what its code needs.
 bool available();
 
-/// The vector level of the code that programs get: AVX2 also where there is AVX-512, until the code
-/// for that, which the tests assemble everywhere, has been run on such a machine.
-SimdLevel code_level();
-
 /// Compiles the program. Null if something in it is not supported, or if the system refuses
 /// executable memory. `level` is avx2 or avx512; the code runs only where the CPU has it.
 std::unique_ptr<Code> compile(const fuse::LaneProgram& program, const Variant& variant,

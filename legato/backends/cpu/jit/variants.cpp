@@ -53,7 +53,7 @@ const Code* Variants::compile(const fuse::Program& program, const Variant& varia
   if (count_ == kMaxVariants) return nullptr;
   auto entry = std::make_unique<Entry>();
   entry->variant = variant;
-  if (auto lanes = fuse::lower(program)) entry->code = jit::compile(*lanes, variant, code_level());
+  if (auto lanes = fuse::lower(program)) entry->code = jit::compile(*lanes, variant, simd_level());
   if (entry->code) ++compiled;
   entry->next = first_.load();
   ++count_;
