@@ -2,6 +2,7 @@
 #pragma once
 
 #include "legato/nn/activations.h"
+#include "legato/nn/compile.h"
 #include "legato/nn/init.h"
 #include "legato/nn/layers.h"
 #include "legato/nn/losses.h"

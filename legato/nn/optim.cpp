@@ -116,6 +116,13 @@ void Optimizer::set_state(const NamedArrays& state) {
   states_ = std::move(states);
 }
 
+void Optimizer::visit_state(FunctionRef<void(Array&)> f) {
+  f(step_);
+  if (learning_rate_) f(learning_rate_);
+  for (auto& [parameter, state] : states_)
+    for (auto& [name, array] : state.arrays()) f(array);
+}
+
 Array Optimizer::learning_rate() const {
   if (!learning_rate_) throw ValueError("learning_rate: this optimizer has none of its own.");
   return learning_rate_;
@@ -405,6 +412,10 @@ void MultiOptimizer::set_state(const NamedArrays& state) {
     parts[owner].emplace_back(name.substr(prefix.size()), array);
   }
   for (size_t i = 0; i < parts.size(); ++i) optimizers_[i]->set_state(parts[i]);
+}
+
+void MultiOptimizer::visit_state(FunctionRef<void(Array&)> f) {
+  for (auto& optimizer : optimizers_) optimizer->visit_state(f);
 }
 
 Array MultiOptimizer::step() const { return first().step(); }

@@ -26,6 +26,7 @@ namespace legato::optim {
 class LEGATO_API ParameterState {
  public:
   Array& operator[](std::string_view name);
+  NamedArrays& arrays() { return arrays_; }
   const NamedArrays& arrays() const { return arrays_; }
   bool empty() const { return arrays_.empty(); }
 
@@ -54,6 +55,8 @@ class LEGATO_API Optimizer {
   /// `step`.
   virtual NamedArrays state() const;
   virtual void set_state(const NamedArrays& state);
+  /// Shows each array of the state, in the order of state(), to be read or replaced.
+  virtual void visit_state(FunctionRef<void(Array&)> f);
   /// How many steps have been made, a uint64 scalar.
   virtual Array step() const { return step_; }
   /// The learning rate, a float32 scalar. A schedule sets it again before each step. ValueError if
@@ -282,6 +285,7 @@ class LEGATO_API MultiOptimizer : public Optimizer {
   /// The states under "states.0.", "states.1.", ...
   NamedArrays state() const override;
   void set_state(const NamedArrays& state) override;
+  void visit_state(FunctionRef<void(Array&)> f) override;
   Array step() const override;
   /// That of the first optimizer; setting it sets that of all.
   Array learning_rate() const override;

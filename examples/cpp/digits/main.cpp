@@ -57,8 +57,10 @@ double accuracy(Classifier& model, const Data& data) {
 void train(Classifier& model, const Data& data, int epochs) {
   const int64_t steps = kTraining / kBatch;
   optim::AdamW optimizer(optim::cosine_decay(4e-3, epochs * steps), {.bias_correction = true});
-  auto step = nn::value_and_grad(model, [&](const Array& images, const Array& labels) {
-    return nn::losses::cross_entropy(model(images), labels, {.reduction = nn::Reduction::mean});
+  // Compiled: the function is run once for its graph, and the graph then step by step.
+  auto step = optim::compile_step(model, optimizer, [&](const Array& images, const Array& labels) {
+    const Array logits = model(jittered(images));
+    return nn::losses::cross_entropy(logits, labels, {.reduction = nn::Reduction::mean});
   });
   for (int epoch = 1; epoch <= epochs; ++epoch) {
     const std::vector<Array> batches =
@@ -66,8 +68,7 @@ void train(Classifier& model, const Data& data, int epochs) {
     double total = 0;
     for (const Array& indices : batches) {
       const Data batch = rows(data, indices);
-      auto [loss, gradients] = step(jittered(batch.images), batch.labels);
-      optimizer.update(model, gradients);
+      const Array loss = step(batch.images, batch.labels);
       nn::evaluate({model.parameters(), optimizer.state()});
       total += loss.item<double>();
     }
