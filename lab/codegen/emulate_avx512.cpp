@@ -628,6 +628,7 @@ int main() {
     }
   }
   for_each_chain(check);
+  for_each_random_program(300, check);
   std::printf("%d programs, %d wrong\n", done, wrong);
   return wrong != 0;
 }

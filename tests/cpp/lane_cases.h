@@ -2,6 +2,7 @@
 // casts, chains; values that include the special ones; the tile interpreter's answers.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <initializer_list>
@@ -171,6 +172,27 @@ inline std::vector<std::vector<char>> interpreted(const fuse::Program& p, const 
   return out;
 }
 
+/// What instructions of a function look like.
+struct Signature {
+  int arity = 1;
+  bool test = false;  // gives a bool
+};
+inline Signature signature(pointwise::Id id) {
+  using Id = pointwise::Id;
+  Signature s;
+  s.test = (id >= Id::Equal && id <= Id::GreaterEqual) || (id >= Id::IsNan && id <= Id::LogicalNot);
+  if (id == Id::Where || id == Id::Fma || id == Id::MultiplyAdd)
+    s.arity = 3;
+  else if ((id >= Id::Add && id <= Id::Minimum) || id == Id::Hypot || id == Id::Copysign ||
+           id == Id::Nextafter || (id >= Id::Equal && id <= Id::GreaterEqual) ||
+           (id >= Id::LogicalAnd && id <= Id::LogicalXor) ||
+           (id >= Id::BitwiseAnd && id <= Id::BitwiseXor) || id == Id::LeftShift ||
+           id == Id::RightShift || id == Id::LogAddExp || id == Id::Xlogy || id == Id::Arctan2 ||
+           id == Id::Polygamma)
+    s.arity = 2;
+  return s;
+}
+
 /// Calls f(program) with a program of one instruction for each function and dtype that has a loop.
 template <class F>
 void for_each_function(F f) {
@@ -178,31 +200,19 @@ void for_each_function(F f) {
   for (int fn = 1; fn < pointwise::kFunctionCount; ++fn) {
     const auto id = static_cast<pointwise::Id>(fn);
     if (id == pointwise::Id::MakeComplex) continue;
+    const Signature has = signature(id);
     for (Dtype stored : kRealDtypes) {
       const Dtype compute = compute_dtype(stored);
       if (!table.fn[fn][static_cast<int>(compute)]) continue;
-      using Id = pointwise::Id;
-      const bool test =
-          (id >= Id::Equal && id <= Id::GreaterEqual) || (id >= Id::IsNan && id <= Id::LogicalNot);
-      int arity = 1;
-      if (id == Id::Where || id == Id::Fma || id == Id::MultiplyAdd)
-        arity = 3;
-      else if ((id >= Id::Add && id <= Id::Minimum) || id == Id::Hypot || id == Id::Copysign ||
-               id == Id::Nextafter || (id >= Id::Equal && id <= Id::GreaterEqual) ||
-               (id >= Id::LogicalAnd && id <= Id::LogicalXor) ||
-               (id >= Id::BitwiseAnd && id <= Id::BitwiseXor) || id == Id::LeftShift ||
-               id == Id::RightShift || id == Id::LogAddExp || id == Id::Xlogy ||
-               id == Id::Arctan2 || id == Id::Polygamma)
-        arity = 2;
       fuse::Program p;
-      fuse::Instr s = instr("add", compute, test ? Dtype::bool_ : stored, {});
+      fuse::Instr s = instr("add", compute, has.test ? Dtype::bool_ : stored, {});
       s.fn = static_cast<fuse::FnId>(fn);
-      for (int i = 0; i < arity; ++i) {
-        p.inputs.push_back(id == Id::Where && i == 0 ? Dtype::bool_ : stored);
+      for (int i = 0; i < has.arity; ++i) {
+        p.inputs.push_back(id == pointwise::Id::Where && i == 0 ? Dtype::bool_ : stored);
         s.src[s.n_src++] = static_cast<uint16_t>(i);
       }
       p.instrs = {s};
-      p.outputs = {static_cast<uint16_t>(arity)};
+      p.outputs = {static_cast<uint16_t>(has.arity)};
       f(static_cast<const fuse::Program&>(p));
     }
   }
@@ -212,6 +222,52 @@ inline uint64_t float_bits(float f) {
   uint64_t bits = 0;
   std::memcpy(&bits, &f, sizeof f);
   return bits;
+}
+
+/// Calls f(program, literals) with programs of random functions, dtypes and edges: more values at
+/// once than registers, and conversions of all kinds.
+template <class F>
+void for_each_random_program(int count, F f) {
+  using Id = pointwise::Id;
+  const auto& table = pointwise::loop_table(simd_level());
+  for (int seed = 0; seed < count; ++seed) {
+    std::mt19937 rng(static_cast<unsigned>(seed));
+    auto below = [&](size_t n) { return static_cast<size_t>(rng() % n); };
+    // Half of the programs keep to the dtypes that live in one register.
+    const size_t dtypes = std::size(kRealDtypes) - (seed % 2 ? 0 : 1);
+    auto dtype = [&] { return kRealDtypes[seed % 4 == 2 ? 11 : below(dtypes)]; };
+    fuse::Program p;
+    std::vector<uint64_t> literals;
+    for (size_t i = 1 + below(seed % 3 ? 5 : fuse::kMaxInputs); i > 0; --i)
+      p.inputs.push_back(dtype());
+    for (size_t i = below(5); i > 0; --i) {
+      p.literals.push_back(dtype());
+      Operand one = random_operand(compute_dtype(p.literals.back()), 1, rng());
+      literals.push_back(load(one.dtype, one.data.data(), 0));
+    }
+    const size_t length = 1 + below(40);
+    while (p.instrs.size() < length) {
+      const size_t values = static_cast<size_t>(p.n_values());
+      const auto id = static_cast<Id>(below(pointwise::kFunctionCount));
+      // The sign of a nan is nobody's promise; polygamma is slow for large arguments.
+      if (id == Id::MakeComplex || id == Id::Signbit || id == Id::Copysign || id == Id::Polygamma)
+        continue;
+      const Dtype stored = dtype(), compute = compute_dtype(stored);
+      if (id != Id::Cast && !table.fn[static_cast<int>(id)][static_cast<int>(compute)]) continue;
+      const Signature has = signature(id);
+      fuse::Instr s = instr("add", compute, has.test ? Dtype::bool_ : stored, {});
+      s.fn = static_cast<fuse::FnId>(id);
+      for (int i = 0; i < has.arity; ++i)  // near ones and far ones
+        s.src[s.n_src++] = static_cast<uint16_t>(
+            rng() % 2 ? below(values) : values - 1 - below(std::min<size_t>(values, 4)));
+      if (id == Id::Cast) s.compute = compute_dtype(p.dtype_of_value(s.src[0]));
+      p.instrs.push_back(s);
+    }
+    for (size_t i = 1 + below(fuse::kMaxOutputs); i > 0; --i)
+      p.outputs.push_back(static_cast<uint16_t>(i == 1 ? static_cast<size_t>(p.n_values()) - 1
+                                                       : below(static_cast<size_t>(p.n_values()))));
+    f(static_cast<const fuse::Program&>(p), literals);
+  }
 }
 
 /// Calls f(program, literals) with chains as graphs make them.

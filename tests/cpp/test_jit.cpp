@@ -116,6 +116,14 @@ TEST_CASE("machine code of chains over threads, past the caches") {
   });
 }
 
+TEST_CASE("machine code of random programs") {
+  const int64_t before = cpu::jit::compiled_count();
+  for_each_random_program(400, [&](const Program& p, const std::vector<uint64_t>& literals) {
+    CHECK_MESSAGE(agrees(p, random_operands(p, 93, 19), literals, 93), p.to_string());
+  });
+  if (can_compile()) CHECK(cpu::jit::compiled_count() == before + 400);
+}
+
 TEST_CASE("machine code writes over its inputs") {
   for_each_chain([&](const Program& p, const std::vector<uint64_t>& literals) {
     const size_t n = 5003;
