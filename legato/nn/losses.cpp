@@ -69,7 +69,10 @@ Array cross_entropy(const Array& logits, const Array& targets, const CrossEntrop
                            "; class indices must be integers, and probabilities must have the "
                            "shape ",
                            logits.shape(), " of the logits."));
-    loss = logsumexp(logits, classes) - at_target(logits, targets, axis);
+    if (static_cast<size_t>(axis) + 1 == logits.ndim() && is_floating(logits.dtype()))
+      loss = legato::cross_entropy(logits, targets);
+    else
+      loss = logsumexp(logits, classes) - at_target(logits, targets, axis);
   }
   if (o.label_smoothing > 0) {
     const Array uniform = logsumexp(logits, classes) - mean(logits, classes);

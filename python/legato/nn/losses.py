@@ -97,8 +97,11 @@ def cross_entropy(
                 f"Targets are of dtype {targets.dtype}; class indices must be integers, and probabilities must have "
                 f"the shape {tuple(logits.shape)} of the logits."
             )
-        score = mx.take_along_axis(logits, mx.expand_dims(targets, axis), axis).squeeze(axis)
-        loss = mx.logsumexp(logits, axis=axis) - score
+        if axis in (-1, logits.ndim - 1) and mx.issubdtype(logits.dtype, mx.floating):
+            loss = mx.fast.cross_entropy(logits, targets)
+        else:
+            score = mx.take_along_axis(logits, mx.expand_dims(targets, axis), axis).squeeze(axis)
+            loss = mx.logsumexp(logits, axis=axis) - score
     if label_smoothing > 0:
         uniform = mx.logsumexp(logits, axis=axis) - mx.mean(logits, axis=axis)
         loss = (1 - label_smoothing) * loss + label_smoothing * uniform

@@ -54,7 +54,7 @@ def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
 
 def log_softmax(x: mx.array, axis: int = -1) -> mx.array:
     """The logarithm of the softmax over `axis`, x - logsumexp(x)."""
-    return x - mx.logsumexp(x, axis=axis, keepdims=True)
+    return mx.log_softmax(x, axis)
 
 
 def softmax(x: mx.array, axis: int = -1) -> mx.array:
