@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "legato/io/print.h"
+#include "legato/runtime/backend.h"
 #include "python/bindings/array_type.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/dtypes.h"
@@ -270,7 +271,8 @@ PyObject* array_repr(PyObject* self) {
 void evaluate(std::span<const Array> arrays, bool wait) {
   bool done = true;
   for (const Array& a : arrays) done &= a.node()->is_done();
-  if (!done) runtime_hooks().evaluate(arrays, wait);
+  // What is done for the host may still be computed by a GPU.
+  if (!done || (wait && any_asynchronous_backend())) runtime_hooks().evaluate(arrays, wait);
 }
 void evaluate(const Array& a) { evaluate({&a, 1}); }
 
