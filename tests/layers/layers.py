@@ -35,7 +35,7 @@ SENTENCE = (
 # Files that may include the kit of a backend: the kernels of a family.
 KIT = {
     "backends/cpu": (".cpu.cpp", ".simd.cpp", ".avx512bf16.cpp", ".cpu.h", ".simd.h"),
-    "backends/cuda": (".cu", ".cuh"),
+    "backends/cuda": (".cu", ".cuh", ".cuda.cpp"),
 }
 KIT_BRINGS = ("runtime",)  # what a kernel's own interface is written in
 

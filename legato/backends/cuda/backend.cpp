@@ -1,0 +1,116 @@
+// The GPU as a backend, and the entry of the plugin.
+#include <cstring>
+#include <string>
+
+#include "legato/backends/cuda/device.h"
+#include "legato/backends/cuda/kit.h"
+#include "legato/backends/cuda/nvrtc.h"
+#include "legato/backends/cuda/program.h"
+#include "legato/base/error.h"
+#include "legato/op/registry.h"
+
+namespace legato::cuda {
+
+void register_all_kernels(KernelTable&);
+
+namespace {
+
+thread_local GpuDevice* running = nullptr;
+
+// Makes a device the one that kernels of this thread are launched on.
+class Running {
+ public:
+  explicit Running(int index) : previous_(running) { running = &device(index); }
+  ~Running() { running = previous_; }
+
+ private:
+  GpuDevice* previous_;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend() {
+    registry();
+    register_all_kernels(kernels_);
+  }
+  const char* name() const override { return "cuda"; }
+  DeviceType type() const override { return DeviceType::gpu; }
+  int device_count() const override { return cuda::device_count(); }
+  bool host_memory() const override { return false; }
+  bool asynchronous() const override { return true; }
+
+  void* allocate(int index, int64_t bytes) override { return device(index).allocate(bytes); }
+  void free(int index, void* p, int64_t) noexcept override {
+    try {
+      device(index).free(p);
+    } catch (...) {  // in a forked child: the memory is the parent's
+    }
+  }
+  void copy_from_host(int index, void* to, const void* from, int64_t bytes) override {
+    device(index).copy_in(to, from, bytes);
+  }
+  void copy_to_host(int index, void* to, const void* from, int64_t bytes) override {
+    device(index).copy_out(to, from, bytes);
+  }
+  const Kernel* find_kernel(const Op& op, Dtype dtype) const override {
+    return kernels_.find(op, dtype);
+  }
+  void run_kernel(int index, const Kernel& kernel, Launch& launch) override {
+    Running here(index);
+    kernel.run(launch);
+  }
+  void run_program(int index, const fuse::ProgramCall& call) override {
+    cuda::run_program(device(index), call);
+  }
+  void copy_strided(int index, const View& to, const View& from) override {
+    Running here(index);
+    copy_elements(to.data, *to.strides, from.data, *from.strides, *from.shape, size_of(from.dtype));
+  }
+  void synchronize(int index) override { device(index).synchronize(); }
+  int64_t memory_bytes(int index) const override { return device(index).total_memory(); }
+  void trim(int index) noexcept override {
+    try {
+      device(index).trim();
+    } catch (...) {
+    }
+  }
+  std::vector<std::pair<std::string, std::string>> facts(int index) const override {
+    GpuDevice& d = device(index);
+    const int v = driver().version;
+    std::string compiler = nvrtc_problem();
+    return {{"device_name", d.name()},
+            {"architecture", cat("sm_", d.capability())},
+            {"multiprocessors", std::to_string(d.multiprocessors())},
+            {"driver", cat("CUDA ", v / 1000, ".", v % 1000 / 10)},
+            {"compiler", compiler.empty() ? cat("NVRTC ", nvrtc_version()) : compiler}};
+  }
+
+ private:
+  KernelTable kernels_;
+};
+
+}  // namespace
+
+static void start() { register_backend(new CudaBackend); }
+
+GpuDevice& current() {
+  LEGATO_CHECK(running != nullptr, "a CUDA kernel runs outside of the backend");
+  return *running;
+}
+
+}  // namespace legato::cuda
+
+extern "C" __attribute__((visibility("default"))) const char* legato_plugin(const char* version) {
+  static std::string& problem = *new std::string;
+  try {
+    if (std::strcmp(version, LEGATO_VERSION) != 0)
+      problem = legato::cat("liblegato_cuda.so is of version ", LEGATO_VERSION,
+                            ", liblegato.so of ", version, ": they do not fit together.");
+    else
+      problem = legato::cuda::find_devices();
+    if (problem.empty()) legato::cuda::start();
+  } catch (const std::exception& e) {
+    problem = legato::cat("The CUDA part of Legato could not be started: ", e.what());
+  }
+  return problem.empty() ? nullptr : problem.c_str();
+}

@@ -1,0 +1,265 @@
+#include "legato/backends/cuda/device.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "legato/base/error.h"
+
+namespace legato::cuda {
+namespace {
+
+std::atomic<bool> forked{false};
+
+struct Devices {
+  std::vector<std::unique_ptr<GpuDevice>> all;
+  std::string problem;
+};
+
+Devices& devices() {
+  // Never destroyed: arrays may outlive static destructors.
+  static Devices& d = *[] {
+    auto* fresh = new Devices;
+    fresh->problem = load_driver(driver());
+    if (!fresh->problem.empty()) return fresh;
+    try {
+      int n = 0;
+      check(driver().cuDeviceGetCount(&n), "counting the GPUs");
+      for (int i = 0; i < n; ++i) fresh->all.push_back(std::make_unique<GpuDevice>(i));
+      if (n == 0) fresh->problem = "The NVIDIA driver finds no GPU.";
+      pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+    } catch (const Error& e) {
+      fresh->all.clear();
+      fresh->problem = cat("The GPU could not be set up: ", e.what());
+    }
+    return fresh;
+  }();
+  return d;
+}
+
+}  // namespace
+
+const std::string& find_devices() { return devices().problem; }
+int device_count() { return static_cast<int>(devices().all.size()); }
+GpuDevice& device(int index) {
+  GpuDevice& d = *devices().all[static_cast<size_t>(index)];
+  d.enter();
+  return d;
+}
+
+/// Holds one record until nobody asks for it any more.
+class ReportCheck final : public DeviceCheck {
+ public:
+  using Describe = std::exception_ptr (*)(const char* op, const ValueReport&);
+  ReportCheck(GpuDevice& device, int slot, const char* op, Describe describe)
+      : device_(device), slot_(slot), op_(op), describe_(describe) {}
+
+  std::exception_ptr error() override {
+    const ValueReport& r = device_.reports_[slot_];
+    return r.set ? describe_(op_, r) : nullptr;
+  }
+
+ private:
+  ~ReportCheck() override {
+    std::lock_guard lock(device_.report_lock_);
+    device_.used_reports_.push_back(slot_);
+  }
+  GpuDevice& device_;
+  int slot_;
+  const char* op_;
+  Describe describe_;
+};
+
+GpuDevice::GpuDevice(int index) : index_(index) {
+  Driver& d = driver();
+  auto attribute = [&](CUdevice_attribute a) {
+    int value = 0;
+    check(d.cuDeviceGetAttribute(&value, a, device_), "asking a GPU for its properties");
+    return value;
+  };
+  check(d.cuDeviceGet(&device_, index), "finding a GPU");
+  char name[128] = "";
+  check(d.cuDeviceGetName(name, sizeof name, device_), "asking a GPU for its name");
+  name_ = name;
+  size_t total = 0;
+  check(d.cuDeviceTotalMem(&total, device_), "asking a GPU for its memory");
+  total_memory_ = static_cast<int64_t>(total);
+  multiprocessors_ = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+  capability_ = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) * 10 +
+                attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+  if (capability_ < 80)
+    throw EvalError(cat(name_, " has compute capability ", capability_ / 10, ".", capability_ % 10,
+                        "; Legato needs 8.0 (Ampere) or newer"));
+  check(d.cuDevicePrimaryCtxRetain(&context_, device_), "making a GPU's context");
+  check(d.cuCtxSetCurrent(context_), "entering a GPU's context");
+  check(d.cuStreamCreate(&queue_, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
+
+  CUmemPoolProps props{};
+  props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  props.handleTypes = CU_MEM_HANDLE_TYPE_NONE;
+  props.location = {};
+  props.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  props.location.id = device_;
+  check(d.cuMemPoolCreate(&pool_, &props), "making a GPU's memory pool");
+  cuuint64_t keep = UINT64_MAX;  // freed memory goes back to the system by trim() only
+  check(d.cuMemPoolSetAttribute(pool_, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &keep),
+        "setting up a GPU's memory pool");
+
+  void* reports = nullptr;
+  check(d.cuMemHostAlloc(&reports, sizeof(ValueReport) * kReports, CU_MEMHOSTALLOC_DEVICEMAP),
+        "pinning host memory");
+  std::memset(reports, 0, sizeof(ValueReport) * kReports);
+  reports_ = static_cast<ValueReport*>(reports);
+  for (int i = kReports; i-- > 0;) free_reports_.push_back(i);
+}
+
+void GpuDevice::enter() {
+  thread_local int current = -1;
+  if (current == index_ && !forked.load(std::memory_order_relaxed)) return;
+  if (forked.load())
+    throw EvalError(
+        "a GPU cannot be used in a forked child of a process that has used it; start the child "
+        "with spawn (multiprocessing.set_start_method(\"spawn\")), or fork before the first use");
+  check(driver().cuCtxSetCurrent(context_), "entering a GPU's context");
+  current = index_;
+}
+
+void* GpuDevice::allocate(int64_t bytes) {
+  CUdeviceptr p = 0;
+  const size_t size = static_cast<size_t>(std::max<int64_t>(bytes, 1));
+  CUresult status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue_);
+  if (status == CUDA_ERROR_OUT_OF_MEMORY) {
+    synchronize();  // frees that are queued have happened then
+    trim();
+    status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue_);
+  }
+  check(status, "an array");
+  return reinterpret_cast<void*>(p);
+}
+
+void GpuDevice::free(void* p) noexcept {
+  driver().cuMemFreeAsync(reinterpret_cast<CUdeviceptr>(p), queue_);
+}
+
+void GpuDevice::trim() noexcept {
+  driver().cuStreamSynchronize(queue_);
+  driver().cuMemPoolTrimTo(pool_, 0);
+}
+
+void GpuDevice::take_stage(Stage& stage) {
+  Driver& d = driver();
+  if (!stage.memory) {
+    check(d.cuMemHostAlloc(&stage.memory, kStageBytes, 0), "pinning host memory");
+    check(d.cuEventCreate(&stage.free, CU_EVENT_DISABLE_TIMING), "making an event");
+  } else {
+    check(d.cuEventSynchronize(stage.free), "waiting for a copy");
+  }
+}
+
+// The host's memory may be given up when this returns: it has been copied to a staging buffer. Two
+// of them, so that one fills while the other travels.
+void GpuDevice::copy_in(void* to, const void* from, int64_t bytes) {
+  std::lock_guard lock(stage_lock_);
+  for (int64_t at = 0; at < bytes; at += kStageBytes) {
+    Stage& stage = stages_[next_stage_ ^= 1];
+    take_stage(stage);
+    const size_t n = static_cast<size_t>(std::min(kStageBytes, bytes - at));
+    std::memcpy(stage.memory, static_cast<const char*>(from) + at, n);
+    check(driver().cuMemcpyHtoDAsync(reinterpret_cast<CUdeviceptr>(to) + static_cast<size_t>(at),
+                                     stage.memory, n, queue_),
+          "copying to the GPU");
+    check(driver().cuEventRecord(stage.free, queue_), "recording an event");
+  }
+}
+
+void GpuDevice::copy_out(void* to, const void* from, int64_t bytes) {
+  std::lock_guard lock(stage_lock_);
+  struct Part {
+    Stage* stage = nullptr;
+    int64_t at = 0;
+    size_t n = 0;
+  } travelling;
+  auto arrive = [&] {
+    if (!travelling.stage) return;
+    check(driver().cuEventSynchronize(travelling.stage->free), "waiting for a copy from the GPU");
+    std::memcpy(static_cast<char*>(to) + travelling.at, travelling.stage->memory, travelling.n);
+    travelling.stage = nullptr;
+  };
+  for (int64_t at = 0; at < bytes; at += kStageBytes) {
+    Stage& stage = stages_[next_stage_ ^= 1];
+    take_stage(stage);
+    const size_t n = static_cast<size_t>(std::min(kStageBytes, bytes - at));
+    check(
+        driver().cuMemcpyDtoHAsync(
+            stage.memory, reinterpret_cast<CUdeviceptr>(from) + static_cast<size_t>(at), n, queue_),
+        "copying from the GPU");
+    check(driver().cuEventRecord(stage.free, queue_), "recording an event");
+    arrive();  // the part before, while this one travels
+    travelling = {&stage, at, n};
+  }
+  arrive();
+}
+
+void GpuDevice::synchronize() { check(driver().cuStreamSynchronize(queue_), "computing"); }
+
+CUfunction GpuDevice::kernel(const char* image, std::string_view name) {
+  std::lock_guard lock(module_lock_);
+  std::string key = cat(image, ".", name);
+  if (auto found = functions_.find(key); found != functions_.end()) return found->second;
+  CUmodule& module = modules_[image];
+  if (!module) {
+    const Image* at = kImages;
+    while (at->name && std::strcmp(at->name, image) != 0) ++at;
+    LEGATO_CHECK(at->name, "no CUDA kernels were compiled under this name");
+    check(driver().cuModuleLoadData(&module, at->data), "loading kernels");
+  }
+  CUfunction f = nullptr;
+  const CUresult status = driver().cuModuleGetFunction(&f, module, std::string(name).c_str());
+  if (status == CUDA_ERROR_NOT_FOUND)
+    throw InternalError(cat("the CUDA kernels of ", image, " have none called ", name));
+  check(status, "finding a kernel");
+  functions_.emplace(std::move(key), f);
+  return f;
+}
+
+CUfunction GpuDevice::load(const void* code, const char* name) {
+  CUmodule module = nullptr;
+  check(driver().cuModuleLoadData(&module, code), "loading a compiled program");
+  CUfunction f = nullptr;
+  check(driver().cuModuleGetFunction(&f, module, name), "finding a compiled program");
+  return f;
+}
+
+void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what) {
+  if (blocks <= 0) return;
+  LEGATO_CHECK(blocks <= INT32_MAX, "a kernel is launched with too many blocks");
+  void* arguments[] = {params};
+  check(
+      driver().cuLaunchKernel(f, static_cast<unsigned>(blocks), 1, 1,
+                              static_cast<unsigned>(threads), 1, 1, 0, queue_, arguments, nullptr),
+      what);
+}
+
+GpuDevice::Report GpuDevice::report(const char* op,
+                                    std::exception_ptr (*describe)(const char*,
+                                                                   const ValueReport&)) {
+  std::unique_lock lock(report_lock_);
+  if (free_reports_.empty()) {
+    lock.unlock();
+    synchronize();  // launches whose records were released have ended
+    lock.lock();
+    free_reports_.swap(used_reports_);
+    if (free_reports_.empty())
+      throw EvalError(cat(op, ": ", kReports,
+                          " results whose indices have not been checked yet are "
+                          "alive on the GPU; evaluate some of them"));
+    for (int slot : free_reports_) reports_[slot] = ValueReport{};
+  }
+  const int slot = free_reports_.back();
+  free_reports_.pop_back();
+  lock.unlock();
+  return {&reports_[slot], Ref<DeviceCheck>::adopt(new ReportCheck(*this, slot, op, describe))};
+}
+
+}  // namespace legato::cuda

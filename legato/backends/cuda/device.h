@@ -1,0 +1,111 @@
+// A GPU as the backend sees it: its context, the queue on which everything runs, memory, staging
+// buffers, the modules of compiled kernels, and the records in which kernels report bad values.
+//
+// Note [One queue]: all work of a device, memory that is freed and taken again included, goes to
+// one CUDA stream. Order then needs no event: a buffer that the host gives up after a launch may be
+// handed out at once, because whoever gets it writes later in the same queue.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "legato/array/dtype.h"
+#include "legato/backends/cuda/driver.h"
+#include "legato/backends/cuda/kernel_abi.h"
+#include "legato/runtime/backend.h"
+
+namespace legato::cuda {
+
+/// Compiled code of one family, embedded in the plugin: a fat binary for all architectures.
+struct Image {
+  const char* name;  // "reduce"
+  const void* data;
+};
+/// All images, written by cmake/Cuda.cmake; ends with {nullptr, nullptr}.
+extern const Image kImages[];
+
+class GpuDevice {
+ public:
+  explicit GpuDevice(int index);
+  GpuDevice(const GpuDevice&) = delete;
+
+  /// Makes the device's context current in this thread. Throws EvalError in a forked child.
+  void enter();
+
+  int index() const { return index_; }
+  CUstream queue() const { return queue_; }
+  int multiprocessors() const { return multiprocessors_; }
+  int capability() const { return capability_; }  // 90 for 9.0
+  int64_t total_memory() const { return total_memory_; }
+  const std::string& name() const { return name_; }
+
+  void* allocate(int64_t bytes);
+  void free(void* p) noexcept;
+  void trim() noexcept;
+  void copy_in(void* to, const void* from, int64_t bytes);
+  void copy_out(void* to, const void* from, int64_t bytes);
+  void synchronize();
+
+  /// A kernel of an embedded image, by the name it has there.
+  CUfunction kernel(const char* image, std::string_view name);
+  /// Loads code that NVRTC made and returns its only kernel, `name`.
+  CUfunction load(const void* code, const char* name);
+  void launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what);
+
+  /// A record for a launch that checks values; give `where` to the kernel, and `check` to
+  /// Launch::fail_unless(). `describe` makes the exception of a violation out of it.
+  struct Report {
+    ValueReport* where;  // as the device sees it
+    Ref<DeviceCheck> check;
+  };
+  Report report(const char* op, std::exception_ptr (*describe)(const char* op, const ValueReport&));
+
+ private:
+  friend class ReportCheck;
+  static constexpr int kReports = 256;
+  static constexpr int64_t kStageBytes = int64_t{4} << 20;
+  struct Stage {  // pinned memory through which copies go
+    void* memory = nullptr;
+    CUevent free = nullptr;  // when the copy that used it last has ended
+  };
+  struct Key {
+    const char* image;
+    std::string name;
+  };
+  void take_stage(Stage& stage);
+
+  int index_;
+  CUdevice device_ = 0;
+  CUcontext context_ = nullptr;
+  CUstream queue_ = nullptr;
+  CUmemoryPool pool_ = nullptr;
+  int multiprocessors_ = 0, capability_ = 0;
+  int64_t total_memory_ = 0;
+  std::string name_;
+
+  std::mutex stage_lock_;
+  Stage stages_[2];  // guarded by stage_lock_
+  int next_stage_ = 0;
+
+  std::mutex module_lock_;
+  std::unordered_map<std::string, CUmodule> modules_;      // by image; guarded by module_lock_
+  std::unordered_map<std::string, CUfunction> functions_;  // by image and name
+
+  std::mutex report_lock_;
+  ValueReport* reports_ = nullptr;  // pinned memory that kernels can write
+  std::vector<int> free_reports_;   // guarded by report_lock_
+  std::vector<int> used_reports_;   // released, but a launch may still write them
+};
+
+/// Finds the driver and the devices, once. Empty, or a sentence that says why there are none.
+const std::string& find_devices();
+int device_count();
+/// The device, with its context current in this thread.
+GpuDevice& device(int index);
+
+}  // namespace legato::cuda

@@ -1,0 +1,20 @@
+// What host code and kernels share: structs that are passed to kernels. Read by g++, nvcc and
+// NVRTC, so it includes nothing.
+//
+// Every kernel takes one struct by value, which keeps launches typed and lets tests run kernels on
+// the host.
+#pragma once
+
+namespace legato::cuda {
+
+/// Where a kernel reports a value at fault. In pinned host memory; the first one wins.
+struct ValueReport {
+  int set;          // 0, or 1 once something is reported
+  int place;        // which operand, as the kernel numbers them
+  long long value;  // what was found
+  long long bound;  // what it had to stay within
+};
+
+inline constexpr int kMaxAxes = 10;  // after merging; longer walks are split by the host
+
+}  // namespace legato::cuda

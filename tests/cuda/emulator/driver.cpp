@@ -1,0 +1,291 @@
+// A CUDA driver without a GPU: the functions that the backend calls, over host memory. Work that is
+// given to a queue runs as late as the rules allow, when somebody waits for it, so that a host
+// which relies on more order than it asked for is found out. Memory is poisoned when it is taken
+// and when it is given back; copies outside of allocations are errors.
+//
+// LEGATO_EMULATOR_FAIL=alloc:5,launch:3  makes the 5th allocation and the 3rd launch fail
+// LEGATO_EMULATOR_MEMORY=bytes           what the device has (256 MiB)
+#include <cuda.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tests/cuda/emulator/launch.h"
+
+namespace {
+
+using legato::emulator::KernelFn;
+
+struct Function {
+  KernelFn run;
+  size_t bytes;  // of the parameter
+  std::string name;
+};
+struct Module {
+  void* library = nullptr;  // of a compiled program; null: kernels of this very library
+  std::map<std::string, Function> functions;
+};
+
+std::recursive_mutex lock;
+std::deque<std::function<CUresult()>> queue;  // guarded by lock, as all that follows
+CUresult lost = CUDA_SUCCESS;                 // the error that ended the context
+std::map<uintptr_t, size_t> allocations;
+size_t allocated = 0;
+int calls_alloc = 0, calls_launch = 0;
+
+size_t memory_size() {
+  static const size_t size = [] {
+    const char* text = std::getenv("LEGATO_EMULATOR_MEMORY");
+    return text ? static_cast<size_t>(std::atoll(text)) : size_t{256} << 20;
+  }();
+  return size;
+}
+
+// Whether the n-th call of this kind is to fail.
+bool injected(const char* kind, int n) {
+  const char* text = std::getenv("LEGATO_EMULATOR_FAIL");
+  if (!text) return false;
+  const char* at = std::strstr(text, kind);
+  return at && std::atoi(at + std::strlen(kind) + 1) == n;
+}
+
+bool inside(CUdeviceptr p, size_t n) {
+  auto it = allocations.upper_bound(p);
+  if (it == allocations.begin()) return false;
+  --it;
+  return p >= it->first && p + n <= it->first + it->second;
+}
+
+CUresult run_queue() {
+  std::lock_guard guard(lock);
+  while (!queue.empty()) {
+    auto work = std::move(queue.front());
+    queue.pop_front();
+    if (lost == CUDA_SUCCESS) lost = work();
+  }
+  return lost;
+}
+
+CUresult later(std::function<CUresult()> work) {
+  std::lock_guard guard(lock);
+  if (lost != CUDA_SUCCESS) return lost;
+  queue.push_back(std::move(work));
+  return CUDA_SUCCESS;
+}
+
+// Symbols of this library must be visible to the programs that are compiled against it.
+const bool made_global = [] {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&memory_size), &info))
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
+  return true;
+}();
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT CUresult cuInit(unsigned) {
+  return std::getenv("LEGATO_EMULATOR_NO_DEVICE") ? CUDA_ERROR_NO_DEVICE : CUDA_SUCCESS;
+}
+EXPORT CUresult cuDriverGetVersion(int* v) {
+  const char* text = std::getenv("LEGATO_EMULATOR_VERSION");
+  *v = text ? std::atoi(text) : 13000;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGetErrorName(CUresult e, const char** s) {
+  *s = e == CUDA_ERROR_OUT_OF_MEMORY   ? "CUDA_ERROR_OUT_OF_MEMORY"
+       : e == CUDA_ERROR_LAUNCH_FAILED ? "CUDA_ERROR_LAUNCH_FAILED"
+                                       : "CUDA_ERROR_OTHER";
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGetErrorString(CUresult, const char** s) {
+  *s = "emulated error";
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuDeviceGetCount(int* n) {
+  *n = 1;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuDeviceGet(CUdevice* d, int i) {
+  *d = i;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuDeviceGetName(char* name, int n, CUdevice) {
+  std::snprintf(name, static_cast<size_t>(n), "emulated GPU");
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuDeviceGetAttribute(int* v, CUdevice_attribute a, CUdevice) {
+  *v = a == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR   ? 9
+       : a == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? 0
+       : a == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT     ? 2
+                                                           : 0;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuDeviceTotalMem_v2(size_t* n, CUdevice) {
+  *n = memory_size();
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext* c, CUdevice) {
+  *c = reinterpret_cast<CUcontext>(0x10);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuCtxSetCurrent(CUcontext) { return CUDA_SUCCESS; }
+EXPORT CUresult cuStreamCreate(CUstream* s, unsigned) {
+  *s = reinterpret_cast<CUstream>(0x20);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuStreamSynchronize(CUstream) { return run_queue(); }
+EXPORT CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
+EXPORT CUresult cuEventCreate(CUevent* e, unsigned) {
+  *e = reinterpret_cast<CUevent>(0x30);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuEventRecord(CUevent, CUstream) { return CUDA_SUCCESS; }
+EXPORT CUresult cuEventSynchronize(CUevent) { return run_queue(); }
+EXPORT CUresult cuEventQuery(CUevent) { return run_queue(); }
+EXPORT CUresult cuEventDestroy_v2(CUevent) { return CUDA_SUCCESS; }
+
+EXPORT CUresult cuMemPoolCreate(CUmemoryPool* p, const CUmemPoolProps*) {
+  *p = reinterpret_cast<CUmemoryPool>(0x40);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuMemPoolSetAttribute(CUmemoryPool, CUmemPool_attribute, void*) {
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuMemPoolTrimTo(CUmemoryPool, size_t) { return CUDA_SUCCESS; }
+EXPORT CUresult cuMemGetInfo_v2(size_t* available, size_t* total) {
+  std::lock_guard guard(lock);
+  *total = memory_size();
+  *available = *total - allocated;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuMemAllocFromPoolAsync(CUdeviceptr* p, size_t n, CUmemoryPool, CUstream) {
+  std::lock_guard guard(lock);
+  if (lost != CUDA_SUCCESS) return lost;
+  if (injected("alloc", ++calls_alloc)) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (allocated + n > memory_size()) return CUDA_ERROR_OUT_OF_MEMORY;
+  void* memory = std::aligned_alloc(256, (n + 255) / 256 * 256);
+  if (!memory) return CUDA_ERROR_OUT_OF_MEMORY;
+  std::memset(memory, 0xcd, n);
+  *p = reinterpret_cast<CUdeviceptr>(memory);
+  allocations[*p] = n;
+  allocated += n;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuMemFreeAsync(CUdeviceptr p, CUstream) {
+  return later([p] {
+    auto it = allocations.find(p);
+    if (it == allocations.end()) return CUDA_ERROR_INVALID_VALUE;
+    std::memset(reinterpret_cast<void*>(p), 0xdd, it->second);
+    allocated -= it->second;
+    allocations.erase(it);
+    std::free(reinterpret_cast<void*>(p));
+    return CUDA_SUCCESS;
+  });
+}
+EXPORT CUresult cuMemHostAlloc(void** p, size_t n, unsigned) {
+  *p = std::aligned_alloc(64, (n + 63) / 64 * 64);
+  return *p ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+EXPORT CUresult cuMemFreeHost(void* p) {
+  std::free(p);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t n, CUstream) {
+  return later([=] {
+    if (!inside(to, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    std::memcpy(reinterpret_cast<void*>(to), from, n);
+    return CUDA_SUCCESS;
+  });
+}
+EXPORT CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t n, CUstream) {
+  return later([=] {
+    if (!inside(from, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    std::memcpy(to, reinterpret_cast<void*>(from), n);
+    return CUDA_SUCCESS;
+  });
+}
+EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream) {
+  return later([=] {
+    if (!inside(from, n) || !inside(to, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), n);
+    return CUDA_SUCCESS;
+  });
+}
+EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char v, size_t n, CUstream) {
+  return later([=] {
+    if (!inside(to, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    std::memset(reinterpret_cast<void*>(to), v, n);
+    return CUDA_SUCCESS;
+  });
+}
+
+EXPORT CUresult cuModuleLoadData(CUmodule* m, const void* image) {
+  auto* module = new Module;
+  // A program that the emulated compiler made is a shared object, with its size before it.
+  uint64_t head[2];
+  std::memcpy(head, image, sizeof head);
+  if (head[0] == 0x4f53544147454cull) {
+    char path[] = "/tmp/legato-program-XXXXXX";  // a name of its own: dlopen knows files by name
+    const int file = mkstemp(path);
+    const char* from = static_cast<const char*>(image) + sizeof head;
+    if (file < 0 || write(file, from, head[1]) != static_cast<ssize_t>(head[1]))
+      return CUDA_ERROR_INVALID_IMAGE;
+    module->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!module->library) std::fprintf(stderr, "emulated driver: %s\n", dlerror());
+    close(file);
+    unlink(path);
+    if (!module->library) return CUDA_ERROR_INVALID_IMAGE;
+  }
+  *m = reinterpret_cast<CUmodule>(module);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuModuleUnload(CUmodule m) {
+  auto* module = reinterpret_cast<Module*>(m);
+  if (module->library) dlclose(module->library);
+  delete module;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuModuleGetFunction(CUfunction* f, CUmodule m, const char* name) {
+  std::lock_guard guard(lock);
+  auto* module = reinterpret_cast<Module*>(m);
+  void* library = module->library ? module->library : RTLD_DEFAULT;
+  auto run =
+      reinterpret_cast<KernelFn>(dlsym(library, (std::string("legato_kernel_") + name).c_str()));
+  auto size =
+      static_cast<const size_t*>(dlsym(library, (std::string("legato_size_") + name).c_str()));
+  if (!run || !size) return CUDA_ERROR_NOT_FOUND;
+  *f = reinterpret_cast<CUfunction>(&(module->functions[name] = {run, *size, name}));
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+                               unsigned by, unsigned bz, unsigned, CUstream, void** arguments,
+                               void**) {
+  std::lock_guard guard(lock);
+  if (lost != CUDA_SUCCESS) return lost;
+  if (injected("launch", ++calls_launch)) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  if (gx == 0 || gy != 1 || gz != 1 || bx == 0 || bx > 1024 || by != 1 || bz != 1)
+    return CUDA_ERROR_INVALID_VALUE;
+  const auto* function = reinterpret_cast<const Function*>(f);
+  const char* bytes = static_cast<const char*>(arguments[0]);
+  std::vector<uint64_t> params(function->bytes / 8 + 1);
+  std::memcpy(params.data(), bytes, function->bytes);
+  return later([=, run = function->run, name = function->name]() mutable {
+    void* pointers[] = {params.data()};
+    const std::string wrong = legato::emulator::launch(run, gx, bx, pointers);
+    if (wrong.empty()) return CUDA_SUCCESS;
+    std::fprintf(stderr, "emulated driver: kernel %s: %s\n", name.c_str(), wrong.c_str());
+    return CUDA_ERROR_LAUNCH_FAILED;
+  });
+}

@@ -1,0 +1,172 @@
+#include "tests/cuda/emulator/launch.h"
+
+#include <sys/mman.h>
+
+#include <mutex>
+#include <vector>
+
+#include "tests/cuda/emulator/device.h"
+
+thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+// Saves the registers that a function must keep, and goes on where `to` stopped.
+extern "C" void legato_fiber_switch(void** from, void* to);
+asm(R"(
+.text
+.globl legato_fiber_switch
+.hidden legato_fiber_switch
+legato_fiber_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+)");
+
+namespace legato::emulator {
+namespace {
+
+constexpr size_t kStack = 256 << 10;
+constexpr int kMaxThreads = 1024;
+
+enum class State : uint8_t { ready, at_block_barrier, at_warp_barrier, done };
+
+struct Fiber {
+  void* stack_pointer = nullptr;
+  State state = State::ready;
+};
+
+struct Machine {
+  char* stacks = nullptr;
+  Fiber fibers[kMaxThreads];
+  char slots[kMaxThreads][16];
+  void* scheduler = nullptr;
+  int current = 0;
+  unsigned threads = 0;
+  KernelFn kernel = nullptr;
+  void** arguments = nullptr;
+};
+Machine machine;  // guarded by running: one kernel at a time
+std::mutex running;
+
+void yield(State state) {
+  Fiber& f = machine.fibers[machine.current];
+  f.state = state;
+  legato_fiber_switch(&f.stack_pointer, machine.scheduler);
+}
+
+void fiber_main() {
+  machine.kernel(machine.arguments);
+  yield(State::done);
+  __builtin_trap();
+}
+
+void prepare(int i) {
+  // The stack as legato_fiber_switch expects it: six registers, then where to go on. At the entry
+  // of a function the stack pointer is 8 off a multiple of 16.
+  char* top = machine.stacks + kStack * static_cast<size_t>(i + 1) - 64;
+  auto* words = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
+  *--words = nullptr;
+  *--words = reinterpret_cast<void*>(&fiber_main);
+  for (int r = 0; r < 6; ++r) *--words = nullptr;
+  machine.fibers[i] = {words, State::ready};
+}
+
+bool run_block() {
+  const int n = static_cast<int>(machine.threads);
+  for (int i = 0; i < n; ++i) prepare(i);
+  for (;;) {
+    bool ran = false, all_done = true;
+    for (int i = 0; i < n; ++i) {
+      Fiber& f = machine.fibers[i];
+      if (f.state != State::ready) {
+        all_done &= f.state == State::done;
+        continue;
+      }
+      machine.current = i;
+      threadIdx = {static_cast<unsigned>(i), 0, 0};
+      legato_fiber_switch(&machine.scheduler, f.stack_pointer);
+      ran = true;
+      all_done &= f.state == State::done;
+    }
+    if (all_done) return true;
+    bool released = false, all_at_barrier = true;
+    for (int i = 0; i < n; ++i) {
+      const State s = machine.fibers[i].state;
+      all_at_barrier &= s == State::at_block_barrier || s == State::done;
+    }
+    if (all_at_barrier) {
+      for (int i = 0; i < n; ++i)
+        if (machine.fibers[i].state == State::at_block_barrier)
+          machine.fibers[i].state = State::ready;
+      released = true;
+    }
+    for (int warp = 0; warp < n; warp += 32) {
+      const int end = warp + 32 < n ? warp + 32 : n;
+      bool complete = true, any = false;
+      for (int i = warp; i < end; ++i) {
+        const State s = machine.fibers[i].state;
+        complete &= s == State::at_warp_barrier || s == State::done;
+        any |= s == State::at_warp_barrier;
+      }
+      if (!complete || !any) continue;
+      for (int i = warp; i < end; ++i)
+        if (machine.fibers[i].state == State::at_warp_barrier)
+          machine.fibers[i].state = State::ready;
+      released = true;
+    }
+    if (!ran && !released) return false;
+  }
+}
+
+}  // namespace
+
+void block_barrier() { yield(State::at_block_barrier); }
+int lane() { return machine.current % 32; }
+unsigned live_lanes() {
+  unsigned live = 0;
+  const int warp = machine.current / 32 * 32;
+  for (int i = 0; i < 32 && warp + i < static_cast<int>(machine.threads); ++i)
+    if (machine.fibers[warp + i].state != State::done) live |= 1u << i;
+  return live;
+}
+void exchange(const void* mine, void* theirs, int bytes, int from) {
+  const int me = machine.current, warp = me / 32 * 32;
+  std::memcpy(machine.slots[me], mine, static_cast<size_t>(bytes));
+  yield(State::at_warp_barrier);
+  std::memcpy(theirs, machine.slots[warp + from], static_cast<size_t>(bytes));
+  yield(State::at_warp_barrier);
+}
+
+std::string launch(KernelFn kernel, unsigned blocks, unsigned threads, void** arguments) {
+  std::lock_guard lock(running);
+  if (threads == 0 || threads > kMaxThreads) return "a block of more than 1024 threads";
+  if (!machine.stacks) {
+    void* p = mmap(nullptr, kStack * kMaxThreads, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return "no memory for the stacks of emulated threads";
+    machine.stacks = static_cast<char*>(p);
+  }
+  machine.kernel = kernel;
+  machine.arguments = arguments;
+  machine.threads = threads;
+  blockDim = {threads, 1, 1};
+  gridDim = {blocks, 1, 1};
+  for (unsigned b = 0; b < blocks; ++b) {
+    blockIdx = {b, 0, 0};
+    if (!run_block()) return "a barrier that not all threads of the block, or warp, reach";
+  }
+  return "";
+}
+
+}  // namespace legato::emulator

@@ -1,0 +1,258 @@
+"""The CUDA backend on an emulated GPU (tests/cuda/emulator): the plugin as it is shipped, over a driver and a
+run-time compiler that need no hardware. Each test runs in a process of its own, because a process loads one driver."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("LEGATO_BUILD_DIR", ROOT / "build" / "release"))
+EMULATOR = BUILD / "lib" / "libcuda_emulator.so"
+PLUGIN = BUILD / "lib" / "liblegato_cuda.so"
+
+pytestmark = pytest.mark.skipif(
+    not (EMULATOR.exists() and PLUGIN.exists()),
+    reason="the CUDA backend was not built (LEGATO_CUDA=ON, needs nvcc)",
+)
+
+
+@pytest.fixture
+def cache(tmp_path_factory):
+    """One folder of compiled programs for all tests of a run: a compilation takes a quarter of a second."""
+    return str(tmp_path_factory.getbasetemp() / "programs")
+
+
+def run(program, cache, **knobs):
+    """Runs a program that begins with the GPU as default device; returns what it printed."""
+    env = {
+        **os.environ,
+        "LEGATO_CUDA_DRIVER": str(EMULATOR),
+        "LEGATO_NVRTC": str(EMULATOR),
+        "LEGATO_CACHE_DIR": cache,
+        **{name: str(value) for name, value in knobs.items()},
+    }
+    head = "import legato.core as lg, numpy as np\nlg.set_default_device(lg.gpu)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + textwrap.dedent(program)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_programs_views_copies_and_reductions(cache):
+    program = """
+    a = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    x = lg.array(a)
+    def same(y, want): np.testing.assert_allclose(np.array(y), want, rtol=1e-6)
+    same((x + 1) * 2, (a + 1) * 2)
+    same(lg.exp(x.transpose(2, 0, 1) / 60) + x[:, :, 0], np.exp(a.transpose(2, 0, 1) / 60) + a[:, :, 0])
+    same(x[::-1, :, ::2] * x[:, :1, :1], a[::-1, :, ::2] * a[:, :1, :1])
+    same(lg.contiguous(x.transpose(1, 2, 0)), a.transpose(1, 2, 0))
+    same(lg.concatenate([x, x * 2], axis=1), np.concatenate([a, a * 2], axis=1))
+    for axis in (0, 1, 2, (0, 2), (1, 2), None):
+        same(lg.sum(x, axis=axis), a.sum(axis=axis))
+        same(lg.max(x, axis=axis), a.max(axis=axis))
+        same(lg.mean(x.astype(lg.float16), axis=axis), a.mean(axis=axis).astype(np.float16))
+    same(x.astype(lg.int8) // 7, a.astype(np.int8) // 7)
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_large_copies_and_reductions_in_parts(cache):
+    program = """
+    a = np.random.default_rng(0).integers(-9, 9, (70, 90, 33)).astype(np.int32)
+    x = lg.array(a)
+    def same(y, want): np.testing.assert_array_equal(np.array(y), want)
+    same(lg.contiguous(x.transpose(2, 1, 0)), a.transpose(2, 1, 0))
+    same(lg.contiguous(x.transpose(0, 2, 1)), a.transpose(0, 2, 1))
+    same(lg.sum(x), a.sum())
+    same(lg.sum(x, axis=(0, 1)), a.sum(axis=(0, 1)))
+    same(lg.min(x, axis=0), a.min(axis=0))
+    b = np.arange(1 << 19, dtype=np.int32)
+    same(lg.sum(lg.array(b) % 7), (b % 7).sum())
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_gather_scatter_and_indices_out_of_range(cache):
+    program = """
+    rng = np.random.default_rng(1)
+    a = rng.standard_normal((50, 6, 8)).astype(np.float32)
+    i = rng.integers(-50, 50, (7, 3))
+    x, at = lg.array(a), lg.array(i.astype(np.int32))
+    def same(y, want): np.testing.assert_allclose(np.array(y), want, rtol=1e-6)
+    same(lg.take(x, at, axis=0), a[i])
+    same(x[at, :, at % 8], a[i, :, i % 8])
+    j = rng.integers(0, 6, (50, 2, 8))
+    same(lg.take_along_axis(x, lg.array(j.astype(np.uint8)), axis=1), np.take_along_axis(a, j, axis=1))
+    want = a.copy()
+    np.add.at(want, i.ravel(), 1.5)
+    same(x.at[at.reshape(-1)].add(1.5), want)
+    y = lg.array(a)
+    y[at] = 3
+    want = a.copy()
+    want[i] = 3
+    same(y, want)
+    y[1:40:3, :, 2] = x[1:40:3, :, 5]
+    want[1:40:3, :, 2] = a[1:40:3, :, 5]
+    same(y, want)
+    bad = lg.take(x, lg.array([0, 50]), axis=0)
+    lg.async_eval(bad)                       # the kernel has been launched, and nobody has asked
+    later = bad * 2 + 1
+    for read in (lambda: np.array(bad), lambda: np.array(later), lambda: lg.eval(later), lambda: np.array(later + 1)):
+        try:
+            read()
+        except IndexError as e:
+            assert "index 50 is out of range for axis 0 of size 50" in str(e), e
+        else:
+            raise AssertionError("an index out of range was not reported")
+    same(x + 1, a + 1)
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_softmax_and_norms(cache):
+    program = """
+    rng = np.random.default_rng(2)
+    for shape in ((5, 7), (3, 40, 4), (2, 3000)):
+        a = rng.standard_normal(shape).astype(np.float32) * 5
+        x = lg.array(a)
+        for axis in range(len(shape)):
+            e = np.exp(a - a.max(axis=axis, keepdims=True))
+            s = e.sum(axis=axis, keepdims=True)
+            np.testing.assert_allclose(np.array(lg.softmax(x, axis=axis)), e / s, rtol=2e-6, atol=1e-9)
+            np.testing.assert_allclose(np.array(lg.logsumexp(x, axis=axis, keepdims=True)),
+                                       np.log(s) + a.max(axis=axis, keepdims=True), rtol=1e-5, atol=1e-6)
+        w = rng.standard_normal(shape[-1]).astype(np.float32)
+        want = (a - a.mean(-1, keepdims=True)) / np.sqrt(a.var(-1, keepdims=True) + 1e-5) * w
+        np.testing.assert_allclose(np.array(lg.fast.layer_norm(x, lg.array(w), None, 1e-5)), want, rtol=2e-4, atol=1e-5)
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_cpu_and_gpu_in_one_graph(cache):
+    program = """
+    x = lg.array([3.0, 1.0, 2.0])
+    y = lg.sort(x * 2)                       # on the CPU where the GPU has no kernel
+    z = lg.add(y, 1, stream=lg.cpu)
+    print(np.array(z * x).tolist())
+    """
+    assert run(program, cache) == "[9.0, 5.0, 14.0]"
+
+
+def test_running_out_of_memory_is_an_error_and_the_next_operation_works(cache):
+    program = """
+    x = lg.zeros((1 << 20,)) + 1
+    lg.eval(x)
+    try:
+        lg.eval(lg.zeros((1 << 28,)) + x[0])
+    except MemoryError as e:
+        assert "out of memory on cuda 0" in str(e), e
+    else:
+        raise AssertionError("no MemoryError")
+    print(lg.sum(x).item())
+    """
+    assert run(program, cache, LEGATO_EMULATOR_MEMORY=64 << 20) == "1048576.0"
+
+
+@pytest.mark.parametrize("fail", ["alloc:3", "launch:2", "nvrtc:1"])
+def test_an_injected_failure_raises_and_leaves_the_device_usable(fail, tmp_path):
+    program = """
+    x = lg.array([1.0, 2.0, 3.0])
+    failed = 0
+    for k in range(4):
+        try:
+            y = (x + k) * 2
+            lg.eval(y)
+            z = lg.sum(y)
+            assert z.item() == 2 * (6 + 3 * k), z
+        except (MemoryError, RuntimeError):
+            failed += 1
+    print(failed)
+    """
+    # An allocation that fails is tried again after the cache has been given back.
+    assert run(program, str(tmp_path / "c"), LEGATO_EMULATOR_FAIL=fail) == (
+        "0" if fail.startswith("alloc") else "1"
+    )
+
+
+def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path):
+    taken = tmp_path / "file"
+    taken.write_text("not a folder")
+    assert run("print((lg.array([1.0]) + 1).item())", str(taken)) == "2.0"
+
+
+def test_a_damaged_cache_file_is_compiled_again(tmp_path):
+    folder = tmp_path / "c"
+    program = "print((lg.array([1.0, 2.0]) * 3).tolist())"
+    assert run(program, str(folder)) == "[3.0, 6.0]"
+    files = list(folder.glob("*.cubin"))
+    assert files
+    for file in files:
+        data = bytearray(file.read_bytes())
+        data[-20] ^= 0xFF
+        file.write_bytes(data)
+    assert run(program, str(folder)) == "[3.0, 6.0]"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "reason"),
+    [
+        ({"LEGATO_CUDA_DRIVER": "/nowhere/libcuda.so"}, "could not be loaded"),
+        ({"LEGATO_EMULATOR_NO_DEVICE": 1}, "finds no GPU"),
+        ({"LEGATO_EMULATOR_VERSION": 11040}, "too old: it is made for CUDA 11.4"),
+    ],
+)
+def test_what_hinders_the_gpu_is_a_sentence(knobs, reason, cache):
+    env = {
+        **os.environ,
+        "LEGATO_CUDA_DRIVER": str(EMULATOR),
+        **{k: str(v) for k, v in knobs.items()},
+    }
+    program = """
+import legato as lg
+print(lg.is_available(lg.gpu), lg.device_count(lg.gpu), (lg.array([1.0]) + 1).item())
+try:
+    lg.set_default_device(lg.gpu)
+except ValueError as e:
+    print(e)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("False 0 2.0")
+    assert reason in done.stdout
+
+
+def test_a_forked_child_is_told_not_to_use_the_gpu(cache):
+    program = """
+    import os
+    x = lg.array([1.0]) + 1
+    lg.eval(x)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            lg.eval(lg.array([1.0]) * 3)
+            text = "no error"
+        except RuntimeError as e:
+            text = str(e)
+        os.write(write, text.encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print("forked child" in os.read(read, 1000).decode())
+    """
+    assert run(program, cache) == "True"

@@ -1,0 +1,187 @@
+// The parts of the CUDA backend that need no device: how calls are laid out for kernels, the source
+// that is printed for them, the cache on disk; and that NVRTC compiles every function for every
+// dtype. NVRTC needs no GPU; LEGATO_NVRTC says where it is.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "legato/backends/cpu/loops.h"
+#include "legato/backends/cuda/driver.h"
+#include "legato/backends/cuda/kit.h"
+#include "legato/backends/cuda/nvrtc.h"
+#include "legato/backends/cuda/program.h"
+#include "legato/base/cpu_info.h"
+#include "legato/base/error.h"
+#include "legato/ops/pointwise/scalar.h"
+
+using namespace legato;
+using namespace legato::cuda;
+
+namespace {
+
+// x + y, or whatever `fn` is, of inputs of these dtypes.
+std::unique_ptr<fuse::Program> program(const char* fn, std::vector<Dtype> inputs, Dtype out) {
+  auto p = std::make_unique<fuse::Program>();
+  fuse::Instr instr;
+  instr.fn = fuse::find_fn(fn);
+  instr.compute = instr.dtype = compute_dtype(out);
+  for (size_t i = 0; i < inputs.size(); ++i) instr.src[i] = static_cast<uint16_t>(i);
+  instr.n_src = static_cast<uint8_t>(inputs.size());
+  p->inputs = std::move(inputs);
+  p->instrs.push_back(instr);
+  p->outputs = {static_cast<uint16_t>(p->inputs.size())};
+  return p;
+}
+
+struct Laid {
+  fuse::ProgramCall call;
+  std::vector<fuse::BoundInput> inputs;
+  void* out = reinterpret_cast<void*>(0x1000);
+
+  Laid(const fuse::Program& p, Shape shape, std::vector<Strides> strides,
+       uintptr_t address = 0x1000) {
+    for (auto& s : strides) inputs.push_back({reinterpret_cast<void*>(address), s});
+    call.program = &p;
+    call.shape = std::move(shape);
+    call.inputs = inputs;
+    call.outputs = {&out, 1};
+  }
+};
+
+std::string access_of(const Laid& c) { return plan_walk(c.call).variant.access; }
+
+}  // namespace
+
+TEST_CASE("operands of a program are read as their strides allow") {
+  auto add = program("add", {Dtype::float32, Dtype::float32}, Dtype::float32);
+  SUBCASE("dense ones in packs, whatever the shape") {
+    Laid c(*add, {6, 4, 5}, {{20, 5, 1}, {20, 5, 1}});
+    Walk w = plan_walk(c.call);
+    CHECK(w.variant.access == "DD");
+    CHECK(w.variant.pack == 4);
+    CHECK(w.sizes == std::vector<int64_t>{120});
+    CHECK(w.n == 120);
+  }
+  SUBCASE("a row along the inner axis, one of it repeated, a single element") {
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {0, 1}})) == "DR");
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {1, 0}})) == "DB");
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {0, 0}})) == "DS");
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {1, 6}})) == "DG");
+  }
+  SUBCASE("packs shrink to what divides the inner axis and the addresses") {
+    CHECK(plan_walk(Laid(*add, {6, 6}, {{6, 1}, {0, 1}}).call).variant.pack == 2);
+    CHECK(plan_walk(Laid(*add, {6, 7}, {{7, 1}, {0, 1}}).call).variant.pack == 1);
+    CHECK(plan_walk(Laid(*add, {64}, {{1}, {1}}, 0x1004).call).variant.pack == 1);
+    CHECK(plan_walk(Laid(*add, {64}, {{1}, {1}}, 0x1008).call).variant.pack == 2);
+  }
+  SUBCASE("axes merge where all operands step through them as one") {
+    Laid c(*add, {2, 3, 4, 8}, {{96, 32, 8, 1}, {0, 32, 8, 1}});
+    CHECK(plan_walk(c.call).sizes == std::vector<int64_t>{2, 96});
+    Laid ones(*add, {1, 5, 1}, {{7, 1, 3}, {9, 1, 2}});
+    CHECK(plan_walk(ones.call).sizes == std::vector<int64_t>{5});
+    Laid scalar(*add, {}, {{}, {}});
+    CHECK(plan_walk(scalar.call).n == 1);
+  }
+  SUBCASE("positions widen where 32 bits do not reach") {
+    CHECK_FALSE(plan_walk(Laid(*add, {1 << 20}, {{1}, {1}}).call).variant.wide);
+    CHECK(plan_walk(Laid(*add, {int64_t{1} << 31}, {{1}, {1}}).call).variant.wide);
+    CHECK(plan_walk(Laid(*add, {4, 2}, {{2, 1}, {int64_t{1} << 30, 1}}).call).variant.wide);
+    CHECK(plan_walk(Laid(*add, {4, 2}, {{2, 1}, {-(int64_t{1} << 30), 1}}).call).variant.wide);
+  }
+  SUBCASE("half types move eight at a time, mixed ones as the wider allows") {
+    auto half = program("add", {Dtype::float16, Dtype::float16}, Dtype::float16);
+    half->instrs[0].dtype = Dtype::float16;
+    CHECK(plan_walk(Laid(*half, {64}, {{1}, {1}}).call).variant.pack == 8);
+    auto mixed = program("add", {Dtype::float16, Dtype::float64}, Dtype::float64);
+    CHECK(plan_walk(Laid(*mixed, {64}, {{1}, {1}}).call).variant.pack == 2);
+  }
+}
+
+TEST_CASE("axes of copies merge") {
+  const Strides a{12, 4, 1}, b{1, 2, 6};
+  const Strides* both[] = {&a, &a};
+  CHECK(merge_axes({2, 3, 4}, both).n == 1);
+  const Strides* differ[] = {&a, &b};
+  CHECK(merge_axes({2, 3, 4}, differ).n == 3);
+  CHECK(merge_axes({2, 3, 4}, differ).count == 24);
+  CHECK(merge_axes({}, {}).count == 1);
+}
+
+TEST_CASE("the cache on disk gives back what was put there, or nothing") {
+  char name[] = "/tmp/legato-cuda-test-XXXXXX";
+  const std::string folder = std::string(mkdtemp(name)) + "/a/b";
+  CHECK(read_cached(folder, "key").empty());
+  const std::string data("code\0with\nbytes", 15);
+  write_cached(folder, "key", data);
+  CHECK(read_cached(folder, "key") == data);
+  CHECK(read_cached(folder, "another key").empty());
+  write_cached(folder, "key", "new");
+  CHECK(read_cached(folder, "key") == "new");
+  CHECK(read_cached("", "key").empty());
+  write_cached("", "key", data);
+  write_cached("/proc/nowhere", "key", data);
+  CHECK(read_cached("/proc/nowhere", "key").empty());
+}
+
+TEST_CASE("a driver that is not there is a sentence") {
+  Driver d;
+  CHECK(load_driver(d, "/nowhere/libcuda.so").find("could not be loaded") != std::string::npos);
+  CHECK(load_driver(d, "libm.so.6").find("it has no cuInit") != std::string::npos);
+}
+
+namespace {
+
+template <class... Fs>
+std::vector<int> arities(pointwise::List<Fs...>) {
+  return {Fs::arity...};
+}
+
+void compiles(const fuse::Program& p, const char* access, int pack, int axes, bool wide) {
+  Variant v;
+  v.access = std::string(access, p.inputs.size());
+  v.pack = pack;
+  v.axes = axes;
+  v.wide = wide;
+  CHECK_NOTHROW(compile_source(program_source(p, v), 90));
+}
+
+}  // namespace
+
+TEST_CASE("NVRTC compiles every function and every cast for every dtype") {
+  if (!nvrtc_problem().empty()) {
+    MESSAGE(nvrtc_problem());
+    return;
+  }
+  setenv("LEGATO_CACHE_DIR", "", 1);
+  const auto& loops = pointwise::loop_table(simd_level());
+  const std::vector<int> arity = arities(pointwise::AllFunctions{});
+  for (int t = 0; t < kDtypeCount; ++t) {
+    const Dtype dtype = static_cast<Dtype>(t);
+    CAPTURE(dtype);
+    fuse::Program all;  // an output for each function and each cast
+    all.inputs = {dtype, dtype, dtype};
+    auto put = [&](fuse::FnId fn, int n_src, Dtype result) {
+      fuse::Instr instr;
+      instr.fn = fn;
+      instr.compute = compute_dtype(dtype);
+      instr.dtype = result;
+      for (int i = 0; i < n_src; ++i) instr.src[i] = static_cast<uint16_t>(i);
+      instr.n_src = static_cast<uint8_t>(n_src);
+      all.outputs.push_back(static_cast<uint16_t>(3 + all.instrs.size()));
+      all.instrs.push_back(instr);
+    };
+    for (fuse::FnId fn = 1; fn < fuse::fn_count(); ++fn)
+      if (!is_half(dtype) && loops.fn[fn][t])
+        put(fn, arity[fn], fn == fuse::find_fn("make_complex") ? to_complex(dtype) : dtype);
+    for (int to = 0; to < kDtypeCount; ++to) put(fuse::kCastFn, 1, static_cast<Dtype>(to));
+    compiles(all, "DDD", 1, 1, false);
+    if (dtype == Dtype::int16) {  // every access, in packs and one by one
+      compiles(all, "GRB", 2, 3, true);
+      compiles(all, "SGB", 1, 2, false);
+      compiles(all, "DSD", 4, 1, true);
+    }
+  }
+}
