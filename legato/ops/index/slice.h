@@ -29,7 +29,7 @@ struct SliceRegion {
   Shape shape;
 };
 /// Throws IndexError for a single index outside its axis.
-SliceRegion resolve_slice(const char* op, const SliceAttrs& attrs, const Shape& shape);
+LEGATO_API SliceRegion resolve_slice(const char* op, const SliceAttrs& attrs, const Shape& shape);
 
 /// The selected part, without a copy.
 LEGATO_API Array slice(const Array& a, const SliceAttrs& attrs);

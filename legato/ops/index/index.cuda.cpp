@@ -1,0 +1,225 @@
+#include "legato/ops/index/index.cuh"
+
+#include <algorithm>
+
+#include "legato/backends/cuda/kit.h"
+#include "legato/base/error.h"
+#include "legato/ops/index/gather.h"
+#include "legato/ops/index/slice.h"
+
+namespace legato::cuda {
+namespace {
+
+std::exception_ptr out_of_range(const char* op, const ValueReport& r) {
+  const int axis = r.place < 0 ? ~r.place : r.place;
+  const std::string value =
+      r.place < 0 ? cat(static_cast<uint64_t>(r.value)) : cat(static_cast<int64_t>(r.value));
+  return std::make_exception_ptr(IndexError(cat(op, ": index ", value, " is out of range for axis ",
+                                                axis, " of size ", static_cast<int64_t>(r.bound))));
+}
+
+void put_axes(const Shape& shape, const Strides& strides, int& axes, long long* size,
+              long long* stride, long long& count) {
+  const Strides* operand[] = {&strides};
+  const MergedAxes m = merge_axes(shape, operand);
+  LEGATO_CHECK(m.n <= kMaxAxes, "an index on the GPU over more axes than a kernel walks");
+  axes = m.n;
+  count = m.count;
+  for (int i = 0; i < m.n; ++i) {
+    size[i] = m.size[i];
+    stride[i] = m.size[i] > 1 ? m.stride[0][i] : 0;
+  }
+}
+
+void add_term(Launch& l, PlacesParams& p, const View& indices, int64_t axis, int64_t size,
+              int64_t stride) {
+  LEGATO_CHECK(p.terms < kMaxTerms, "more index arrays than a GPU kernel takes");
+  const int64_t bytes = size_of(indices.dtype);
+  const void* data = indices.data;
+  if (!indices.row_major) {
+    void* dense = l.workspace(indices.size * bytes);
+    copy_elements(dense, row_major_strides(*indices.shape), data, *indices.strides, *indices.shape,
+                  bytes);
+    data = dense;
+  }
+  const int k = p.terms++;
+  p.term_data[k] = data;
+  p.term_bytes[k] = static_cast<int>(is_signed_integer(indices.dtype) ? -bytes : bytes);
+  p.term_size[k] = size;
+  p.term_stride[k] = stride;
+  p.term_axis[k] = static_cast<int>(axis);
+}
+
+PlacesParams gather_places(Launch& l, const View& a, std::span<const View> indices,
+                           const GatherAttrs& attrs) {
+  PlacesParams p{};
+  Shape outer, inner;
+  Strides outer_strides, inner_strides;
+  for (size_t i = 0; i < a.ndim(); ++i) {
+    if (std::find(attrs.axes.begin(), attrs.axes.end(), static_cast<int64_t>(i)) !=
+        attrs.axes.end())
+      continue;
+    const bool before = static_cast<int64_t>(outer.size()) < attrs.at;
+    (before ? outer : inner).push_back(a.dim(i));
+    (before ? outer_strides : inner_strides).push_back((*a.strides)[i]);
+  }
+  put_axes(outer, outer_strides, p.outer_axes, p.outer_size, p.outer_stride, p.n_outer);
+  put_axes(inner, inner_strides, p.inner_axes, p.inner_size, p.inner_stride, p.n_inner);
+  p.n_index = indices[0].size;
+  for (size_t k = 0; k < indices.size(); ++k) {
+    const size_t axis = static_cast<size_t>(attrs.axes[k]);
+    add_term(l, p, indices[k], attrs.axes[k], a.dim(axis), (*a.strides)[axis]);
+  }
+  return p;
+}
+
+PlacesParams along_places(Launch& l, const View& a, const View& indices, int64_t axis) {
+  PlacesParams p{};
+  p.n_outer = p.n_inner = 1;
+  Strides others = *a.strides;
+  others[static_cast<size_t>(axis)] = 0;
+  put_axes(*indices.shape, others, p.index_axes, p.index_size, p.index_stride, p.n_index);
+  add_term(l, p, indices, axis, a.dim(static_cast<size_t>(axis)),
+           (*a.strides)[static_cast<size_t>(axis)]);
+  return p;
+}
+
+void report_to(Launch& l, PlacesParams& p) {
+  auto report = current().report(l.op->name, out_of_range);
+  p.report = report.where;
+  l.fail_unless(std::move(report.check));
+}
+
+/// Moves several neighbouring elements as one where addresses and strides allow.
+int64_t widen(PlacesParams& p, const void* from, const void* to, int64_t bytes) {
+  while (bytes < 16) {
+    auto odd = [](long long v) { return v % 2 != 0; };
+    if (p.inner_axes == 0 || p.inner_stride[p.inner_axes - 1] != 1 ||
+        odd(p.inner_size[p.inner_axes - 1]))
+      break;
+    if (reinterpret_cast<uintptr_t>(from) % static_cast<uintptr_t>(2 * bytes) ||
+        reinterpret_cast<uintptr_t>(to) % static_cast<uintptr_t>(2 * bytes))
+      break;
+    if (std::any_of(p.inner_stride, p.inner_stride + p.inner_axes - 1, odd) ||
+        std::any_of(p.outer_stride, p.outer_stride + p.outer_axes, odd) ||
+        std::any_of(p.index_stride, p.index_stride + p.index_axes, odd) ||
+        std::any_of(p.term_stride, p.term_stride + p.terms, odd))
+      break;
+    for (int i = 0; i < p.inner_axes - 1; ++i) p.inner_stride[i] /= 2;
+    p.inner_size[p.inner_axes - 1] /= 2;
+    p.n_inner /= 2;
+    for (int i = 0; i < p.outer_axes; ++i) p.outer_stride[i] /= 2;
+    for (int i = 0; i < p.index_axes; ++i) p.index_stride[i] /= 2;
+    for (int i = 0; i < p.terms; ++i) p.term_stride[i] /= 2;
+    bytes *= 2;
+  }
+  return bytes;
+}
+
+void read_places(Launch& l, PlacesParams& places) {
+  const int64_t n = places.n_outer * places.n_index * places.n_inner;
+  if (n == 0) return;
+  report_to(l, places);
+  GatherParams p{places, l.in[0].data, l.out[0].data};
+  const int64_t bytes = widen(p.places, p.from, p.to, size_of(l.in[0].dtype));
+  launch_over("index", cat("gather_", bytes),
+              p.places.n_outer * p.places.n_index * p.places.n_inner, p);
+}
+
+void start_from_input(Launch& l) {
+  const View &a = l.in[0], &out = l.out[0];
+  if (a.data != out.data)
+    copy_elements(out.data, *out.strides, a.data, *a.strides, *a.shape, size_of(a.dtype));
+}
+
+void write_places(Launch& l, PlacesParams& places, UpdateMode mode) {
+  start_from_input(l);
+  if (places.n_outer * places.n_index * places.n_inner == 0) return;
+  report_to(l, places);
+  auto* offsets = static_cast<long long*>(l.workspace(places.n_index * 8));
+  launch_over("index", "index_offsets", places.n_index, OffsetsParams{places, offsets});
+
+  const View& given = l.in[1];
+  ScatterParams s{};
+  s.places = places;
+  s.offsets = offsets;
+  s.to = l.out[0].data;
+  s.updates = given.data;
+  s.mode = static_cast<int>(mode);
+  if (!given.row_major) {
+    bool one = true;
+    for (size_t i = 0; i < given.ndim(); ++i) one &= (*given.strides)[i] == 0 || given.dim(i) == 1;
+    s.single = one;
+    if (!one) {
+      void* dense = l.workspace(given.size * size_of(given.dtype));
+      copy_elements(dense, row_major_strides(*given.shape), given.data, *given.strides,
+                    *given.shape, size_of(given.dtype));
+      s.updates = dense;
+    }
+  }
+  s.range = 1;
+  for (int i = 0; i < places.index_axes; ++i)
+    s.range += (places.index_size[i] - 1) * places.index_stride[i];
+  for (int k = 0; k < places.terms; ++k)
+    s.range += (places.term_size[k] - 1) * places.term_stride[k];
+  const int64_t columns = places.n_outer * places.n_inner;
+  const int64_t wanted = int64_t{current().multiprocessors()} * 4;
+  s.pieces = static_cast<int>(
+      std::clamp<int64_t>((columns + kScatterThreads - 1) / kScatterThreads, 1, wanted));
+  s.ranges = static_cast<int>(std::clamp<int64_t>(
+      wanted / s.pieces, 1, std::max<int64_t>(1, std::min<int64_t>(s.range, places.n_index))));
+  launch_blocks("index", cat("scatter", suffix(l.out[0].dtype)), int64_t{s.pieces} * s.ranges,
+                kScatterThreads, s);
+}
+
+void run_gather(Launch& l) {
+  PlacesParams p = gather_places(l, l.in[0], l.in.subspan(1), l.attrs<GatherAttrs>());
+  read_places(l, p);
+}
+void run_take_along_axis(Launch& l) {
+  PlacesParams p = along_places(l, l.in[0], l.in[1], l.attrs<AlongAttrs>().axis);
+  read_places(l, p);
+}
+void run_scatter(Launch& l) {
+  auto& attrs = l.attrs<GatherAttrs>();
+  PlacesParams p = gather_places(l, l.out[0], l.in.subspan(2), attrs);
+  write_places(l, p, attrs.mode);
+}
+void run_put_along_axis(Launch& l) {
+  auto& attrs = l.attrs<AlongAttrs>();
+  PlacesParams p = along_places(l, l.out[0], l.in[2], attrs.axis);
+  write_places(l, p, attrs.mode);
+}
+
+void run_slice_update(Launch& l) {
+  auto& attrs = l.attrs<SliceAttrs>();
+  start_from_input(l);
+  const View &out = l.out[0], &update = l.in[1];
+  if (update.size == 0) return;
+  const SliceRegion r = resolve_slice(l.op->name, attrs, *out.shape);
+  int64_t offset = 0;
+  Strides strides;
+  for (size_t i = 0; i < out.ndim(); ++i) {
+    offset += r.begin[i] * (*out.strides)[i];
+    if (attrs.step[i] != 0) strides.push_back(r.step[i] * (*out.strides)[i]);
+  }
+  copy_elements(out.as<char>() + offset * size_of(out.dtype), strides, update.data, *update.strides,
+                *update.shape, size_of(out.dtype));
+}
+
+}  // namespace
+
+void register_index_kernels(KernelTable& table) {
+  auto add = [&](const char* name, void (*run)(Launch&), int8_t reuses) {
+    add_kernels(table, op_named(name), AllTypes{}, [&]<class T>(TypeTag<T>) {
+      return Kernel{.run = run, .accepts = AcceptLayout::any, .reuses = reuses};
+    });
+  };
+  add("gather", run_gather, -1);
+  add("take_along_axis", run_take_along_axis, -1);
+  add("scatter", run_scatter, 0);
+  add("put_along_axis", run_put_along_axis, 0);
+  add("slice_update", run_slice_update, 0);
+}
+
+}  // namespace legato::cuda
