@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cells
+import devices
 import modes
 
 import legato.core as core
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--dtype", help="float32, or float32,int8 for two inputs")
     parser.add_argument("--layout")
     parser.add_argument("--row", type=int, help="counted from 0 within the op")
+    parser.add_argument("--device", default="cpu", help="cpu or gpu (default: cpu)")
     parser.add_argument("--quiet", action="store_true", help="print wrong cells only")
     options = parser.parse_args()
     cases, _ = cells.by_op()
@@ -35,6 +37,14 @@ def main() -> int:
     if unknown:
         print(f"no case is called {unknown[0]!r}; there are: {', '.join(sorted(cases))}")
         return 2
+    if options.device not in devices.names(core):
+        print(f"there is no device {options.device!r} here; see python -m legato info")
+        return 2
+    with devices.on(core, options.device):
+        return run(names, cases, options)
+
+
+def run(names: list[str], cases: dict[str, list[cells.Case]], options: argparse.Namespace) -> int:
     ran = wrong = 0
     for name in names:
         for mode in options.mode or modes.MODES:
