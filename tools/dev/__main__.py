@@ -44,6 +44,13 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = main.add_subparsers(dest="command", metavar="COMMAND")
 
+    def add_cuda(one: argparse.ArgumentParser) -> None:
+        one.add_argument(
+            "--cuda",
+            action="store_true",
+            help="with the CUDA backend, for one architecture; needs nvcc, not a GPU",
+        )
+
     def command(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(
             name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
@@ -65,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
         help="a CMake option; kept for later builds",
     )
 
+    add_cuda(one)
+
     one = command("test", "build, then run the C++ tests, the layer tests and pytest")
     add_preset(one)
     one.add_argument(
@@ -81,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
             help=f"only the {name} tests",
         )
     one.add_argument("--serial", action="store_true", help="one test at a time")
+    add_cuda(one)
     one.epilog = "Paths and options that are not listed here go to pytest."
 
     command(
@@ -120,6 +130,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--python", metavar="3.12", help="for this Python version (default: that of .venv)"
     )
+    one.add_argument(
+        "--cuda", action="store_true", help="with the CUDA backend, for all architectures"
+    )
 
     one = command("clean", "remove what was built")
     one.add_argument("--preset", choices=PRESETS, help="only this build")
@@ -150,9 +163,19 @@ def run(arguments: List[str]) -> None:
     elif options.command == "setup":
         setup.main(options.force)
     elif options.command == "build":
-        build.build(options.preset, options.target, [f"-D{option}" for option in options.D])
+        build.build(
+            options.preset, options.target, [f"-D{option}" for option in options.D], options.cuda
+        )
     elif options.command == "test":
-        checks.test(options.preset, options.full, options.k, options.part, options.serial, unknown)
+        checks.test(
+            options.preset,
+            options.full,
+            options.k,
+            options.part,
+            options.serial,
+            options.cuda,
+            unknown,
+        )
     elif options.command == "bench":
         products.bench(options.peers, options.interpreter, unknown)
     elif options.command == "lint":
@@ -162,7 +185,7 @@ def run(arguments: List[str]) -> None:
     elif options.command == "docs":
         products.docs()
     elif options.command == "wheel":
-        products.wheel(options.python)
+        products.wheel(options.python, options.cuda)
     elif options.command == "clean":
         products.clean(options.all, options.preset)
     elif options.command == "doctor":

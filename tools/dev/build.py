@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 import setup
 from common import ROOT, VENV, VENV_PYTHON, Failure, build_folder, cores, environment, run, say
@@ -52,11 +52,23 @@ def make_importable(preset: str) -> None:
             path.write_text(line)
 
 
+def cuda_options(preset: str) -> List[str]:
+    """What turns the CUDA backend on: for one architecture, because each costs nvcc a minute."""
+    setup.need_nvcc()
+    cache = build_folder(preset) / "CMakeCache.txt"
+    if cache.exists() and "LEGATO_CUDA:BOOL=ON" in cache.read_text():
+        return []
+    return ["-DLEGATO_CUDA=ON", "-DLEGATO_CUDA_ARCHITECTURES=90"]
+
+
 def build(
-    preset: str = "release", targets: Sequence[str] = (), options: Sequence[str] = ()
+    preset: str = "release",
+    targets: Sequence[str] = (),
+    options: Sequence[str] = (),
+    cuda: bool = False,
 ) -> None:
     setup.ensure()
-    configure(preset, options)
+    configure(preset, [*(cuda_options(preset) if cuda else []), *options])
     command = ["cmake", "--build", str(build_folder(preset)), "--parallel", str(jobs())]
     for target in targets:
         command += ["--target", target]

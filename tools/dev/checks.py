@@ -27,11 +27,14 @@ def test(
     keyword: Optional[str],
     part: Optional[str],
     serial: bool,
+    cuda: bool,
     arguments: Sequence[str],
 ) -> None:
     """C++ tests, then pytest (layers and Python), whose closing line comes last."""
-    build(preset)
+    build(preset, cuda=cuda)
     env = python_environment(preset)
+    if cuda:
+        env.setdefault("LEGATO_NVRTC", str(setup.ensure_nvrtc()))
     env["LEGATO_BUILD_DIR"] = str(ROOT / "build" / preset)
     if full:
         env["LEGATO_TEST_FULL"] = "1"
@@ -55,12 +58,19 @@ def cpp_tests(preset: str, keyword: Optional[str], env: dict) -> List[str]:
         return []
     # A sanitizer's library is preloaded for Python only: this program is linked with it.
     own_env = {name: value for name, value in env.items() if name != "LD_PRELOAD"}
-    command = [str(tests)] + ([f"--test-case=*{keyword}*"] if keyword else [])
-    try:
-        run(command, "C++ tests", own_env)
-    except Failure as failure:
-        return [str(failure)]
-    return []
+    failed = []
+    for one in (tests, program(preset, "legato_cuda_tests")):
+        if one is None:
+            continue
+        try:
+            run(
+                [str(one)] + ([f"--test-case=*{keyword}*"] if keyword else []),
+                f"C++ tests ({one.name})",
+                own_env,
+            )
+        except Failure as failure:
+            failed.append(str(failure))
+    return failed
 
 
 def python_tests(

@@ -2,11 +2,12 @@
 
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Dict, List
 
 import setup
-from common import ROOT, build_folder, cores, output
+from common import ROOT, VENV_PYTHON, build_folder, cores, output
 
 
 def cpu() -> Dict[str, str]:
@@ -40,6 +41,19 @@ def system_name() -> str:
     return platform.platform()
 
 
+def built_gpu() -> str:
+    """What the release build says of its GPU backend; empty if nothing is built yet."""
+    package = build_folder("release") / "python"
+    if not list((package / "legato").glob("_core*.so")):
+        return ""
+    script = (
+        "import legato as lg; from legato import _core; "
+        "print(_core._why_no_device(lg.gpu) or f'The build uses {lg.device_count(lg.gpu)} GPU(s).')"
+    )
+    env_python = ["env", f"PYTHONPATH={package}", str(VENV_PYTHON), "-c", script]
+    return output(env_python)
+
+
 def main() -> None:
     facts = cpu()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -54,6 +68,16 @@ def main() -> None:
         if gpu
         else "No NVIDIA GPU answers to nvidia-smi."
     )
+    nvcc = setup.nvcc()
+    release = re.search(r"release ([0-9.]+)", output([nvcc, "--version"]) if nvcc else "")
+    print(
+        f"CUDA's compiler is nvcc {release[1]}: --cuda builds the GPU backend."
+        if release
+        else "There is no nvcc, so the GPU backend cannot be built here; everything else can."
+    )
+    reason = built_gpu()
+    if reason:
+        print(reason)
     compiler = setup.compiler_version()
     print(
         f"The compiler is {compiler}."

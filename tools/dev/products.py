@@ -58,9 +58,11 @@ def docs() -> None:
     )
 
 
-def wheel(version: Optional[str]) -> None:
+def wheel(version: Optional[str], cuda: bool) -> None:
     """Builds dist/legato-*.whl for one Python, in an environment of its own."""
     setup.ensure()
+    if cuda:
+        setup.need_nvcc()
     python_path = str(VENV_PYTHON)
     if version:
         found = shutil.which(f"python{version}")
@@ -86,6 +88,7 @@ def wheel(version: Optional[str]) -> None:
             "--no-deps",
             "--wheel-dir",
             str(ROOT / "dist"),
+            *(["-C", "cmake.define.LEGATO_CUDA=ON"] if cuda else []),
             str(ROOT),
         ],
         "the wheel could not be built, see above.",

@@ -12,6 +12,7 @@ from typing import List, NamedTuple, Optional
 from common import CACHE, ROOT, VENV, VENV_PYTHON, Failure, output, run, say
 
 REQUIREMENTS = ROOT / "tools" / "requirements.txt"
+CUDA_REQUIREMENTS = ROOT / "tools" / "requirements-cuda.txt"
 PEER_REQUIREMENTS = ROOT / "tools" / "requirements-peers.txt"
 STAMP = VENV / ".legato-setup"
 OLDEST_PYTHON = (3, 11)
@@ -199,6 +200,38 @@ def ensure_peers() -> Path:
         pip_install(python, PEER_REQUIREMENTS)
         stamp.write_text(wanted)
     return python
+
+
+def nvcc() -> Optional[str]:
+    """The path of CUDA's compiler, or None."""
+    for home in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
+        if home and (Path(home) / "bin" / "nvcc").exists():
+            return str(Path(home) / "bin" / "nvcc")
+    return shutil.which("nvcc")
+
+
+def need_nvcc() -> None:
+    if nvcc() is None:
+        raise Failure(
+            "nvcc was not found, and the CUDA backend is compiled with it. Install the CUDA toolkit 13 "
+            "(developer.nvidia.com/cuda-downloads), or set CUDA_HOME to its folder."
+        )
+
+
+def ensure_nvrtc() -> Path:
+    """The run-time compiler that tests use, from PyPI in .cache/cuda."""
+    folder = CACHE / "cuda"
+    stamp = folder / ".legato-setup"
+    wanted = hashlib.sha256(CUDA_REQUIREMENTS.read_bytes()).hexdigest()
+    if not (stamp.is_file() and stamp.read_text() == wanted):
+        say("installing CUDA's run-time compiler into .cache/cuda (90 MB)")
+        make_venv(folder)
+        pip_install(folder / "bin" / "python", CUDA_REQUIREMENTS)
+        stamp.write_text(wanted)
+    found = sorted(folder.glob("lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.*"))
+    if not found:
+        raise Failure("libnvrtc.so is not in .cache/cuda; ./dev clean --all, then try again.")
+    return found[0]
 
 
 def main(force: bool) -> None:
