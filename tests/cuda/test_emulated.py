@@ -32,6 +32,7 @@ def run(program, cache, **knobs):
         **os.environ,
         "LEGATO_CUDA_DRIVER": str(EMULATOR),
         "LEGATO_NVRTC": str(EMULATOR),
+        "LEGATO_CUBLASLT": str(EMULATOR),
         "LEGATO_CACHE_DIR": cache,
         **{name: str(value) for name, value in knobs.items()},
     }
@@ -141,6 +142,29 @@ def test_softmax_and_norms(cache):
     print("right")
     """
     assert run(program, cache) == "right"
+
+
+@pytest.mark.parametrize("blas", [True, False])
+def test_products_of_all_layouts(blas, cache):
+    program = """
+    rng = np.random.default_rng(3)
+    def made(*shape): return rng.integers(-4, 5, shape).astype(np.float32)
+    for dtype in (np.float32, np.float16, np.float64, np.complex64, np.int32):
+        for a, b in (((5, 7), (7, 3)), ((2, 5, 7), (7, 3)), ((2, 5, 7), (2, 7, 3)), ((4, 1, 5, 7), (2, 7, 3)),
+                     ((1, 7), (7, 3)), ((5, 7), (7, 1)), ((5, 1), (1, 3)), ((40, 50), (50, 45))):
+            p, q = made(*a).astype(dtype), made(*b).astype(dtype)
+            x, y = lg.array(p), lg.array(q)
+            xt = lg.contiguous(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+            yt = lg.contiguous(y.swapaxes(-1, -2)).swapaxes(-1, -2)
+            for u, v in ((x, y), (xt, y), (x, yt), (xt, yt), (x[..., ::-1], y[..., ::-1, :])):
+                np.testing.assert_array_equal(np.array(u @ v), p @ q)
+            if dtype != np.int32:
+                c = made(b[-1]).astype(dtype)
+                np.testing.assert_array_equal(np.array(lg.addmm(lg.array(c), x, yt, alpha=2, beta=3)), 3 * c + 2 * (p @ q))
+    print("right")
+    """
+    knobs = {} if blas else {"LEGATO_CUBLASLT": "/nowhere"}
+    assert run(program, cache, **knobs) == "right"
 
 
 def test_cpu_and_gpu_in_one_graph(cache):

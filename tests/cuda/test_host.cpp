@@ -9,6 +9,7 @@
 #include <string>
 
 #include "legato/backends/cpu/loops.h"
+#include "legato/backends/cuda/blas.h"
 #include "legato/backends/cuda/driver.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/backends/cuda/nvrtc.h"
@@ -17,8 +18,33 @@
 #include "legato/base/error.h"
 #include "legato/ops/pointwise/scalar.h"
 
+#if __has_include(<cublasLt.h>) && __has_include(<cuda_runtime_api.h>)
+#include <cublasLt.h>
+#define LEGATO_TEST_HAS_CUBLASLT 1
+#endif
+
 using namespace legato;
 using namespace legato::cuda;
+
+#ifdef LEGATO_TEST_HAS_CUBLASLT
+// What blas.h declares is what the library's header says.
+static_assert(blas::kCompute32 == static_cast<int>(CUBLAS_COMPUTE_32F) &&
+              blas::kCompute64 == static_cast<int>(CUBLAS_COMPUTE_64F) &&
+              blas::kComputeTf32 == static_cast<int>(CUBLAS_COMPUTE_32F_FAST_TF32));
+static_assert(blas::kR32 == static_cast<int>(CUDA_R_32F) &&
+              blas::kR64 == static_cast<int>(CUDA_R_64F) &&
+              blas::kR16 == static_cast<int>(CUDA_R_16F) &&
+              blas::kRB16 == static_cast<int>(CUDA_R_16BF) &&
+              blas::kC32 == static_cast<int>(CUDA_C_32F) &&
+              blas::kC64 == static_cast<int>(CUDA_C_64F));
+static_assert(blas::kTransA == static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSA) &&
+              blas::kTransB == static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSB) &&
+              blas::kBatchCount == static_cast<int>(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) &&
+              blas::kBatchStride == static_cast<int>(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET) &&
+              blas::kMaxWorkspace == static_cast<int>(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES));
+static_assert(sizeof(blas::Heuristic) == sizeof(cublasLtMatmulHeuristicResult_t) &&
+              sizeof(blas::Algo) == sizeof(cublasLtMatmulAlgo_t));
+#endif
 
 namespace {
 

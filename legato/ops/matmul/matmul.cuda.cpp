@@ -1,5 +1,6 @@
 #include "legato/ops/matmul/matmul.cuh"
 
+#include "legato/backends/cuda/blas.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
 #include "legato/ops/matmul/ops.h"
@@ -30,6 +31,64 @@ const char* kernel_suffix(Dtype t) {
     default:
       return suffix(t);
   }
+}
+
+// A row-major d = a b is, by columns, d' = b' a'. An operand must be dense along its rows or along
+// its columns.
+bool as_columns(int64_t row, int64_t col, int64_t rows, int64_t cols, BlasOperand& o) {
+  if (col == 1 || cols == 1) {  // rows one after the other: columns of the transpose
+    o.ld = rows == 1 ? cols : row;
+    return o.ld >= cols && o.ld > 0;
+  }
+  if (row == 1 || rows == 1) {
+    o.transposed = true;
+    o.ld = cols == 1 ? rows : col;
+    return o.ld >= rows && o.ld > 0;
+  }
+  return false;
+}
+
+// By cuBLASLt, one call for each index of all batch axes but the last. What is added is copied into
+// the result first.
+bool run_blas(Launch& l, const MatmulParams& p) {
+  const View& d = l.out[0];
+  if (p.m == 0 || p.n == 0 || p.k == 0) return false;
+  BlasProduct product{d.dtype, p.n, p.m, p.k, 1, {}, {}, {}};
+  if (!as_columns(p.b_row, p.b_col, p.k, p.n, product.a) ||
+      !as_columns(p.a_row, p.a_col, p.m, p.k, product.b))
+    return false;
+  product.d.ld = p.n;
+  const int last = p.axes - 1;
+  product.batch = p.batch_size[last];
+  if (product.batch > 1) {
+    product.a.batch_stride = p.b_batch[last];
+    product.b.batch_stride = p.a_batch[last];
+    product.d.batch_stride = p.m * p.n;
+    if (product.a.batch_stride < 0 || product.b.batch_stride < 0) return false;
+  }
+  int64_t calls = 1;
+  for (int i = 0; i < last; ++i) calls *= p.batch_size[i];
+  if (calls > 64) return false;
+  if (p.e) {
+    const View& e = l.in[2];
+    copy_elements(d.data, *d.strides, e.data, broadcast_strides(*e.shape, *e.strides, *d.shape),
+                  *d.shape, size_of(d.dtype));
+  }
+  const int64_t bytes = size_of(d.dtype);
+  for (int64_t call = 0; call < calls; ++call) {
+    int64_t rest = call, a = 0, b = 0;
+    for (int i = last - 1; i >= 0; --i) {
+      const int64_t at = rest % p.batch_size[i];
+      rest /= p.batch_size[i];
+      a += at * p.a_batch[i];
+      b += at * p.b_batch[i];
+    }
+    char* to = static_cast<char*>(p.d) + call * product.batch * p.m * p.n * bytes;
+    if (!blas_multiply(current(), product, static_cast<const char*>(p.b) + b * bytes,
+                       static_cast<const char*>(p.a) + a * bytes, to, p.alpha, p.e ? p.beta : 0))
+      return false;  // the first call says so, before anything is done
+  }
+  return true;
 }
 
 void run(Launch& l, double alpha, double beta) {
@@ -71,6 +130,7 @@ void run(Launch& l, double alpha, double beta) {
     p.b_batch[i] = merged.stride[1][i];
     p.e_batch[i] = merged.stride[2][i];
   }
+  if (run_blas(l, p)) return;
   const int64_t tiles = ((p.m + kMatmulTile - 1) / kMatmulTile) *
                         ((p.n + kMatmulTile - 1) / kMatmulTile) * merged.count;
   launch_blocks("matmul", cat("matmul", kernel_suffix(d.dtype)), tiles, kMatmulThreads, p);

@@ -93,6 +93,15 @@ const bool made_global = [] {
 
 }  // namespace
 
+namespace legato::emulator {
+void enqueue(std::function<void()> work) {
+  later([work = std::move(work)] {
+    work();
+    return CUDA_SUCCESS;
+  });
+}
+}  // namespace legato::emulator
+
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT CUresult cuInit(unsigned) {
