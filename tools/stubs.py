@@ -18,6 +18,7 @@ from pathlib import Path
 
 import legato.core
 from legato import _core
+from legato.core._lazy import MODULES
 
 FOLDER = Path(__file__).resolve().parents[1] / "python" / "legato" / "core"
 
@@ -76,6 +77,7 @@ TYPES = {
     "arr": "array",
     "on": "bool",
     "operands": "ArrayInput",
+    "areas": "str",
     "subscripts": "str",
     "dependencies": "array | Sequence[array]",
     "arrays": "dict[str, array]",
@@ -114,6 +116,9 @@ RETURNS = {
     "set_memory_limit": "int",
     "set_wired_limit": "int",
     "stream": "StreamContext",
+    "explain": "Callable[..., Any]",
+    "graph": "str",
+    "export_to_dot": "None",
     "unique_all": "tuple[array, array, array, array]",
     "unique_counts": "tuple[array, array]",
     "unique_inverse": "tuple[array, array]",
@@ -328,6 +333,7 @@ def stubs():
     """{file name: text}."""
     core = legato.core
     names = [n for n in vars(core) if not n.startswith("_") or n == "__array_namespace_info__"]
+    names += [n for n in MODULES if n not in names]
     submodules = sorted(n for n in names if isinstance(getattr(core, n), types.ModuleType))
     header = HEADER.format(name="legato.core")
     imports = ", ".join(f"{m} as {m}" for m in submodules)

@@ -4,6 +4,7 @@
 
 #include "legato/array/thread_state.h"
 #include "legato/base/error.h"
+#include "legato/op/origin.h"
 
 namespace legato {
 
@@ -45,6 +46,8 @@ Node* complete(const Op& op, Node* n, const void* attrs) {
   }
   Inference inference(op, n->inputs(), n->attrs, n);
   op.infer(inference);
+  if (recording_origins.load(std::memory_order_relaxed)) [[unlikely]]
+    remember_origin(n);
   if (n->holders) n->holders[0].fetch_sub(1, std::memory_order_relaxed);
   return guard.detach();
 }

@@ -11,6 +11,8 @@
 
 namespace legato {
 
+struct StepRecord;
+
 /// Serialises traversals of the lazy graph and changes of node states. Never held while anything is
 /// computed.
 std::mutex& graph_lock();
@@ -44,6 +46,11 @@ class Runner {
   bool run_rows(const fuse::RowBlock& block);
   bool run_row_block(const fuse::RowBlock& block);
   void run_step(const fuse::Step& step);
+  // As run_rows and run_step, and tells those who watch (watch.h).
+  bool run_rows_watched(const fuse::RowBlock& block);
+  void run_step_watched(const fuse::Step& step);
+  StepRecord describe(const fuse::Step& step) const;
+  void search_nan(const fuse::Step& step, const StepRecord& record) const;
   void run_program(const fuse::Step& step);
   void run_view(const fuse::PlanNode& n);
   void run_literal(const fuse::PlanNode& n);

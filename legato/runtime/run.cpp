@@ -9,6 +9,7 @@
 #include "legato/runtime/plan.h"
 #include "legato/runtime/row_blocks.h"
 #include "legato/runtime/stream.h"
+#include "legato/runtime/watch.h"
 
 namespace legato {
 
@@ -106,11 +107,12 @@ void Runner::fail_outputs(const Step& step) {
 }
 
 void Runner::run() {
+  const bool watched = watch::active() != 0;
   auto block = g_.row_blocks.begin();
   for (uint32_t i = 0; i < g_.steps.size();) {
     if (block != g_.row_blocks.end() && block->first_step == i) {
       const fuse::RowBlock& rows = *block++;
-      if (failed_.empty() && run_rows(rows)) {
+      if (failed_.empty() && (watched ? run_rows_watched(rows) : run_rows(rows))) {
         i += rows.n_steps;
         continue;
       }
@@ -121,7 +123,7 @@ void Runner::run() {
       fail_outputs(step);
     } else {
       try {
-        run_step(step);
+        watched ? run_step_watched(step) : run_step(step);
       } catch (...) {
         if (!error_) error_ = std::current_exception();
         fail_outputs(step);

@@ -168,5 +168,6 @@ void init_transforms(PyObject* module);
 void init_io(PyObject* module);
 void init_random_state(PyObject* module);
 void init_by_hand(PyObject* module);
+void init_watching(PyObject* module);
 
 }  // namespace legato::python

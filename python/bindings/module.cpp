@@ -16,6 +16,7 @@ NB_MODULE(_core, m) {
     init_io(m.ptr());
     init_random_state(m.ptr());
     init_by_hand(m.ptr());
+    init_watching(m.ptr());
   } catch (...) {
     set_python_error();
     throw nanobind::python_error();

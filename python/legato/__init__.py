@@ -10,6 +10,8 @@
 from legato._core import __version__  # noqa: F401
 from legato.core import *  # noqa: F403
 from legato.core import __array_namespace_info__  # noqa: F401
+from legato.core._lazy import MODULES as _LAZY
+from legato.core._lazy import load as _load
 
 _SUBMODULES = ("nn", "optimizers", "utils", "data")
 
@@ -20,8 +22,10 @@ def __getattr__(name):
         import importlib
 
         return importlib.import_module(f"legato.{name}")
+    if name in _LAZY:
+        return _load(name)
     raise AttributeError(f"module 'legato' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_LAZY})

@@ -231,12 +231,8 @@ def block_masked_mm(a, b, block_size, mask_out=None, mask_lhs=None, mask_rhs=Non
 WIDE = dict(tol=rounding(16, scale="abs"), grad_tol=256, reference=block_masked_mm)
 case("block_masked_mm", [normal(5, 7), normal(7, 4), 3], **WIDE)
 for dtype, mask in (("bool", boolean), (None, normal)):
-    case(
-        "block_masked_mm",
-        [normal(5, 7), normal(7, 4), 3, mask(2, 2, dtype=dtype), mask(2, 3, dtype=dtype)]
-        + [mask(3, 2, dtype=dtype)],
-        **WIDE,
-    )
+    masks = [mask(2, 2, dtype=dtype), mask(2, 3, dtype=dtype), mask(3, 2, dtype=dtype)]
+    case("block_masked_mm", [normal(5, 7), normal(7, 4), 3, *masks], **WIDE)
 case("block_masked_mm", [normal(2, 5, 7), normal(7, 4), 2, None, normal(2, 3, 4)], **WIDE)
 error(
     "block_masked_mm",

@@ -37,17 +37,13 @@ from legato.core._io import (  # noqa: F401
     savez,
     savez_compressed,
 )
+from legato.core._lazy import MODULES as _LAZY
+from legato.core._lazy import load as _load
 from legato.core._printing import (  # noqa: F401
     PrintOptions,
     get_printoptions,
     printoptions,
     set_printoptions,
-)
-from legato.core._sets import (  # noqa: F401
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
 )
 from legato.core._settings import fusion  # noqa: F401
 
@@ -64,9 +60,11 @@ newaxis = None
 pi = 3.141592653589793
 
 
-def __getattr__(name):
-    if name in ("metal", "cuda"):  # rarely asked for
+def __getattr__(name):  # what is rarely asked for is loaded then
+    if name in ("metal", "cuda"):
         import importlib
 
         return importlib.import_module(f"legato.core.{name}")
+    if name in _LAZY:
+        return _load(name)
     raise AttributeError(f"module 'legato.core' has no attribute {name!r}")

@@ -395,6 +395,11 @@ class custom_function:
     def vmap(self, f: Callable[..., Any]) -> Any:
         """Sets the batching rule f(inputs, axes), which gives (outputs, axes of the outputs)."""
 
+class debug_nans:
+    def __init__(self, on: bool = True) -> None: ...
+    def __enter__(self) -> debug_nans: ...
+    def __exit__(self, *args: Any) -> None: ...
+
 class Device:
     def __init__(self, type: DeviceType, index: int = 0) -> None: ...
     @property
@@ -455,10 +460,20 @@ class iinfo:
 
 class InternalError(RuntimeError): ...
 
+class logging:
+    def __init__(self, areas: str, output: Any = None) -> None: ...
+    def __enter__(self) -> logging: ...
+    def __exit__(self, *args: Any) -> None: ...
+
 class PrintOptions:
     def __init__(self, precision: int = -1) -> None: ...
     @property
     def precision(self) -> int: ...
+
+class profile:
+    def __init__(self, path: Any = None) -> None: ...
+    def __enter__(self) -> profile: ...
+    def __exit__(self, *args: Any) -> None: ...
 
 class Stream:
     @property
@@ -1080,8 +1095,14 @@ def exp2(a: array, /, *, stream: StreamOrDevice = None) -> array:
 def expand_dims(a: array, /, axis: int | Sequence[int], *, stream: StreamOrDevice = None) -> array:
     """Inserts axes of size 1 at the positions `axis` (an int or several) of the result."""
 
+def explain(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that runs `fun` once, computes its results, and says how that went."""
+
 def expm1(a: array, /, *, stream: StreamOrDevice = None) -> array:
     """exp(a) - 1, elementwise, exact for small a."""
+
+def export_to_dot(file: File, *args: Any, **kwargs: Any) -> None:
+    """Writes the graph of arrays that are not computed yet for Graphviz."""
 
 def eye(
     n: int,
@@ -1185,6 +1206,9 @@ def grad(
     argnames: str | Sequence[str] = [],
 ) -> Callable[..., Any]:
     """A function that computes the gradient of `fun`, whose result must be a scalar array."""
+
+def graph(*arrays: Any, format: str | None = 'text', **names: Any) -> str:
+    """The graph of arrays that are not computed yet, as text."""
 
 def greater(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = None) -> array:
     """Whether a > b, elementwise. See `less`."""
