@@ -9,20 +9,20 @@
 namespace legato::cuda {
 
 // Every function of the driver that the backend calls.
-#define LEGATO_CUDA_DRIVER_FUNCTIONS(X)                                                          \
-  X(cuInit)                                                                                      \
-  X(cuDriverGetVersion)                                                                          \
-  X(cuGetErrorName)                                                                              \
-  X(cuGetErrorString) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName)                      \
-      X(cuDeviceGetAttribute) X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) \
-          X(cuStreamCreate) X(cuStreamSynchronize) X(cuStreamWaitEvent) X(cuEventCreate)         \
-              X(cuEventRecord) X(cuEventSynchronize) X(cuEventQuery) X(cuEventDestroy)           \
-                  X(cuMemAllocFromPoolAsync) X(cuMemFreeAsync) X(cuMemPoolCreate)                \
-                      X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) X(cuMemGetInfo)                \
-                          X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync)                \
-                              X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async)       \
-                                  X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload)   \
-                                      X(cuLaunchKernel)
+#define LEGATO_CUDA_DRIVER_FUNCTIONS(X)                                                            \
+  X(cuInit)                                                                                        \
+  X(cuDriverGetVersion)                                                                            \
+  X(cuGetErrorName)                                                                                \
+  X(cuGetErrorString)                                                                              \
+  X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)                    \
+      X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuStreamCreate)         \
+          X(cuStreamSynchronize) X(cuStreamWaitEvent) X(cuEventCreate) X(cuEventRecord)            \
+              X(cuEventSynchronize) X(cuEventQuery) X(cuEventDestroy) X(cuMemAllocFromPoolAsync)   \
+                  X(cuMemFreeAsync) X(cuMemPoolCreate) X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) \
+                      X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync)      \
+                          X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async)             \
+                              X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload)         \
+                                  X(cuLaunchKernel)
 
 struct Driver {
 #define LEGATO_CUDA_MEMBER(name) decltype(&::name) name = nullptr;
