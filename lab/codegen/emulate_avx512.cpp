@@ -445,6 +445,22 @@ class Machine {
       return convert<double, float>(l, [](float v) { return static_cast<double>(v); });
     if (is("vcvtpd2ps"))
       return convert<float, double>(l, [](double v) { return static_cast<float>(v); });
+    if (is("vcvtudq2ps"))
+      return convert<float, uint32_t>(l, [](uint32_t v) { return static_cast<float>(v); });
+    if (is("vcvtudq2pd"))
+      return convert<double, uint32_t>(l, [](uint32_t v) { return static_cast<double>(v); });
+    if (is("vcvtqq2pd"))
+      return convert<double, int64_t>(l, [](int64_t v) { return static_cast<double>(v); });
+    if (is("vcvtuqq2pd"))
+      return convert<double, uint64_t>(l, [](uint64_t v) { return static_cast<double>(v); });
+    if (is("vcvtqq2ps"))
+      return convert<float, int64_t>(l, [](int64_t v) { return static_cast<float>(v); });
+    if (is("vcvtuqq2ps"))
+      return convert<float, uint64_t>(l, [](uint64_t v) { return static_cast<float>(v); });
+    if (is("vcvttpd2dq"))
+      return convert<int32_t, double>(l, [](double v) {
+        return v > -0x1.00000002p31 && v < 0x1p31 ? static_cast<int32_t>(v) : INT32_MIN;
+      });
     if (is("vcvttps2dq"))
       return convert<int32_t, float>(l, [](float v) {
         return v >= -0x1p31f && v < 0x1p31f ? static_cast<int32_t>(v) : INT32_MIN;
@@ -539,6 +555,12 @@ class Machine {
       lanes<U>(l, [count](U x, U, U) { return x << count; });
     else if (s == "srl")
       lanes<U>(l, [count](U x, U, U) { return x >> count; });
+    else if (s == "sllv")
+      lanes<U>(l, [](U x, U n, U) { return x << n; });
+    else if (s == "srlv")
+      lanes<U>(l, [](U x, U n, U) { return x >> n; });
+    else if (s == "srav")
+      lanes<I>(l, [](I x, I n, I) { return x >> n; });
     else if (s == "sra")
       lanes<I>(l, [count](I x, I, I) { return x >> count; });
     else if (s == "cmpeq")

@@ -278,6 +278,27 @@ void Emitter::shift() {
   }
 }
 
+// By the low 5 or 6 bits of another value, as the shifts of x86 themselves count.
+bool Emitter::shift_by(bool left) {
+  const LaneInstr& s = instr(now_);
+  const bool quad = is_long(s.type), is_signed = is_signed_integer(s.type);
+  if (quad && !left && is_signed && !wide_) return false;
+  const uint32_t id = left        ? (quad ? Inst::kIdVpsllvq : Inst::kIdVpsllvd)
+                      : is_signed ? (quad ? Inst::kIdVpsravq : Inst::kIdVpsravd)
+                                  : (quad ? Inst::kIdVpsrlvq : Inst::kIdVpsrlvd);
+  const uint32_t id_and = !wide_ ? Inst::kIdVpand : quad ? Inst::kIdVpandq : Inst::kIdVpandd;
+  for (int part = 0; part < value(now_).parts; ++part) {
+    const x86::Vec x = reg(source(s, 0), part), n = reg(source(s, 1), part);
+    const x86::Vec count = temp_vec();
+    a.emit(id_and, count, n, quad ? constant(Dtype::uint64, 63) : constant32(31));
+    release(s, part);
+    const x86::Vec d = dest(part);
+    a.emit(id, d, x, count);
+    extend(d, s.type);
+  }
+  return true;
+}
+
 void Emitter::round_half() {
   const LaneInstr& s = instr(now_);
   const x86::Vec x = reg(source(s, 0));
@@ -473,8 +494,12 @@ void Emitter::convert() {
     extend(d, to);
     return release(s, 0);
   }
-  if (small_from && from != Dtype::uint32 && to == Dtype::float32) return unary(Inst::kIdVcvtdq2ps);
-  if (from == Dtype::float32 && small_to) return float_to_int();
+  if (small_from && to == Dtype::float32) {
+    if (from != Dtype::uint32) return unary(Inst::kIdVcvtdq2ps);
+    if (wide_) return unary(Inst::kIdVcvtudq2ps);
+  }
+  if (is_floating(from) && is_integer(to)) return float_to_int();
+  if (is_long(from) && is_double(to)) return long_to_double();
   if (convert_wide()) return;
   call_loop(loops_.cast[static_cast<int>(from)][static_cast<int>(to)], from, to);
 }
@@ -487,7 +512,8 @@ bool Emitter::convert_wide() {
   const int v = source(s, 0);
   uint32_t grow = 0;
   if (from == Dtype::float32 && is_double(to)) grow = Inst::kIdVcvtps2pd;
-  if (small_from && from != Dtype::uint32 && is_double(to)) grow = Inst::kIdVcvtdq2pd;
+  if (small_from && is_double(to) && from != Dtype::uint32) grow = Inst::kIdVcvtdq2pd;
+  if (wide_ && is_double(to) && from == Dtype::uint32) grow = Inst::kIdVcvtudq2pd;
   if (small_from && is_long(to))
     grow = from == Dtype::uint32 ? Inst::kIdVpmovzxdq : Inst::kIdVpmovsxdq;
   if (grow) {
@@ -502,7 +528,30 @@ bool Emitter::convert_wide() {
     release(s, 0);
     return true;
   }
-  const bool halve = is_double(from) && to == Dtype::float32;
+  if (from == Dtype::uint32 && is_floating(to)) {  // the bits behind those of 2^52
+    const x86::Mem exponent = constant(Dtype::uint64, 0x4330000000000000u);
+    const x86::Vec x = reg(v);
+    const bool single = to == Dtype::float32;
+    const x86::Vec low = dest(0), high = single ? temp_vec() : dest(1);
+    a.vextracti128(high.xmm(), x, 1);
+    a.vpmovzxdq(high, high.xmm());
+    a.vpmovzxdq(low, x.xmm());
+    for (const x86::Vec& half_of : {low, high}) {
+      a.vpor(half_of, half_of, exponent);
+      a.vsubpd(half_of, half_of, exponent);
+    }
+    if (single) {
+      a.vcvtpd2ps(low.xmm(), low.ymm());
+      a.vcvtpd2ps(high.xmm(), high.ymm());
+      a.vinserti128(low, low, high.xmm(), 1);
+    }
+    release(s, 0);
+    return true;
+  }
+  const uint32_t halving = is_double(from)        ? Inst::kIdVcvtpd2ps
+                           : from == Dtype::int64 ? Inst::kIdVcvtqq2ps
+                                                  : Inst::kIdVcvtuqq2ps;
+  const bool halve = to == Dtype::float32 && (is_double(from) || (wide_ && is_long(from)));
   const bool cut = is_long(from) && is_integer(to) && size_of(to) < 8;
   if (!halve && !cut) return false;
   const x86::Vec low = reg(v, 0), high = reg(v, 1);
@@ -511,8 +560,8 @@ bool Emitter::convert_wide() {
     narrow_mask(d, low, high);
   } else {
     const x86::Vec t = temp_vec();
-    a.emit(halve ? Inst::kIdVcvtpd2ps : Inst::kIdVpmovqd, half(d), low);
-    a.emit(halve ? Inst::kIdVcvtpd2ps : Inst::kIdVpmovqd, half(t), high);
+    a.emit(halve ? halving : Inst::kIdVpmovqd, half(d), low);
+    a.emit(halve ? halving : Inst::kIdVpmovqd, half(t), high);
     if (wide_)
       a.vinserti32x8(d, d, half(t), 1);
     else
@@ -547,31 +596,68 @@ void Emitter::convert_from_mask() {
   release(s, 0);
 }
 
+// AVX2 has no such conversion. The halves of the integer stand behind the bits of 2^84 and 2^52, of
+// which the first is taken off exactly; the sum rounds once.
+void Emitter::long_to_double() {
+  const LaneInstr& s = instr(now_);
+  const bool is_signed = s.from == Dtype::int64;
+  if (wide_) return unary(is_signed ? Inst::kIdVcvtqq2pd : Inst::kIdVcvtuqq2pd);
+  const uint64_t top = is_signed ? 0x80000000u : 0;
+  for (int part = 0; part < 2; ++part) {
+    const x86::Vec x = reg(source(s, 0), part);
+    const x86::Vec high = temp_vec(), d = dest(part);
+    a.vpsrlq(high, x, 32);
+    a.vpxor(high, high, constant(Dtype::uint64, 0x4530000000000000u | top));
+    a.vsubpd(high, high, constant(Dtype::uint64, 0x4530000000100000u + top));
+    a.vpblendd(d, x, constant(Dtype::uint64, 0x4330000000000000u), 0xaa);
+    a.vaddpd(d, d, high);
+    release(s, part);
+  }
+}
+
 // Truncates; what does not fit int32, which the instruction says by the least integer, is cast by
 // the loop of the interpreter.
 void Emitter::float_to_int() {
   const LaneInstr& s = instr(now_);
-  const x86::Vec x = reg(source(s, 0));
-  const x86::Vec d = dest();
+  const int v = source(s, 0);
   Cold c;
   c.loop = loops_.cast[static_cast<int>(s.from)][static_cast<int>(s.type)];
   c.argument = s.from;
   c.result = s.type;
   c.n_args = 1;
-  c.args[0][0] = x;
-  c.to[0] = d;
-  a.vcvttps2dq(d, x);
+  x86::Vec x[2];
+  for (int part = 0; part < value(v).parts; ++part) c.args[0][part] = x[part] = reg(v, part);
+  for (int part = 0; part < value(now_).parts; ++part) c.to[part] = dest(part);
+  const x86::Vec d = c.to[0], t = temp_vec();
+  if (is_double(s.from)) {
+    a.vcvttpd2dq(half(d), x[0]);
+    a.vcvttpd2dq(half(t), x[1]);
+    if (wide_)
+      a.vinserti32x8(d, d, half(t), 1);
+    else
+      a.vinserti128(d, d, half(t), 1);
+  } else {
+    a.vcvttps2dq(d, x[0]);
+  }
   if (wide_) {
     const x86::KReg k = mask(allocate(true, kTemp));
     a.vpcmpeqd(k, d, constant32(0x80000000u));
     a.kmovw(x86::eax, k);
   } else {
-    const x86::Vec t = temp_vec();
     a.vpcmpeqd(t, d, constant32(0x80000000u));
     a.vmovmskps(x86::eax, t.ymm());
   }
-  extend(d, s.type);
-  release(s, 0);
+  if (is_long(s.type)) {
+    if (wide_)
+      a.vextracti32x8(c.to[1].ymm(), d, 1);
+    else
+      a.vextracti128(c.to[1].xmm(), d, 1);
+    a.vpmovsxdq(c.to[1], half(c.to[1]));
+    a.vpmovsxdq(d, half(d));
+  } else {
+    extend(d, s.type);
+  }
+  release_all(s);
   leave_if_any(std::move(c));
 }
 
@@ -624,6 +710,10 @@ void Emitter::rare() {
 
 void Emitter::call() {
   const LaneInstr& s = instr(now_);
+  const auto id = static_cast<pointwise::Id>(s.fn);
+  if ((id == pointwise::Id::LeftShift || id == pointwise::Id::RightShift) &&
+      shift_by(id == pointwise::Id::LeftShift))
+    return;
   call_loop(loops_.fn[s.fn][static_cast<int>(s.from)], s.from, s.type);
 }
 

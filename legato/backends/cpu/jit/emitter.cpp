@@ -15,8 +15,9 @@ using fuse::LaneOp;
 // operands.
 constexpr x86::Gp kBlock = x86::rbx, kIndex = x86::r12, kCount = x86::r13;
 constexpr int kPointerIds[] = {1, 2, 6, 7, 8, 9, 10, 11, 14, 15};  // rcx rdx rsi rdi r8-r11 r14 r15
-constexpr int kMaxCopies = 2;
+constexpr int kMaxCopies = 4;
 constexpr int kUnrollBelow = 40;  // instructions; longer bodies overlap by themselves
+constexpr int kUnrollTwiceBelow = 8;
 
 }  // namespace
 
@@ -86,13 +87,13 @@ void Emitter::analyse() {
 // Two copies of a short body share the loop's own work; of a long one they would only take each
 // other's registers. Stores past the caches of AVX2 want two copies: a line is 64 bytes, and lines
 // of several outputs that are written by halves, in turn, leave the processor's buffers unfinished.
-bool Emitter::choose_unroll() {
+int Emitter::choose_unroll() {
   int length = 0, live = 0, most = 0;
   for (int v = 0; v < static_cast<int>(p_.instrs.size()); ++v) {
     const Value& x = value(v);
     if (x.uniform || x.root != v) continue;
     const LaneOp op = instr(v).op;
-    if (op == LaneOp::call || op == LaneOp::rare) return false;
+    if (op == LaneOp::call || op == LaneOp::rare) return 1;
     ++length;
     most = std::max(most, live += x.parts);
     for (int k = 0; k < instr(v).n_src; ++k) {
@@ -101,8 +102,9 @@ bool Emitter::choose_unroll() {
         live -= from.parts;
     }
   }
-  if (variant_.streamed && !wide_) return true;
-  return length < kUnrollBelow && 2 * most + 3 <= registers_;
+  if (length < kUnrollTwiceBelow && 4 * most + 3 <= registers_) return 4;
+  if (variant_.streamed && !wide_) return 2;
+  return length < kUnrollBelow && 2 * most + 3 <= registers_ ? 2 : 1;
 }
 
 // --- registers ------------------------------------------------------------------------------
@@ -576,7 +578,7 @@ void Emitter::finish_pool() {
 
 bool Emitter::emit() {
   analyse();
-  unroll_ = choose_unroll() ? kMaxCopies : 1;
+  unroll_ = choose_unroll();
   prologue();
   const Label restart = a.newLabel(), single = a.newLabel(), loop = a.newLabel(),
               done = a.newLabel(), end = a.newLabel();

@@ -52,7 +52,7 @@ class Emitter {
   static constexpr int kOutputs = 1 << 30;  // position of the stores at the end of the body
 
   void analyse();
-  bool choose_unroll();
+  int choose_unroll();  // copies of the body in a turn of the loop
   void body(int copies);
   void prologue();
   void epilogue();
@@ -119,6 +119,7 @@ class Emitter {
   void multiply64();
   void fma();
   void shift();
+  bool shift_by(bool left);
   void compare();
   x86::Vec widened(const x86::Vec& m, int part);
   x86::KReg mask_part(const x86::KReg& m, int part);
@@ -132,6 +133,7 @@ class Emitter {
   void convert_from_mask();
   bool convert_wide();
   void float_to_int();
+  void long_to_double();
   void extend(const x86::Vec& r, Dtype type);
   void call();
   void call_loop(pointwise::Loop loop, Dtype argument, Dtype result);

@@ -4,14 +4,37 @@
 #include <cstring>
 #include <utility>
 
+#include "legato/base/cpu_info.h"
+#include "legato/fuse/functions.h"
+
 namespace legato::cpu::jit {
 namespace {
 
 // Who waits until renting has cost as much as buying never pays more than twice the least.
 constexpr int64_t kCompileNs = 60'000;
 constexpr int kMaxVariants = 8;
+constexpr int kInstrsPerCall = 8;  // beside each call, to be worth compiling
 
 std::atomic<int64_t> compiled{0};
+
+/// Whether code can be faster than the interpreter's loops: not where most of the time goes into
+/// calls of the C library, nor on narrow integers alone, of which those loops take more at once.
+bool worthwhile(const fuse::LaneProgram& p) {
+  int calls = 0, rest = 0;
+  bool narrow = false, full = false;
+  for (const fuse::LaneInstr& s : p.instrs) {
+    if (s.op == fuse::LaneOp::constant) continue;
+    const auto id = static_cast<pointwise::Id>(s.fn);
+    if (s.op == fuse::LaneOp::call && id != pointwise::Id::LeftShift &&
+        id != pointwise::Id::RightShift)
+      ++calls;
+    else if (s.op != fuse::LaneOp::input && s.op != fuse::LaneOp::literal)
+      ++rest;
+    narrow |= is_integer(s.type) && size_of(s.type) < 4;
+    full |= size_of(s.type) >= 4;
+  }
+  return rest >= kInstrsPerCall * calls && !(narrow && !full);
+}
 
 std::atomic<Mode>& mode_flag() {
   static std::atomic<Mode> flag = [] {
@@ -53,7 +76,9 @@ const Code* Variants::compile(const fuse::Program& program, const Variant& varia
   if (count_ == kMaxVariants) return nullptr;
   auto entry = std::make_unique<Entry>();
   entry->variant = variant;
-  if (auto lanes = fuse::lower(program)) entry->code = jit::compile(*lanes, variant, simd_level());
+  auto lanes = fuse::lower(program);
+  if (lanes && (mode() == Mode::always || worthwhile(*lanes)))
+    entry->code = jit::compile(*lanes, variant, simd_level());
   if (entry->code) ++compiled;
   entry->next = first_.load();
   ++count_;
