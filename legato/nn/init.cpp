@@ -1,10 +1,13 @@
 #include "legato/nn/init.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "legato/ops/create/create.h"
 #include "legato/ops/pointwise/pointwise.h"
 #include "legato/ops/random/random.h"
+#include "legato/ops/shape/shape.h"
 #include "legato/ops/sort/sort.h"
 
 namespace legato::nn::init {
@@ -67,6 +70,31 @@ Array sparse(const Shape& shape, double sparsity, double mean, double std, Dtype
   const double zeros = std::ceil(sparsity * static_cast<double>(shape[1]));
   Array ranks = argsort(argsort(random::uniform(0, 1, shape), 1), 1);
   return where(ranks < zeros, 0, normal(shape, mean, std, dtype));
+}
+
+Array orthogonal(const Shape& shape, double gain, Dtype dtype) {
+  check_matrix("orthogonal", shape);
+  const int64_t n = std::max(shape[0], shape[1]), k = std::min(shape[0], shape[1]);
+  const Array normals = contiguous(transpose(astype(random::normal({n, k}), Dtype::float64)));
+  const double* columns = normals.data<double>();
+  std::vector<double> q(columns, columns + n * k);
+  // Gram and Schmidt, column by column, which lie one after the other: Q of the decomposition whose
+  // R has a positive diagonal. float64 leaves 1e-10 or so, even of square matrices.
+  for (int64_t j = 0; j < k; ++j) {
+    double* column = q.data() + j * n;
+    for (int64_t i = 0; i < j; ++i) {
+      const double* earlier = q.data() + i * n;
+      double along = 0;
+      for (int64_t r = 0; r < n; ++r) along += earlier[r] * column[r];
+      for (int64_t r = 0; r < n; ++r) column[r] -= along * earlier[r];
+    }
+    double square = 0;
+    for (int64_t r = 0; r < n; ++r) square += column[r] * column[r];
+    const double scale = 1 / std::sqrt(square);
+    for (int64_t r = 0; r < n; ++r) column[r] *= scale;
+  }
+  const Array rows = astype(gain * Array::from<double>(q, {k, n}), dtype);
+  return shape[0] >= shape[1] ? transpose(rows) : rows;
 }
 
 }  // namespace legato::nn::init

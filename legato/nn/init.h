@@ -35,4 +35,9 @@ LEGATO_API Array he_uniform(const Shape& shape, Fan fan = Fan::in, double gain =
 LEGATO_API Array sparse(const Shape& shape, double sparsity, double mean = 0, double std = 1,
                         Dtype dtype = Dtype::float32);
 
+/// A random matrix with orthonormal rows or columns (the shorter ones), times `gain`; all
+/// directions are equally likely. Computed at once, in float64 on the host. ValueError unless the
+/// shape is that of a matrix.
+LEGATO_API Array orthogonal(const Shape& shape, double gain = 1, Dtype dtype = Dtype::float32);
+
 }  // namespace legato::nn::init

@@ -177,6 +177,10 @@ TEST_CASE("nn: initializers have the deviations they promise") {
         doctest::Approx(1 / std::sqrt(300.0)).epsilon(0.02));
   check_close(sum(equal(nn::init::sparse({50, 10}, 0.25), 0), Dims{1}), Values(50, 3), 0);
   check_close(nn::init::identity({2, 2}), Values{1, 0, 0, 1}, 0);
+  const Array tall = nn::init::orthogonal({7, 4}, 2.0), wide = nn::init::orthogonal({3, 5});
+  check_close(matmul(transpose(tall), tall), values(4 * eye(4)), 1e-6);
+  check_close(matmul(wide, transpose(wide)), values(eye(3)), 1e-6);
+  CHECK(contains(message_of([] { nn::init::orthogonal({2}); }), "(2,); expected a matrix"));
   CHECK(contains(message_of([] { nn::init::identity({2, 3}); }), "(2, 3); expected a square"));
   CHECK(contains(message_of([] { nn::init::he_normal({2}); }), "he_normal: the shape is (2,)"));
 }
