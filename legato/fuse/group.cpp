@@ -196,6 +196,29 @@ FnId fn_of(const PointwiseSpec& spec) {
   return static_cast<FnId>(known);
 }
 
+// A literal as a program takes it: a half is rounded to half and handed over as the float32 that
+// its register holds.
+LiteralValue literal_value(const Node& node) {
+  auto& attrs = *static_cast<const LiteralAttrs*>(node.attrs);
+  LiteralValue value;
+  std::memset(&value, 0, sizeof value);
+  store_scalar(attrs.value, attrs.dtype, value.bytes);
+  if (is_half(attrs.dtype)) {
+    float f;
+    if (attrs.dtype == Dtype::float16) {
+      float16_t h;
+      std::memcpy(&h, value.bytes, 2);
+      f = static_cast<float>(h);
+    } else {
+      bfloat16_t h;
+      std::memcpy(&h, value.bytes, 2);
+      f = static_cast<float>(h);
+    }
+    std::memcpy(value.bytes, &f, 4);
+  }
+  return value;
+}
+
 class Builder {
  public:
   // `value_of` is room for a number a slot.
@@ -285,25 +308,9 @@ class Builder {
       }
     if (d.head.n_literals == kMaxLiterals) return false;
     int i = d.head.n_literals++;
-    auto& attrs = *static_cast<const LiteralAttrs*>(node->attrs);
     d.literal_nodes[i] = node;
-    d.literals[i] = attrs.dtype;
-    std::memset(&d.literal_values[i], 0, sizeof(LiteralValue));
-    // A half literal is rounded to half and handed over as the float32 that its register holds.
-    store_scalar(attrs.value, attrs.dtype, d.literal_values[i].bytes);
-    if (is_half(attrs.dtype)) {
-      float f;
-      if (attrs.dtype == Dtype::float16) {
-        float16_t h;
-        std::memcpy(&h, d.literal_values[i].bytes, 2);
-        f = static_cast<float>(h);
-      } else {
-        bfloat16_t h;
-        std::memcpy(&h, d.literal_values[i].bytes, 2);
-        f = static_cast<float>(h);
-      }
-      std::memcpy(d.literal_values[i].bytes, &f, 4);
-    }
+    d.literals[i] = static_cast<const LiteralAttrs*>(node->attrs)->dtype;
+    d.literal_values[i] = literal_value(*node);
     v = static_cast<uint16_t>(Draft::kLiteral | i);
     return true;
   }
@@ -411,6 +418,14 @@ struct Scratch {
   static constexpr size_t kRecent = 64;
   Recent recent[kRecent];
 
+  // Programs of one node, by what determines them.
+  struct Single {
+    uint64_t key = 0;
+    std::shared_ptr<Program> program;
+  };
+  Single singles[256];
+  Single& single(uint64_t key) { return singles[key * 0x9e3779b97f4a7c15u >> 56]; }
+
   const std::shared_ptr<Program>& program() {
     uint64_t h = hash_draft(draft);
     Recent& r = recent[h % kRecent];
@@ -443,7 +458,56 @@ void link_members(PlanGraph& g) {
   }
 }
 
+// A program step for one node whose like this thread has planned before; otherwise the key under
+// which to keep its program, and false.
+bool add_known_single(PlanGraph& g, Scratch& scratch, uint32_t i, uint64_t& key) {
+  const PlanNode& p = g.nodes[i];
+  const Op& op = *p.node->op;
+  key = 0;
+  if (op.id < 0 || p.n_in > 3) return false;
+  // The op, and for each operand its dtype, whether it is a literal, and which one it equals.
+  key = static_cast<uint64_t>(op.id + 1) << 32 | static_cast<uint64_t>(p.node->out[0].dtype) << 24;
+  const Node* literals[3];
+  StepInput inputs[3];
+  uint32_t n_literals = 0, n_inputs = 0;
+  for (uint32_t k = 0; k < p.n_in; ++k) {
+    const Slot in = g.in_slots[p.first_in + k];
+    const Node* producer = in >= 0 ? g.nodes[g.slots[in].producer].node : nullptr;
+    uint32_t which = 0;
+    const bool literal = producer && producer->op == &literal_op;
+    if (literal) {
+      while (which < n_literals && literals[which] != producer) ++which;
+      if (which == n_literals) literals[n_literals++] = producer;
+    } else {
+      while (which < n_inputs && inputs[which].slot != in) ++which;
+      if (which == n_inputs) inputs[n_inputs++] = {in, 0};
+      ++inputs[which].edges;
+    }
+    key |= (static_cast<uint64_t>(p.node->in[k].dtype()) | uint64_t{literal} << 4 |
+            uint64_t{which} << 5)
+           << (8 * k);
+  }
+  const Scratch::Single& known = scratch.single(key);
+  if (known.key != key) return false;
+  Step step;
+  step.kind = NodeKind::pointwise;
+  step.node = i;
+  step.program = known.program;
+  step.first_input = static_cast<uint32_t>(g.step_inputs.size());
+  step.n_inputs = n_inputs;
+  g.step_inputs.insert(g.step_inputs.end(), inputs, inputs + n_inputs);
+  step.first_literal = static_cast<uint32_t>(g.step_literals.size());
+  for (uint32_t k = 0; k < n_literals; ++k) g.step_literals.push_back(literal_value(*literals[k]));
+  step.first_output = static_cast<uint32_t>(g.step_outputs.size());
+  step.n_outputs = 1;
+  g.step_outputs.push_back(static_cast<Slot>(p.first_slot));
+  g.steps.push_back(std::move(step));
+  return true;
+}
+
 void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t root) {
+  uint64_t key = 0;
+  if (g.nodes[root].n_members == 1 && add_known_single(g, scratch, root, key)) return;
   Draft& d = scratch.draft;
   if (!builder.build(g.nodes[root].first_member, d)) {
     // Conversions between many dtypes made the program too long: its members become programs of
@@ -464,6 +528,7 @@ void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t
   step.kind = NodeKind::pointwise;
   step.node = root;
   step.program = scratch.program();
+  if (key) scratch.single(key) = {key, step.program};
   step.first_input = static_cast<uint32_t>(g.step_inputs.size());
   step.n_inputs = d.head.n_inputs;
   g.step_inputs.insert(g.step_inputs.end(), d.input_slots, d.input_slots + d.head.n_inputs);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <optional>
 
 #include "legato/fuse/captured.h"
 #include "legato/runtime/evaluator.h"
@@ -345,8 +346,6 @@ void Runner::run_program(const Step& step) {
   Device device = device_of_stream(g_.nodes[step.node].node->stream);
   counts().programs.fetch_add(1, std::memory_order_relaxed);
 
-  BoundInputs bound;
-  void* out[fuse::kMaxOutputs];
   // With every operand row-major or a single element, the program runs over one long axis.
   bool flat = true;
   for (uint32_t i = 0; i < step.n_inputs; ++i) {
@@ -355,21 +354,27 @@ void Runner::run_program(const Step& step) {
   }
   // Otherwise it runs in the memory order of its first permuted operand, so that transposed arrays
   // stay transposed.
-  Dims order;
-  if (!flat)
-    for (uint32_t i = 0; i < step.n_inputs && order.empty(); ++i) {
+  struct Order {
+    Dims axes;  // outermost first; empty: as they are
+    Shape shape;
+    Strides dense, result;  // of the outputs, in that order and as they are
+  };
+  std::optional<Order> order;
+  if (!flat) {
+    order.emplace();
+    for (uint32_t i = 0; i < step.n_inputs && order->axes.empty(); ++i) {
       const Value& v = value(inputs[i].slot);
       if (v.shape == first.shape && v.size > 1) {
         if (v.row_major) break;
-        order = memory_order(v);
+        order->axes = memory_order(v);
       }
     }
-  fuse::ProgramCall call;
-  call.program = step.program.get();
-  if (flat)
-    call.shape = Shape{first.size};
-  else
-    call.shape = order.empty() ? first.shape : permuted(first.shape, order);
+    order->shape = order->axes.empty() ? first.shape : permuted(first.shape, order->axes);
+    order->dense = row_major_strides(order->shape);
+    order->result = row_major_strides(first.shape);
+    for (size_t i = 0; i < order->axes.size(); ++i) order->result[order->axes[i]] = order->dense[i];
+  }
+  BoundInputs bound;
   for (uint32_t i = 0; i < step.n_inputs; ++i) {
     const Value& v = value(inputs[i].slot);
     Strides& strides = bound.add(data_on(v, device)).strides;
@@ -377,14 +382,10 @@ void Runner::run_program(const Step& step) {
       strides.push_back(v.size == 1 ? 0 : 1);
     } else {
       strides = broadcast_strides(v.shape, v.layout.strides, first.shape);
-      if (!order.empty()) strides = permuted(strides, order);
+      if (!order->axes.empty()) strides = permuted(strides, order->axes);
     }
   }
-  Strides dense, result_strides = row_major_strides(first.shape);
-  if (!flat) {
-    dense = row_major_strides(call.shape);
-    for (size_t i = 0; i < order.size(); ++i) result_strides[order[i]] = dense[i];
-  }
+  void* out[fuse::kMaxOutputs];
   uint32_t taken = 0;  // inputs whose buffer has gone to an output
   for (uint32_t o = 0; o < step.n_outputs; ++o) {
     Value& v = *v_.slots[outputs[o]];
@@ -393,7 +394,7 @@ void Runner::run_program(const Step& step) {
       const Value& from = value(inputs[i].slot);
       bool same_places =
           from.size == v.size && size_of(from.dtype) == size_of(v.dtype) &&
-          (flat ? from.row_major : from.shape == v.shape && bound[i].strides == dense);
+          (flat ? from.row_major : from.shape == v.shape && bound[i].strides == order->dense);
       if (!(taken >> i & 1) && same_places && from.size > 1 &&
           may_overwrite(inputs[i].slot, inputs[i].edges) && storage_of(from).home() == device) {
         v.storage = from.storage;
@@ -407,11 +408,14 @@ void Runner::run_program(const Step& step) {
       v.storage = Ref<Storage>::adopt(new DeviceStorage(device, bytes));
       v.layout.offset = 0;
     }
-    v.layout.strides = result_strides;
-    v.row_major = flat || order.empty() || is_row_major(v.shape, v.layout.strides);
+    v.layout.strides = flat ? row_major_strides(v.shape) : order->result;
+    v.row_major = flat || order->axes.empty() || is_row_major(v.shape, v.layout.strides);
     out[o] = data_on(v, device);
   }
   if (first.size == 0) return;
+  fuse::ProgramCall call;
+  call.program = step.program.get();
+  call.shape = flat ? Shape{first.size} : order->shape;
   call.inputs = bound.span();
   call.literals = {g_.step_literals.data() + step.first_literal, step.program->literals.size()};
   call.outputs = {out, step.n_outputs};
