@@ -64,7 +64,7 @@ void Emitter::store(Dtype stored, int v, const x86::Mem& to, bool stream) {
     a.emit(Inst::kIdVmovdqu8, t.xmm(), ones16());
     a.vmovups(to, t.xmm());
   } else {
-    const x86::Vec m = reg(v), t = temp_vec();
+    const x86::Vec m = lanes32(v), t = temp_vec();
     a.vextracti128(t.xmm(), m, 1);
     a.vpackssdw(t.xmm(), m.xmm(), t.xmm());
     a.vpacksswb(t.xmm(), t.xmm(), t.xmm());

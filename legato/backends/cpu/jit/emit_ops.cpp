@@ -333,6 +333,16 @@ void Emitter::mask_operation() {
       a.kxorw(d, x, y);
     return;
   }
+  if (is_mask && !is_not && value(now_).parts == 1 &&
+      (value(source(s, 0)).parts == 2 || value(source(s, 1)).parts == 2)) {
+    const x86::Vec x = lanes32(source(s, 0)), y = lanes32(source(s, 1));
+    release_all(s);
+    const uint32_t id = s.op == LaneOp::bit_and  ? Inst::kIdVpand
+                        : s.op == LaneOp::bit_or ? Inst::kIdVpor
+                                                 : Inst::kIdVpxor;
+    a.emit(id, dest(), x, y);
+    return;
+  }
   const bool quad = wide_ && is_long(s.type);
   const uint32_t id_xor = quad ? Inst::kIdVpxorq : wide_ ? Inst::kIdVpxord : Inst::kIdVpxor;
   if (!is_not) {
@@ -351,6 +361,16 @@ void Emitter::mask_operation() {
   }
 }
 
+// A mask of AVX2 with lanes of one width or the other.
+x86::Vec Emitter::lanes32(int v) {
+  if (value(v).parts == 1) return reg(v);
+  const x86::Vec low = reg(v, 0), high = reg(v, 1), t = temp_vec();
+  narrow_mask(t, low, high);
+  return t;
+}
+x86::Vec Emitter::lanes64(int v, int part) {
+  return value(v).parts == 2 ? reg(v, part) : widened(reg(v), part);
+}
 // The lanes of a mask that belong to a part, as wide as the part's.
 x86::Vec Emitter::widened(const x86::Vec& m, int part) {
   const x86::Vec t = temp_vec();
@@ -416,34 +436,28 @@ void Emitter::compare() {
     a.emit(Inst::kIdVcmpps, dest(), x, y, asmjit::imm(predicate));
     return;
   }
-  x86::Vec m[2];
   for (int part = 0; part < (twice ? 2 : 1); ++part) {
     x86::Vec x = reg(l, part), y = reg(r, part);
-    m[part] = temp_vec();
+    const x86::Vec m = dest(part);
     if (is_double(t)) {
-      a.vcmppd(m[part], x, y, predicate);
+      a.vcmppd(m, x, y, predicate);
       continue;
     }
     if (is_unsigned && s.op == LaneOp::lt) {  // as signed numbers, from the least on
       const x86::Mem top = twice ? constant(t, 0x8000000000000000u) : constant32(0x80000000u);
       const x86::Vec other = temp_vec();
-      a.vpxor(m[part], x, top);
+      a.vpxor(m, x, top);
       a.vpxor(other, y, top);
-      x = m[part];
+      x = m;
       y = other;
     }
     if (s.op == LaneOp::lt)
-      a.emit(twice ? Inst::kIdVpcmpgtq : Inst::kIdVpcmpgtd, m[part], y, x);
+      a.emit(twice ? Inst::kIdVpcmpgtq : Inst::kIdVpcmpgtd, m, y, x);
     else
-      a.emit(twice ? Inst::kIdVpcmpeqq : Inst::kIdVpcmpeqd, m[part], x, y);
-    if (s.op == LaneOp::ne) a.vpxor(m[part], m[part], constant32(0xffffffffu));
+      a.emit(twice ? Inst::kIdVpcmpeqq : Inst::kIdVpcmpeqd, m, x, y);
+    if (s.op == LaneOp::ne) a.vpxor(m, m, constant32(0xffffffffu));
   }
   release_all(s);
-  const x86::Vec d = dest();
-  if (twice)
-    narrow_mask(d, m[0], m[1]);
-  else
-    a.vmovaps(d, m[0]);
 }
 
 void Emitter::select() {
@@ -463,16 +477,15 @@ void Emitter::select() {
     release_all(s);
     return;
   }
-  const x86::Vec lanes = reg(m);
   if (!twice) {
-    const x86::Vec y = reg(no);
+    const x86::Vec lanes = lanes32(m), y = reg(no);
     const Operand x = rm(yes);
-    release(s, 0);
+    release_all(s);
     a.emit(Inst::kIdVblendvps, dest(), y, x, lanes);
     return;
   }
   for (int part = 0; part < 2; ++part) {
-    const x86::Vec w = widened(lanes, part), y = reg(no, part);
+    const x86::Vec w = lanes64(m, part), y = reg(no, part);
     const Operand x = rm(yes, part);
     a.emit(Inst::kIdVblendvpd, dest(part), y, x, w);
   }
@@ -589,11 +602,11 @@ void Emitter::convert_from_mask() {
       a.addInstOptions(asmjit::InstOptions::kX86_ZMask);
       a.emit(twice ? Inst::kIdVbroadcastsd : Inst::kIdVbroadcastss, d, from);
     } else {
-      const x86::Vec lanes = twice ? widened(reg(m), part) : reg(m);
+      const x86::Vec lanes = twice ? lanes64(m, part) : lanes32(m);
       a.vpand(dest(part), lanes, ones);
     }
   }
-  release(s, 0);
+  release_all(s);
 }
 
 // AVX2 has no such conversion. The halves of the integer stand behind the bits of 2^84 and 2^52, of
@@ -703,7 +716,7 @@ void Emitter::rare() {
   if (wide_)
     a.kmovw(x86::eax, mask_reg(m));
   else
-    a.vmovmskps(x86::eax, reg(m).ymm());
+    a.vmovmskps(x86::eax, lanes32(m).ymm());
   release_all(s);
   leave_if_any(std::move(c));
 }

@@ -46,6 +46,12 @@ void Emitter::analyse() {
     x.root = v;
     x.parts = size_of(s.type) == 8 ? 2 : 1;
     x.mask = wide_ && s.type == Dtype::bool_;
+    // Of AVX2: as wide as what was compared, and combined as such.
+    if (s.type == Dtype::bool_ && !wide_ && s.n_src > 0 && s.op != LaneOp::call) {
+      bool pairs = true;
+      for (int k = 0; k < s.n_src; ++k) pairs &= value(s.src[k]).parts == 2;
+      if (pairs) x.parts = 2;
+    }
     x.constant = s.op == LaneOp::constant;
     x.uniform = s.op == LaneOp::literal || x.constant ||
                 (s.op == LaneOp::input && (variant_.scalars >> s.imm & 1));
