@@ -1,4 +1,4 @@
-"""./dev docs: checks links and the programs of the README, and writes the API reference into docs/_build.
+"""./dev docs: checks links and the programs of the README and the pages, and writes the API reference into docs/_build.
 
 Run by ./dev where `legato` is importable.
 """
@@ -64,11 +64,11 @@ def broken_links(page: Path) -> list[str]:
 
 
 def run_blocks(page: Path) -> list[str]:
-    """Runs the Python and C++ programs of a page; a page that does not run is a fault."""
+    """Runs what is a whole program on a page: Python that imports, C++ with a main."""
     faults = []
     for language, source in BLOCK.findall(page.read_text(encoding="utf-8")):
         with tempfile.TemporaryDirectory() as folder:
-            if language == "python":
+            if language == "python" and re.search(r"^(import|from) ", source, re.MULTILINE):
                 commands = [[sys.executable, "-c", source]]
             elif language == "cpp" and "int main" in source:
                 library = ROOT / "build" / "release"
@@ -204,7 +204,8 @@ def prose_of(comment: list[str]) -> list[str]:
 
 def main() -> int:
     faults = [fault for page in pages() for fault in broken_links(page)]
-    faults += run_blocks(ROOT / "README.md")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        faults += run_blocks(page)
     folder = ROOT / "docs" / "_build"
     (folder / "cpp").mkdir(parents=True, exist_ok=True)
     index = ["# API reference", "", "## Python", ""]
