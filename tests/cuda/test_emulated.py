@@ -160,11 +160,66 @@ def test_products_of_all_layouts(blas, cache):
                 np.testing.assert_array_equal(np.array(u @ v), p @ q)
             if dtype != np.int32:
                 c = made(b[-1]).astype(dtype)
-                np.testing.assert_array_equal(np.array(lg.addmm(lg.array(c), x, yt, alpha=2, beta=3)), 3 * c + 2 * (p @ q))
+                sum = lg.addmm(lg.array(c), x, yt, alpha=2, beta=3)
+                np.testing.assert_array_equal(np.array(sum), 3 * c + 2 * (p @ q))
     print("right")
     """
     knobs = {} if blas else {"LEGATO_CUBLASLT": "/nowhere"}
     assert run(program, cache, **knobs) == "right"
+
+
+def test_scans_and_pools(cache):
+    program = """
+    rng = np.random.default_rng(4)
+    for shape in ((3, 700), (700, 40), (2, 33, 3)):
+        a = rng.integers(-3, 4, shape)
+        for dtype in (np.int32, np.float32, np.int8):
+            x = lg.array(a.astype(dtype))
+            for axis in range(len(shape)):
+                want = np.cumsum(a.astype(dtype), axis=axis, dtype=dtype)
+                np.testing.assert_array_equal(np.array(lg.cumsum(x, axis=axis)), want)
+                back = np.flip(np.cumsum(np.flip(a.astype(dtype), axis), axis=axis, dtype=dtype), axis)
+                np.testing.assert_array_equal(np.array(lg.cumsum(x, axis=axis, reverse=True)), back)
+    import legato.nn as nn
+    x = lg.array(rng.standard_normal((2, 9, 8, 5)).astype(np.float32))
+    for layer in (nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(2, 1)):
+        def loss(v): return lg.sum(layer(v) ** 2)
+        value, grad = lg.value_and_grad(loss)(x)
+        value, grad = value.item(), np.array(grad)
+        with lg.stream(lg.cpu):
+            on_cpu, grad_cpu = lg.value_and_grad(loss)(x)
+            np.testing.assert_allclose(value, on_cpu.item(), rtol=1e-5)
+            np.testing.assert_allclose(grad, np.array(grad_cpu), rtol=1e-4, atol=1e-5)
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+@pytest.mark.skipif(
+    os.environ.get("LEGATO_TEST_FULL", "") in ("", "0"), reason="minutes; ./dev test --full --cuda"
+)
+@pytest.mark.parametrize("mode", ["eager", "vmap", "vjp", "compiled"])
+def test_case_engine_on_the_emulated_gpu(mode, cache):
+    families = sorted(p.parent.name for p in (ROOT / "legato" / "ops").glob("*/*.cuda.cpp"))
+    env = {
+        **os.environ,
+        "LEGATO_CUDA_DRIVER": str(EMULATOR),
+        "LEGATO_NVRTC": str(EMULATOR),
+        "LEGATO_CUBLASLT": str(EMULATOR),
+        "LEGATO_CACHE_DIR": cache,
+    }
+    command = [
+        sys.executable,
+        "tests/engine",
+        *families,
+        "--mode",
+        mode,
+        "--device",
+        "gpu",
+        "--quiet",
+    ]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
 def test_cpu_and_gpu_in_one_graph(cache):

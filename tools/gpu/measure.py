@@ -92,11 +92,12 @@ def rows(n, width):
         lambda: lg.random.uniform(shape=(n,)),
         lambda: torch.rand(n, device="cuda"),
     )
-    a = lg.random.normal((4096, 4096)).astype(lg.float16)
+    side = 4096 if n > 1 << 20 else 64
+    a = lg.random.normal((side, side)).astype(lg.float16)
     lg.eval(a)
     if torch is not None:
-        t["a"] = torch.randn(4096, 4096, device="cuda", dtype=torch.float16)
-    yield "matmul 4096 float16", 0, lambda: a @ a, lambda: t["a"] @ t["a"]
+        t["a"] = torch.randn(side, side, device="cuda", dtype=torch.float16)
+    yield f"matmul {side} float16", 0, lambda: a @ a, lambda: t["a"] @ t["a"]
     small = lg.ones((8,))
     lg.eval(small)
     yield "one small operation", 0, lambda: small + 1, lambda: None

@@ -58,9 +58,10 @@ def main():
     same("matmul", x @ y.T, a @ b.T, rtol=1e-3, atol=1e-3)
     same("arange", lg.arange(1000), np.arange(1000))
     key = lg.random.key(7)
-    on_gpu = np.array(lg.random.bits((1001,), key=key))
+    on_gpu = np.array(lg.random.uniform(shape=(1001,), key=key))
     with lg.stream(lg.cpu):
-        same("random bits as on the CPU", on_gpu, np.array(lg.random.bits((1001,), key=key)))
+        on_cpu = np.array(lg.random.uniform(shape=(1001,), key=key))
+    same("random numbers as on the CPU, to the bit", on_gpu, on_cpu, rtol=0, atol=0)
     try:
         np.array(lg.take(x, lg.array([60]), axis=0))
         same("index out of range", 1, 0)

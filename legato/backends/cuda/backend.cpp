@@ -67,7 +67,7 @@ class CudaBackend final : public Backend {
     copy_elements(to.data, *to.strides, from.data, *from.strides, *from.shape, size_of(from.dtype));
   }
   void synchronize(int index) override { device(index).synchronize(); }
-  int64_t memory_bytes(int index) const override { return device(index).total_memory(); }
+  int64_t memory_bytes(int index) const override { return device_properties(index).total_memory(); }
   void trim(int index) noexcept override {
     try {
       device(index).trim();
@@ -75,7 +75,7 @@ class CudaBackend final : public Backend {
     }
   }
   std::vector<std::pair<std::string, std::string>> facts(int index) const override {
-    GpuDevice& d = device(index);
+    const GpuDevice& d = device_properties(index);
     const int v = driver().version;
     std::string compiler = nvrtc_problem();
     return {{"device_name", d.name()},

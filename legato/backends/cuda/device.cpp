@@ -42,6 +42,7 @@ Devices& devices() {
 
 const std::string& find_devices() { return devices().problem; }
 int device_count() { return static_cast<int>(devices().all.size()); }
+const GpuDevice& device_properties(int index) { return *devices().all[static_cast<size_t>(index)]; }
 GpuDevice& device(int index) {
   GpuDevice& d = *devices().all[static_cast<size_t>(index)];
   d.enter();
@@ -91,6 +92,10 @@ GpuDevice::GpuDevice(int index) : index_(index) {
   if (capability_ < 80)
     throw EvalError(cat(name_, " has compute capability ", capability_ / 10, ".", capability_ % 10,
                         "; Legato needs 8.0 (Ampere) or newer"));
+}
+
+void GpuDevice::open() {
+  Driver& d = driver();
   check(d.cuDevicePrimaryCtxRetain(&context_, device_), "making a GPU's context");
   check(d.cuCtxSetCurrent(context_), "entering a GPU's context");
   check(d.cuStreamCreate(&queue_, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
@@ -121,6 +126,7 @@ void GpuDevice::enter() {
     throw EvalError(
         "a GPU cannot be used in a forked child of a process that has used it; start the child "
         "with spawn (multiprocessing.set_start_method(\"spawn\")), or fork before the first use");
+  std::call_once(opened_, [this] { open(); });
   check(driver().cuCtxSetCurrent(context_), "entering a GPU's context");
   current = index_;
 }

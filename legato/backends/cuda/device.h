@@ -31,6 +31,8 @@ extern const Image kImages[];
 
 class GpuDevice {
  public:
+  /// Asks for the device's properties; its context is made when it is first entered, which takes
+  /// time and memory.
   explicit GpuDevice(int index);
   GpuDevice(const GpuDevice&) = delete;
 
@@ -77,9 +79,11 @@ class GpuDevice {
     const char* image;
     std::string name;
   };
+  void open();
   void take_stage(Stage& stage);
 
   int index_;
+  std::once_flag opened_;
   CUdevice device_ = 0;
   CUcontext context_ = nullptr;
   CUstream queue_ = nullptr;
@@ -107,5 +111,7 @@ const std::string& find_devices();
 int device_count();
 /// The device, with its context current in this thread.
 GpuDevice& device(int index);
+/// The device for questions about its properties only.
+const GpuDevice& device_properties(int index);
 
 }  // namespace legato::cuda

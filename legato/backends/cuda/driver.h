@@ -8,21 +8,19 @@
 
 namespace legato::cuda {
 
-// Every function of the driver that the backend calls.
-#define LEGATO_CUDA_DRIVER_FUNCTIONS(X)                                                            \
-  X(cuInit)                                                                                        \
-  X(cuDriverGetVersion)                                                                            \
-  X(cuGetErrorName)                                                                                \
-  X(cuGetErrorString)                                                                              \
-  X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)                    \
-      X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent) X(cuStreamCreate)         \
-          X(cuStreamSynchronize) X(cuStreamWaitEvent) X(cuEventCreate) X(cuEventRecord)            \
-              X(cuEventSynchronize) X(cuEventQuery) X(cuEventDestroy) X(cuMemAllocFromPoolAsync)   \
-                  X(cuMemFreeAsync) X(cuMemPoolCreate) X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) \
-                      X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync)      \
-                          X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async)             \
-                              X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload)         \
-                                  X(cuLaunchKernel)
+// Every function of the driver that the backend calls, by theme, so not for the formatter.
+// clang-format off
+#define LEGATO_CUDA_DRIVER_FUNCTIONS(X)                                                           \
+  X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString)                           \
+  X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)                   \
+  X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent)                              \
+  X(cuStreamCreate) X(cuStreamSynchronize) X(cuStreamWaitEvent)                                   \
+  X(cuEventCreate) X(cuEventRecord) X(cuEventSynchronize) X(cuEventQuery) X(cuEventDestroy)       \
+  X(cuMemAllocFromPoolAsync) X(cuMemFreeAsync) X(cuMemPoolCreate) X(cuMemPoolSetAttribute)        \
+  X(cuMemPoolTrimTo) X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost)                           \
+  X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async)               \
+  X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload) X(cuLaunchKernel)
+// clang-format on
 
 struct Driver {
 #define LEGATO_CUDA_MEMBER(name) decltype(&::name) name = nullptr;
@@ -31,8 +29,8 @@ struct Driver {
   int version = 0;  // 13000 for CUDA 13.0
 };
 
-/// The oldest driver that runs what this build contains.
-inline constexpr int kOldestDriver = 12000;
+/// The oldest driver that runs what this build contains: of the toolkit's major version.
+inline constexpr int kOldestDriver = CUDA_VERSION / 1000 * 1000;
 
 /// Loads `library` (nullptr: the system's libcuda.so.1, or what LEGATO_CUDA_DRIVER names) and fills
 /// `driver`. Returns an empty string, or a sentence that says what is missing.

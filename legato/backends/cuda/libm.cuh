@@ -20,17 +20,15 @@ LEGATO_INLINE float lg_fmodf(float a, float b) { return ::fmodf(a, b); }
   LEGATO_INLINE double lg_##name(double x) { return ::name(x); }
 #define LEGATO_LIBM2(name) \
   LEGATO_INLINE double lg_##name(double x, double y) { return ::name(x, y); }
-LEGATO_LIBM1(exp)
-LEGATO_LIBM1(exp2)
-LEGATO_LIBM1(expm1)
-LEGATO_LIBM1(log)
-LEGATO_LIBM1(log2) LEGATO_LIBM1(log10) LEGATO_LIBM1(log1p) LEGATO_LIBM1(sqrt) LEGATO_LIBM1(cbrt)
-    LEGATO_LIBM1(sin) LEGATO_LIBM1(cos) LEGATO_LIBM1(tan) LEGATO_LIBM1(asin) LEGATO_LIBM1(acos)
-        LEGATO_LIBM1(atan) LEGATO_LIBM1(sinh) LEGATO_LIBM1(cosh) LEGATO_LIBM1(tanh)
-            LEGATO_LIBM1(asinh) LEGATO_LIBM1(acosh) LEGATO_LIBM1(atanh) LEGATO_LIBM1(erf)
-                LEGATO_LIBM1(erfc) LEGATO_LIBM1(tgamma) LEGATO_LIBM1(floor) LEGATO_LIBM1(fabs)
-                    LEGATO_LIBM2(pow) LEGATO_LIBM2(atan2) LEGATO_LIBM2(hypot) LEGATO_LIBM2(fmod)
-                        LEGATO_LIBM2(copysign)
+// clang-format off
+LEGATO_LIBM1(exp) LEGATO_LIBM1(exp2) LEGATO_LIBM1(expm1) LEGATO_LIBM1(log) LEGATO_LIBM1(log2)
+LEGATO_LIBM1(log10) LEGATO_LIBM1(log1p) LEGATO_LIBM1(sqrt) LEGATO_LIBM1(cbrt) LEGATO_LIBM1(sin)
+LEGATO_LIBM1(cos) LEGATO_LIBM1(tan) LEGATO_LIBM1(asin) LEGATO_LIBM1(acos) LEGATO_LIBM1(atan)
+LEGATO_LIBM1(sinh) LEGATO_LIBM1(cosh) LEGATO_LIBM1(tanh) LEGATO_LIBM1(asinh) LEGATO_LIBM1(acosh)
+LEGATO_LIBM1(atanh) LEGATO_LIBM1(erf) LEGATO_LIBM1(erfc) LEGATO_LIBM1(tgamma) LEGATO_LIBM1(floor)
+LEGATO_LIBM1(fabs) LEGATO_LIBM2(pow) LEGATO_LIBM2(atan2) LEGATO_LIBM2(hypot) LEGATO_LIBM2(fmod)
+LEGATO_LIBM2(copysign)
+// clang-format on
 #undef LEGATO_LIBM1
 #undef LEGATO_LIBM2
                             LEGATO_INLINE double lg_lgamma_r(double x, int*) {

@@ -1,0 +1,125 @@
+// Pooling over windows, and its derivatives. A thread does one element of the result; neighbouring
+// threads take neighbouring channels. A derivative gathers from the windows that hold the element,
+// in their order.
+#include "legato/backends/cuda/rows.cuh"
+#include "legato/ops/pool/pool.cuh"
+
+namespace legato::cuda {
+
+struct Place {
+  long long sample, at[3], channel;
+};
+LEGATO_INLINE Place place_of(long long e, const PoolParams& p, const long long* sizes) {
+  Place v;
+  v.channel = e % p.channels;
+  e /= p.channels;
+  for (int d = 2; d >= 0; --d) {
+    v.at[d] = e % sizes[d];
+    e /= sizes[d];
+  }
+  v.sample = e;
+  return v;
+}
+
+/// The positions of a window that lie inside: [begin, end) of each dimension.
+struct Window {
+  long long begin[3], end[3];
+};
+LEGATO_INLINE Window window_of(const PoolParams& p, const long long* out) {
+  Window w;
+  for (int d = 0; d < 3; ++d) {
+    const long long first = out[d] * p.stride[d] - p.low[d], last = first + p.kernel[d];
+    w.begin[d] = first > 0 ? first : 0;
+    w.end[d] = last < p.in[d] ? last : p.in[d];
+  }
+  return w;
+}
+/// The outputs whose windows hold a position.
+LEGATO_INLINE Window windows_with(const PoolParams& p, const long long* in) {
+  Window w;
+  for (int d = 0; d < 3; ++d) {
+    const long long last = (in[d] + p.low[d]) / p.stride[d] + 1,
+                    before = in[d] + p.low[d] - p.kernel[d];
+    w.begin[d] = before < 0 ? 0 : before / p.stride[d] + 1;
+    w.end[d] = last < p.out[d] ? last : p.out[d];
+  }
+  return w;
+}
+LEGATO_INLINE long long element(const PoolParams& p, const long long* sizes, long long sample,
+                                long long a, long long b, long long c, long long channel) {
+  return (((sample * sizes[0] + a) * sizes[1] + b) * sizes[2] + c) * p.channels + channel;
+}
+template <class F>
+LEGATO_INLINE void each(const Window& w, F f) {
+  for (long long a = w.begin[0]; a < w.end[0]; ++a)
+    for (long long b = w.begin[1]; b < w.end[1]; ++b)
+      for (long long c = w.begin[2]; c < w.end[2]; ++c) f(a, b, c);
+}
+template <class V>
+LEGATO_INLINE V window_scale(const PoolParams& p) {
+  return V(1) / static_cast<V>(p.kernel[0] * p.kernel[1] * p.kernel[2]);
+}
+
+template <class T, bool largest>
+LEGATO_INLINE void forward(const PoolParams& p) {
+  using V = Compute<T>;
+  const T* x = static_cast<const T*>(p.x);
+  const long long n = p.samples * p.out[0] * p.out[1] * p.out[2] * p.channels,
+                  step = static_cast<long long>(gridDim.x) * blockDim.x;
+  for (long long e = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; e < n;
+       e += step) {
+    const Place v = place_of(e, p, p.out);
+    V result = largest ? -static_cast<V>(INFINITY) : V(0);
+    each(window_of(p, v.at), [&](long long a, long long b, long long c) {
+      const V u = read(x[element(p, p.in, v.sample, a, b, c, v.channel)]);
+      if constexpr (largest)
+        result = result > u || result != result ? result : u;
+      else
+        result += u;
+    });
+    static_cast<T*>(p.to)[e] = written<T>(largest ? result : result * window_scale<V>(p));
+  }
+}
+
+// Equal largest elements share the cotangent.
+template <class T, bool largest>
+LEGATO_INLINE void backward(const PoolParams& p) {
+  using V = Compute<T>;
+  const T *x = static_cast<const T*>(p.x), *y = static_cast<const T*>(p.y),
+          *g = static_cast<const T*>(p.g);
+  const long long n = p.samples * p.in[0] * p.in[1] * p.in[2] * p.channels,
+                  step = static_cast<long long>(gridDim.x) * blockDim.x;
+  for (long long e = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; e < n;
+       e += step) {
+    const Place v = place_of(e, p, p.in);
+    V sum = 0;
+    each(windows_with(p, v.at), [&](long long a, long long b, long long c) {
+      const long long at = element(p, p.out, v.sample, a, b, c, v.channel);
+      if constexpr (largest) {
+        const V top = read(y[at]);
+        if (read(x[e]) != top) return;
+        V count = 0;
+        const long long out[3] = {a, b, c};
+        each(window_of(p, out), [&](long long i, long long j, long long k) {
+          if (read(x[element(p, p.in, v.sample, i, j, k, v.channel)]) == top) count += V(1);
+        });
+        sum += read(g[at]) / count;
+      } else {
+        sum += read(g[at]) * window_scale<V>(p);
+      }
+    });
+    static_cast<T*>(p.to)[e] = written<T>(sum);
+  }
+}
+
+#define LEGATO_POOL(end, T)                                                    \
+  LEGATO_KERNEL(max_pool_##end, PoolParams, 256) { forward<T, true>(p); }      \
+  LEGATO_KERNEL(avg_pool_##end, PoolParams, 256) { forward<T, false>(p); }     \
+  LEGATO_KERNEL(max_pool_vjp_##end, PoolParams, 256) { backward<T, true>(p); } \
+  LEGATO_KERNEL(avg_pool_transpose_##end, PoolParams, 256) { backward<T, false>(p); }
+LEGATO_POOL(f16, f16)
+LEGATO_POOL(bf16, bf16)
+LEGATO_POOL(f32, float)
+LEGATO_POOL(f64, double)
+
+}  // namespace legato::cuda
