@@ -31,6 +31,17 @@ Array& ParameterState::operator[](std::string_view name) {
   return arrays_.emplace_back(std::string(name), Array()).second;
 }
 
+const Array& ParameterState::at(std::string_view name) const {
+  std::string names;
+  for (const auto& [key, array] : arrays_) {
+    if (key == name && array) return array;
+    names += (names.empty() ? "" : ", ") + key;
+  }
+  throw ValueError(cat("the optimizer's state of a parameter has no '", name, "' but ",
+                       names.empty() ? std::string("nothing") : names,
+                       "; was it that of another optimizer?"));
+}
+
 Optimizer::Optimizer(std::optional<Rate> learning_rate) : step_(legato::Scalar(0), Dtype::uint64) {
   if (!learning_rate) return;
   schedule_ = learning_rate->schedule();
@@ -138,11 +149,11 @@ Array Optimizer::scalar(const char* name, const Array& like, FunctionRef<Array()
   return scalars_.emplace_back(name, like.dtype(), astype(value, like.dtype())).value;
 }
 Array Optimizer::rate(const Array& like) const {
-  return scalar("rate", like, [&] { return learning_rate_; });
+  return scalar("rate", like, [&] { return learning_rate(); });
 }
 Array Optimizer::decayed(const Array& parameter, double weight_decay) const {
   if (weight_decay == 0) return parameter;
-  return parameter * scalar("decay", parameter, [&] { return 1 - learning_rate_ * weight_decay; });
+  return parameter * scalar("decay", parameter, [&] { return 1 - learning_rate() * weight_decay; });
 }
 
 // --- the rules
@@ -159,7 +170,7 @@ void SGD::init_single(const Array& w, ParameterState& state) const { state["v"] 
 Array SGD::apply_single(const Array& gradient, const Array& w, ParameterState& state) const {
   const Array g = o_.weight_decay != 0 ? gradient + o_.weight_decay * w : gradient;
   if (o_.momentum <= 0) return w - rate(g) * g;
-  const Array v = o_.momentum * state["v"] + (1 - o_.dampening) * g;
+  const Array v = o_.momentum * state.at("v") + (1 - o_.dampening) * g;
   state["v"] = v;
   return w - rate(g) * (o_.nesterov ? g + o_.momentum * v : v);
 }
@@ -173,7 +184,7 @@ void RMSprop::init_single(const Array& w, ParameterState& state) const {
   state["v"] = zeros_like(w);
 }
 Array RMSprop::apply_single(const Array& g, const Array& w, ParameterState& state) const {
-  const Array v = o_.alpha * state["v"] + (1 - o_.alpha) * square(g);
+  const Array v = o_.alpha * state.at("v") + (1 - o_.alpha) * square(g);
   state["v"] = v;
   return w - rate(g) * g / (sqrt(v) + o_.eps);
 }
@@ -185,7 +196,7 @@ void Adagrad::init_single(const Array& w, ParameterState& state) const {
   state["v"] = zeros_like(w);
 }
 Array Adagrad::apply_single(const Array& g, const Array& w, ParameterState& state) const {
-  const Array v = state["v"] + square(g);
+  const Array v = state.at("v") + square(g);
   state["v"] = v;
   return w - rate(g) * g / (sqrt(v) + eps_);
 }
@@ -200,7 +211,7 @@ void AdaDelta::init_single(const Array& w, ParameterState& state) const {
   state["u"] = zeros_like(w);
 }
 Array AdaDelta::apply_single(const Array& g, const Array& w, ParameterState& state) const {
-  const Array u = state["u"], v = o_.rho * state["v"] + (1 - o_.rho) * square(g);
+  const Array u = state.at("u"), v = o_.rho * state.at("v") + (1 - o_.rho) * square(g);
   const Array delta = g * sqrt(u + o_.eps) / sqrt(v + o_.eps);
   state["v"] = v;
   state["u"] = o_.rho * u + (1 - o_.rho) * square(delta);
@@ -219,8 +230,8 @@ void Adam::init_single(const Array& w, ParameterState& state) const {
   state["v"] = zeros_like(w);
 }
 Array Adam::apply_single(const Array& g, const Array& w, ParameterState& state) const {
-  const Array m = o_.beta1 * state["m"] + (1 - o_.beta1) * g;
-  const Array v = o_.beta2 * state["v"] + (1 - o_.beta2) * square(g);
+  const Array m = o_.beta1 * state.at("m") + (1 - o_.beta1) * g;
+  const Array v = o_.beta2 * state.at("v") + (1 - o_.beta2) * square(g);
   state["m"] = m;
   state["v"] = v;
   if (!o_.bias_correction) return w - rate(g) * m / (sqrt(v) + o_.eps);
@@ -242,8 +253,8 @@ Array AdamW::apply_single(const Array& g, const Array& w, ParameterState& state)
 Adamax::Adamax(Rate learning_rate, const AdamaxOptions& o)
     : Adam("Adamax", std::move(learning_rate), {o.beta1, o.beta2, o.eps, false}) {}
 Array Adamax::apply_single(const Array& g, const Array& w, ParameterState& state) const {
-  const Array m = o_.beta1 * state["m"] + (1 - o_.beta1) * g;
-  const Array v = maximum(o_.beta2 * state["v"], abs(g));
+  const Array m = o_.beta1 * state.at("m") + (1 - o_.beta1) * g;
+  const Array v = maximum(o_.beta2 * state.at("v"), abs(g));
   state["m"] = m;
   state["v"] = v;
   return w - rate(g) * m / (v + o_.eps);
@@ -252,7 +263,7 @@ Array Adamax::apply_single(const Array& g, const Array& w, ParameterState& state
 Lion::Lion(Rate learning_rate, const LionOptions& o) : Optimizer(std::move(learning_rate)), o_(o) {}
 void Lion::init_single(const Array& w, ParameterState& state) const { state["m"] = zeros_like(w); }
 Array Lion::apply_single(const Array& g, const Array& w, ParameterState& state) const {
-  const Array m = state["m"];
+  const Array m = state.at("m");
   state["m"] = o_.beta2 * m + (1 - o_.beta2) * g;
   return decayed(w, o_.weight_decay) - rate(g) * sign(o_.beta1 * m + (1 - o_.beta1) * g);
 }
@@ -286,21 +297,21 @@ Array Adafactor::apply_single(const Array& g, const Array& parameter, ParameterS
   const Array squared = square(g) + o_.eps_square;
   Array change;
   if (g.ndim() >= 2) {
-    const Array row = (1 - fresh) * state["exp_avg_sq_row"] + fresh * mean(squared, Dims{-1});
-    const Array col = (1 - fresh) * state["exp_avg_sq_col"] + fresh * mean(squared, Dims{-2});
+    const Array row = (1 - fresh) * state.at("exp_avg_sq_row") + fresh * mean(squared, Dims{-1});
+    const Array col = (1 - fresh) * state.at("exp_avg_sq_col") + fresh * mean(squared, Dims{-2});
     state["exp_avg_sq_row"] = row;
     state["exp_avg_sq_col"] = col;
     // The square is about row * col / mean(row).
     const Array row_root = rsqrt(row / mean(row, Dims{-1}, true));
     change = g * expand_dims(row_root, {-1}) * expand_dims(rsqrt(col), {-2});
   } else {
-    const Array mean_square = (1 - fresh) * state["exp_avg_sq"] + fresh * squared;
+    const Array mean_square = (1 - fresh) * state.at("exp_avg_sq") + fresh * squared;
     state["exp_avg_sq"] = mean_square;
     change = g * rsqrt(mean_square);
   }
   change = size * change / maximum(1.0, rms(change) / o_.clip_threshold);
   if (o_.beta1) {
-    change = *o_.beta1 * state["exp_avg"] + (1 - *o_.beta1) * change;
+    change = *o_.beta1 * state.at("exp_avg") + (1 - *o_.beta1) * change;
     state["exp_avg"] = change;
   }
   const Array w = o_.weight_decay != 0 ? parameter * (1 - size * o_.weight_decay) : parameter;
@@ -331,7 +342,7 @@ Array orthogonalized(const Array& matrix, int steps) {
 Array Muon::apply_single(const Array& gradient, const Array& w, ParameterState& state) const {
   const double keep = o_.momentum;
   const Array g = o_.weight_decay != 0 ? gradient + o_.weight_decay * w : gradient;
-  const Array v = keep * state["v"] + (1 - keep) * g;
+  const Array v = keep * state.at("v") + (1 - keep) * g;
   state["v"] = v;
   Array change = o_.nesterov ? (1 - keep) * g + keep * v : v;
   if (change.ndim() >= 2) {

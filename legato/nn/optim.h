@@ -21,11 +21,14 @@
 
 namespace legato::optim {
 
-/// What an optimizer keeps for one parameter: a few arrays by name. Asking for a name that is not
-/// there makes an empty one.
+/// What an optimizer keeps for one parameter: a few arrays by name.
 class LEGATO_API ParameterState {
  public:
+  /// To be written; made if it is not there.
   Array& operator[](std::string_view name);
+  /// To be read. Throws ValueError if it is not there, as after set_state() with the state of
+  /// another optimizer.
+  const Array& at(std::string_view name) const;
   NamedArrays& arrays() { return arrays_; }
   const NamedArrays& arrays() const { return arrays_; }
   bool empty() const { return arrays_.empty(); }

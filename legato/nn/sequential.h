@@ -19,17 +19,17 @@ class LEGATO_API AnyLayer {
              std::is_invocable_r_v<Array, std::decay_t<T>&, const Array&>)
   AnyLayer(T&& layer)  // NOLINT: implicit, so that a list of layers can be written down
       : held_(std::make_unique<Holder<std::decay_t<T>>>(std::forward<T>(layer))) {}
-  AnyLayer(const AnyLayer& o) : held_(o.held_->clone()) {}
+  AnyLayer(const AnyLayer& o) : held_(o.held_ ? o.held_->clone() : nullptr) {}
   AnyLayer(AnyLayer&&) noexcept = default;
   AnyLayer& operator=(const AnyLayer& o) {
-    held_ = o.held_->clone();
+    held_ = o.held_ ? o.held_->clone() : nullptr;
     return *this;
   }
   AnyLayer& operator=(AnyLayer&&) noexcept = default;
 
   Array operator()(const Array& x) { return held_->call(x); }
   /// The layer as a module; null for a function.
-  Module* module() { return held_->module(); }
+  Module* module() { return held_ ? held_->module() : nullptr; }
   /// The layer if it is a T, else null.
   template <class T>
   T* as() {

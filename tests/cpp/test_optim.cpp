@@ -97,6 +97,12 @@ TEST_CASE("optim: the state is flat, named as in Python, and can be set again") 
   CHECK(contains(message_of([&] { second.set_state({{"a.m", w[0].second}}); }), "no 'step'"));
   CHECK(contains(message_of([&] { second.set_state({{"momentum", w[0].second}}); }),
                  "'momentum' is neither step, learning_rate nor"));
+  optim::Adafactor factor;
+  factor.set_state(first.state());
+  CHECK(contains(message_of([&] { factor.apply_gradients(g, w); }),
+                 "has no 'exp_avg_sq' but m, v; was it that of another optimizer?"));
+  second.set_state({{"step", first.step()}});
+  CHECK(contains(message_of([&] { second.apply_gradients(g, w); }), "none of its own"));
   optim::Adam copy = first;  // a value: the copy goes its own way
   first.apply_gradients(g, w);
   CHECK(copy.step().item<int>() == 2);
