@@ -1,9 +1,9 @@
 // Emitter: a lane program as one loop of AVX2 or AVX-512 instructions. See docs/design/codegen.md.
 //
-// A step of the loop takes as many elements as a register has 32-bit lanes. A value is therefore one
-// vector, or two parts where its type has 64 bits; narrow integers are extended to 32 bits. A mask
-// is a mask register for AVX-512; for AVX2 a vector of 32-bit lanes, or two of 64-bit lanes if it
-// comes from comparisons of such values alone.
+// A step of the loop takes as many elements as a register has 32-bit lanes. A value is therefore
+// one vector, or two parts where its type has 64 bits; narrow integers are extended to 32 bits. A
+// mask is a mask register for AVX-512; for AVX2 a vector of 32-bit lanes, or two of 64-bit lanes if
+// it comes from comparisons of such values alone.
 //
 // Registers are given out in one pass over the straight-line body: the value that is needed last
 // makes room. Constants, literals, scalar inputs and what follows from them alone are computed
