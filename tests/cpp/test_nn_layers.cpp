@@ -10,34 +10,20 @@
 #include "legato/ops/random/random.h"
 #include "legato/ops/reduce/reduce.h"
 #include "tests/cpp/arrays.h"
+#include "tests/cpp/messages.h"
 #include "tests/cpp/numerics.h"
 
 using namespace legato;
 using legato::numerics::check_close;
 using legato::numerics::check_rules;
 using legato::numerics::normals;
+using legato::testing::contains;
 using legato::testing::counted;
 using legato::testing::floats;
 using legato::testing::ints;
-using legato::testing::values;
+using legato::testing::message_of;
 using legato::testing::Values;
-
-namespace {
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const ValueError& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-}  // namespace
+using legato::testing::values;
 
 TEST_CASE("nn: activations at points where their values are known") {
   const Array x = floats({-2, -0.5, 0, 0.5, 2});

@@ -9,13 +9,16 @@
 #include "legato/ops/random/random.h"
 #include "legato/ops/reduce/reduce.h"
 #include "tests/cpp/arrays.h"
+#include "tests/cpp/messages.h"
 
 using namespace legato;
+using legato::testing::contains;
 using legato::testing::counted;
 using legato::testing::floats;
 using legato::testing::ints;
-using legato::testing::values;
+using legato::testing::message_of;
 using legato::testing::Values;
+using legato::testing::values;
 
 namespace {
 
@@ -44,20 +47,6 @@ std::vector<std::string> names(const NamedArrays& arrays) {
   std::vector<std::string> out;
   for (const auto& [name, array] : arrays) out.push_back(name);
   return out;
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const ValueError& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 std::string temporary(const char* name) {

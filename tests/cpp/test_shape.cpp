@@ -8,21 +8,12 @@
 #include "legato/ops/index/slice.h"
 #include "legato/ops/shape/shape.h"
 #include "tests/cpp/arrays.h"
+#include "tests/cpp/messages.h"
 
 namespace legato {
 namespace {
 
 using namespace testing;
-
-template <class E, class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST_CASE("reshape_layout cuts axes from runs of memory") {
   Layout out;
