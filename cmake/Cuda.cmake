@@ -142,6 +142,8 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/backends/
 add_library(legato_cuda_objects OBJECT ${cuda_sources} ${cuda_family_sources} "${cuda_images_source}"
                                        "${cuda_kernels_source}" "${cuda_language_source}")
 legato_library_options(legato_cuda_objects)
+# Thread-local storage that is found at once is for libraries that are there from the start.
+target_compile_options(legato_cuda_objects PRIVATE -ftls-model=global-dynamic)
 target_include_directories(legato_cuda_objects SYSTEM PRIVATE "${LEGATO_CUDA_INCLUDE}")
 add_library(legato_cuda SHARED $<TARGET_OBJECTS:legato_cuda_objects>)
 target_link_libraries(legato_cuda PRIVATE legato ${CMAKE_DL_LIBS})
