@@ -86,7 +86,9 @@ def main():
         f"# {platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, "
         f"torch {torch.__version__}, {arguments.threads} thread(s), fastest call of {arguments.rounds} rounds"
     )
-    ours, work, theirs = {}, {}, {}
+    ours: dict[str, float] = {}  # microseconds
+    work: dict[str, float] = {}  # GFLOP/s times microseconds
+    theirs: dict[str, float] = {}
     for _ in range(arguments.rounds):
         command = [arguments.binary, str(arguments.threads)] + (
             [arguments.only] if arguments.only else []
@@ -94,10 +96,11 @@ def main():
         for line in subprocess.run(
             command, check=True, capture_output=True, text=True
         ).stdout.splitlines():
-            name, micros, gflops = line.split()
-            if float(micros) < ours.get(name, 1e30):
-                ours[name] = float(micros)
-                work[name] = float(gflops) * float(micros)
+            name, *numbers = line.split()
+            micros, gflops = map(float, numbers)
+            if micros < ours.get(name, 1e30):
+                ours[name] = micros
+                work[name] = gflops * micros
         for name in ours:
             call = conv_case(name) if "_hw" in name else gemm_case(name)
             theirs[name] = min(theirs.get(name, 1e30), best_seconds(call, arguments.threads) * 1e6)
