@@ -14,6 +14,10 @@ KNOBS = {
     "LEGATO_SIMD": "highest vector level to use: base, avx2 or avx512",
     "LEGATO_NUM_THREADS": "threads that share an operation on the CPU",
     "LEGATO_DISABLE_COMPILE": "1: compile() runs its function each time",
+    "LEGATO_CACHE_DIR": "where programs compiled for a GPU are kept",
+    "LEGATO_CUDA_DRIVER": "another library than libcuda.so.1",
+    "LEGATO_NVRTC": "another library than the libnvrtc.so that is found",
+    "LEGATO_CUBLASLT": "another library than the libcublasLt.so that is found",
 }
 
 
@@ -31,6 +35,8 @@ def info(coverage=False):
             facts = ", ".join(f"{k} {v}" for k, v in lg.device_info(device).items())
             default = " (default)" if device == lg.default_device() else ""
             print(f"{device}{default}: {facts}")
+    if lg.device_count(lg.gpu) == 0:
+        print(f"no GPU: {_core._why_no_device(lg.gpu)}")
     print(f"{lg.num_threads()} threads share an operation on the CPU")
     functions = [f for f in vars(_core).values() if type(f).__name__ == "Function"]
     print(f"{len(functions)} functions in legato.core")

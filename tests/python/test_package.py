@@ -64,6 +64,7 @@ def test_info():
     done = run("-m", "legato", "info")
     assert done.returncode == 0, done.stderr
     assert "Device(cpu, 0)" in done.stdout
+    assert "Device(gpu, 0)" in done.stdout or "no GPU: " in done.stdout  # and why there is none
 
 
 def test_stubs_are_up_to_date():
