@@ -97,7 +97,7 @@ def isdtype(dtype, kind):
         )
     if kind not in _KINDS:
         raise ValueError(f"isdtype: no kind is called {kind!r}; there are {', '.join(_KINDS)}")
-    return dtype._kind in _KINDS[kind]
+    return dtype._kind in _KINDS[kind]  # type: ignore[attr-defined]  # private: not in the stub
 
 
 # Bits of the significand (without the leading one) and largest exponent.

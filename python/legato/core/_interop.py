@@ -39,7 +39,7 @@ def broadcast_shapes(*shapes):
     Raises:
         ValueError: they do not broadcast.
     """
-    result = ()
+    result: tuple[int, ...] = ()
     for shape in shapes:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         wide = max(len(result), len(shape))

@@ -490,7 +490,7 @@ class Module(dict):
         if isinstance(file_or_weights, dict):
             weights = dict(file_or_weights)
         elif isinstance(file_or_weights, str) or hasattr(file_or_weights, "__fspath__"):
-            weights = dict(mx.load(_path(file_or_weights)))  # type: ignore[arg-type]
+            weights = dict(mx.load(_path(file_or_weights)))
         else:
             weights = dict(file_or_weights)
 
