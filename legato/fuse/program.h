@@ -57,8 +57,6 @@ struct LEGATO_API Program {
 
   int n_values() const { return static_cast<int>(inputs.size() + literals.size() + instrs.size()); }
   Dtype dtype_of_value(int v) const;
-  /// Structure as bytes: equal keys mean equal programs.
-  std::string key() const;
   /// One line an instruction, for logs and tests.
   std::string to_string() const;
 
@@ -93,9 +91,5 @@ struct ProgramCall {
   std::span<const LiteralValue> literals;
   std::span<void* const> outputs;
 };
-
-/// Cache of programs by structure: hashed, bounded. Thread-safe; entries stay alive while they are
-/// held.
-LEGATO_API std::shared_ptr<Program> intern_program(std::unique_ptr<Program> program);
 
 }  // namespace legato::fuse

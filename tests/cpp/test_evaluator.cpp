@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "legato/backends/cpu/jit/variants.h"
 #include "legato/base/error.h"
 #include "legato/op/op.h"
 #include "legato/runtime/evaluator.h"
@@ -367,4 +368,18 @@ TEST_CASE("the null backend plans everything and computes nothing") {
   y.eval();
   CHECK(eval_counts().programs - c0.programs == 1);
   CHECK(y.shape() == Shape{2});
+}
+
+TEST_CASE("graphs of equal structure share one program and its code") {
+  const cpu::jit::Mode before = cpu::jit::mode();
+  cpu::jit::set_mode(cpu::jit::Mode::always);
+  auto compute = [](std::vector<float> x, float factor) {
+    Array a = vec(x);
+    return plus(times(a, factor), a).eval().data<float>()[0];
+  };
+  CHECK(compute({2, 3}, 0.5f) == 3);
+  const int64_t compiled = cpu::jit::compiled_count();
+  CHECK(compute({4, 5, 6}, 3.0f) == 16);  // another shape, another literal
+  CHECK(cpu::jit::compiled_count() == compiled);
+  cpu::jit::set_mode(before);
 }
