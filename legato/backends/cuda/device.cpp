@@ -114,9 +114,19 @@ void GpuDevice::open() {
   void* reports = nullptr;
   check(d.cuMemHostAlloc(&reports, sizeof(ValueReport) * kReports, CU_MEMHOSTALLOC_DEVICEMAP),
         "pinning host memory");
-  std::memset(reports, 0, sizeof(ValueReport) * kReports);
   reports_ = static_cast<ValueReport*>(reports);
+  check(d.cuMemAllocFromPoolAsync(&claims_, sizeof(int) * kReports, pool_, queue_), "an array");
   for (int i = kReports; i-- > 0;) free_reports_.push_back(i);
+  clear_reports(free_reports_);
+}
+
+void GpuDevice::clear_reports(const std::vector<int>& slots) {
+  for (int slot : slots) {
+    reports_[slot] = ValueReport{};
+    reports_[slot].claim =
+        reinterpret_cast<int*>(claims_ + sizeof(int) * static_cast<unsigned>(slot));
+  }
+  check(driver().cuMemsetD8Async(claims_, 0, sizeof(int) * kReports, queue_), "clearing memory");
 }
 
 void GpuDevice::enter() {
@@ -260,7 +270,7 @@ GpuDevice::Report GpuDevice::report(const char* op,
       throw EvalError(cat(op, ": ", kReports,
                           " results whose indices have not been checked yet are "
                           "alive on the GPU; evaluate some of them"));
-    for (int slot : free_reports_) reports_[slot] = ValueReport{};
+    clear_reports(free_reports_);
   }
   const int slot = free_reports_.back();
   free_reports_.pop_back();

@@ -80,6 +80,7 @@ class GpuDevice {
     std::string name;
   };
   void open();
+  void clear_reports(const std::vector<int>& slots);  // the device has finished
   void take_stage(Stage& stage);
 
   int index_;
@@ -102,6 +103,7 @@ class GpuDevice {
 
   std::mutex report_lock_;
   ValueReport* reports_ = nullptr;  // pinned memory that kernels can write
+  CUdeviceptr claims_ = 0;          // their claims
   std::vector<int> free_reports_;   // guarded by report_lock_
   std::vector<int> used_reports_;   // released, but a launch may still write them
 };

@@ -9,6 +9,7 @@ namespace legato::cuda {
 
 /// Where a kernel reports a value at fault. In pinned host memory; the first one wins.
 struct ValueReport {
+  int* claim;       // in the device's memory: 0, or 1 once a thread is about to report
   int set;          // 0, or 1 once something is reported
   int place;        // which operand, as the kernel numbers them
   long long value;  // what was found

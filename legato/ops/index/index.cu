@@ -1,5 +1,6 @@
 // Reading and writing places that index arrays name.
 #include "legato/backends/cuda/lane.cuh"
+#include "legato/backends/cuda/report.cuh"
 #include "legato/ops/index/index.cuh"
 
 namespace legato::cuda {
@@ -49,11 +50,7 @@ LEGATO_INLINE bool index_offset(const PlacesParams& p, long long i, long long& o
     const bool huge = p.term_bytes[k] == 8 && v < 0;  // unsigned, beyond int64
     const long long at = v < 0 && !huge ? v + p.term_size[k] : v;
     if (huge || at < 0 || at >= p.term_size[k]) {
-      if (atomicCAS_system(&p.report->set, 0, 1) == 0) {
-        p.report->place = huge ? ~p.term_axis[k] : p.term_axis[k];
-        p.report->value = v;
-        p.report->bound = p.term_size[k];
-      }
+      report_value(p.report, huge ? ~p.term_axis[k] : p.term_axis[k], v, p.term_size[k]);
       return false;
     }
     offset += at * p.term_stride[k];

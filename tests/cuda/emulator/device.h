@@ -105,7 +105,3 @@ T atomicExch(T* p, T v) {
   *p = v;
   return old;
 }
-template <class T>
-T atomicCAS_system(T* p, T expected, T v) {
-  return atomicCAS(p, expected, v);
-}
