@@ -64,6 +64,16 @@ Backend::~Backend() = default;
 void Backend::synchronize(int) {}
 int64_t Backend::memory_bytes(int) const { return 0; }
 void Backend::trim(int) noexcept {}
+Recording::~Recording() = default;
+void Backend::begin_recording(int) {
+  throw InternalError("a backend that does not record is asked to");
+}
+std::unique_ptr<Recording> Backend::end_recording(int, std::unique_ptr<Recording>) {
+  return nullptr;
+}
+void Backend::replay(int, Recording&) {
+  throw InternalError("a backend that does not record is asked to replay");
+}
 std::vector<std::pair<std::string, std::string>> Backend::facts(int) const { return {}; }
 DeviceCheck::~DeviceCheck() = default;
 

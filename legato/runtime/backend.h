@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -134,6 +135,12 @@ void add_kernels(KernelTable& table, const Op& op, Types<Ts...>, Make make) {
   (table.add(op, dtype_of<Ts>, make(TypeTag<Ts>{})), ...);
 }
 
+/// Launches that a device has recorded, to be carried out again as a whole.
+class LEGATO_API Recording {
+ public:
+  virtual ~Recording();
+};
+
 /// Memory of a device that can be written and read at the addresses given to kernels.
 class LEGATO_API Backend {
  public:
@@ -173,6 +180,16 @@ class LEGATO_API Backend {
   virtual int64_t memory_bytes(int device) const;
   /// Gives freed memory that the backend keeps itself back to the system.
   virtual void trim(int device) noexcept;
+  /// Whether launches can be recorded. A thread records on one device at a time.
+  virtual bool records() const { return false; }
+  /// From here on, what this thread launches on the device is recorded instead of carried out.
+  /// Whatever cannot be repeated (a copy to or from the host, a wait) throws EvalError meanwhile.
+  virtual void begin_recording(int device);
+  /// Ends it, also after an error. Gives what was recorded, made by changing `old` (may be null) if
+  /// that is a recording of the same launches with other operands; null if it cannot be repeated.
+  virtual std::unique_ptr<Recording> end_recording(int device, std::unique_ptr<Recording> old);
+  /// Carries out what was recorded, in the order of the device's work.
+  virtual void replay(int device, Recording& recording);
   /// Facts for people: {"device_name", "NVIDIA H100"}, ...
   virtual std::vector<std::pair<std::string, std::string>> facts(int device) const;
 };

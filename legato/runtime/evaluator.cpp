@@ -30,8 +30,8 @@ AtomicCounts& counts() {
 
 EvalCounts eval_counts() {
   AtomicCounts& c = counts();
-  return {c.evaluations.load(), c.programs.load(), c.kernels.load(), c.layout_copies.load(),
-          c.reused_buffers.load()};
+  return {c.evaluations.load(),    c.programs.load(),   c.kernels.load(), c.layout_copies.load(),
+          c.reused_buffers.load(), c.recordings.load(), c.replays.load()};
 }
 
 namespace {

@@ -96,6 +96,7 @@ class Pool {
   }
 
   void clear() {
+    RecordingMemory::of(device_).release();
     {
       std::lock_guard lock(lock_);
       trim(0);
@@ -177,9 +178,13 @@ Pool& pool_of(Device device) {
 template <class F>
 void for_each_pool(F f) {
   f(pool_of(Device{}));
-  Pools& p = pools();
-  std::lock_guard lock(p.lock);
-  for (auto& [d, pool] : p.all) f(*pool);
+  std::vector<Pool*> others;
+  {
+    Pools& p = pools();
+    std::lock_guard lock(p.lock);
+    for (auto& [d, pool] : p.all) others.push_back(pool.get());
+  }
+  for (Pool* pool : others) f(*pool);
 }
 
 }  // namespace
@@ -228,8 +233,59 @@ int64_t set_cache_limit(int64_t bytes) {
   return cache_bytes.exchange(bytes);
 }
 
-void* allocate_memory(Device device, int64_t bytes) { return pool_of(device).allocate(bytes); }
-void free_memory(Device device, void* p, int64_t bytes) noexcept { pool_of(device).free(p, bytes); }
+namespace {
+thread_local RecordingMemory* recording = nullptr;  // from which this thread takes memory
+}
+
+void* allocate_memory(Device device, int64_t bytes) {
+  if (recording && recording->device() == device) [[unlikely]]
+    return recording->allocate(bytes);
+  return pool_of(device).allocate(bytes);
+}
+void free_memory(Device device, void* p, int64_t bytes) noexcept {
+  if (recording && recording->device() == device && recording->owns(p)) [[unlikely]]
+    return recording->free(p);
+  pool_of(device).free(p, bytes);
+}
+
+RecordingMemory& RecordingMemory::of(Device device) {
+  static std::mutex& lock = *new std::mutex;
+  static auto& all = *new std::vector<std::unique_ptr<RecordingMemory>>;
+  std::lock_guard guard(lock);
+  for (auto& m : all)
+    if (m->device_ == device) return *m;
+  all.emplace_back(new RecordingMemory(device));
+  return *all.back();
+}
+
+RecordingMemory::Scope::Scope(RecordingMemory& memory) { recording = &memory; }
+RecordingMemory::Scope::~Scope() { recording = nullptr; }
+
+bool RecordingMemory::owns(const void* p) const { return blocks_.count(const_cast<void*>(p)) != 0; }
+
+// The smallest free block that is large enough and not twice as large.
+void* RecordingMemory::allocate(int64_t bytes) {
+  const int64_t size = rounded(bytes);
+  auto best = blocks_.end();
+  for (auto it = blocks_.begin(); it != blocks_.end(); ++it)
+    if (!it->second.used && it->second.bytes >= size && it->second.bytes <= 2 * size &&
+        (best == blocks_.end() || it->second.bytes < best->second.bytes))
+      best = it;
+  if (best == blocks_.end())
+    best = blocks_.emplace(pool_of(device_).allocate(size), Block{size, false}).first;
+  best->second.used = true;
+  return best->first;
+}
+
+void RecordingMemory::free(void* p) noexcept { blocks_.find(p)->second.used = false; }
+
+void RecordingMemory::release() noexcept {
+  std::lock_guard guard(lock_);
+  if (recording == this || blocks_.empty()) return;
+  ++generation_;
+  for (auto& [p, block] : blocks_) pool_of(device_).free(p, block.bytes);
+  blocks_.clear();
+}
 
 DeviceStorage::DeviceStorage(Device home, int64_t bytes)
     : Storage(bytes), first_{home, allocate_memory(home, bytes)} {}

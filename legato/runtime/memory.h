@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <vector>
 
@@ -40,6 +41,44 @@ LEGATO_API int64_t cache_limit();
 void* allocate_memory(Device device, int64_t bytes);
 void free_memory(Device device, void* p, int64_t bytes) noexcept;
 
+/// Memory for what lies between the launches of recordings: its addresses stand in them, so it is
+/// kept as long as they are. Work of one device has one order, so all its recordings use the same.
+/// While a Scope is open, this thread's memory of the device comes from here.
+class RecordingMemory {
+ public:
+  static RecordingMemory& of(Device device);
+
+  class Scope {
+   public:
+    explicit Scope(RecordingMemory& memory);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+  };
+  /// To be held while something is recorded or replayed.
+  std::recursive_mutex& lock() { return lock_; }
+  /// Changes when the memory has been given back: recordings from before must not be replayed.
+  uint64_t generation() const { return generation_; }
+  bool owns(const void* p) const;
+  /// Gives the memory back, unless this thread is recording.
+  void release() noexcept;
+
+  Device device() const { return device_; }
+  void* allocate(int64_t bytes);
+  void free(void* p) noexcept;
+
+ private:
+  explicit RecordingMemory(Device device) : device_(device) {}
+  struct Block {
+    int64_t bytes;
+    bool used;
+  };
+  Device device_;
+  std::recursive_mutex lock_;
+  uint64_t generation_ = 0;
+  std::map<void*, Block> blocks_;  // guarded by lock_
+};
+
 /// Storage with a replica on every device that has read it. Values never change, so a replica once
 /// made stays valid; the device that computes a value writes the first one before anybody can see
 /// it.
@@ -62,6 +101,7 @@ class LEGATO_API DeviceStorage final : public Storage {
   void add_check(const Ref<DeviceCheck>& check);
   /// The values are computed from those of `from`: its checks are theirs.
   void inherit_checks(const DeviceStorage& from);
+  bool has_checks() const { return checked_.load(std::memory_order_acquire); }
   /// Throws what a check found. Call when the device has finished.
   void verify();
   /// How many copies between devices have been made in this process.

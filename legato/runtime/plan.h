@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -23,7 +24,8 @@ std::mutex& graph_lock();
 /// failed one.
 void collect(fuse::PlanGraph& g, std::span<const Array> roots, std::span<const Array> inputs);
 
-/// The values of a run: where each slot's value is (to be) described.
+/// The values of a run: where each slot's value is (to be) described. A slot of a program or kernel
+/// that has a storage before the run gets its value there.
 struct RunValues {
   std::span<Value* const> slots;
   std::span<const Value* const> leaves;
@@ -84,7 +86,8 @@ Device device_of_stream(uint16_t stream);
 
 /// Counters behind eval_counts().
 struct AtomicCounts {
-  std::atomic<int64_t> evaluations{0}, programs{0}, kernels{0}, layout_copies{0}, reused_buffers{0};
+  std::atomic<int64_t> evaluations{0}, programs{0}, kernels{0}, layout_copies{0}, reused_buffers{0},
+      recordings{0}, replays{0};
 };
 AtomicCounts& counts();
 bool fusion_on();

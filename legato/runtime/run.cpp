@@ -4,7 +4,6 @@
 #include <new>
 #include <optional>
 
-#include "legato/fuse/captured.h"
 #include "legato/runtime/evaluator.h"
 #include "legato/runtime/launch.h"
 #include "legato/runtime/plan.h"
@@ -45,11 +44,15 @@ View view_of(const Value& v, Device device) {
 
 }  // namespace
 
-void allocate(Value& v, Device device) {
-  v.storage = Ref<Storage>::adopt(new DeviceStorage(device, v.size * size_of(v.dtype)));
+static void place_at_start(Value& v) {
   v.layout.strides = row_major_strides(v.shape);
   v.layout.offset = 0;
   v.row_major = true;
+}
+
+void allocate(Value& v, Device device) {
+  v.storage = Ref<Storage>::adopt(new DeviceStorage(device, v.size * size_of(v.dtype)));
+  place_at_start(v);
 }
 
 namespace {
@@ -188,6 +191,7 @@ void Runner::run_step(const Step& step) {
 
 void Runner::run_literal(const PlanNode& n) {
   Value& v = *v_.slots[n.first_slot];
+  if (v.storage) return;  // a compiled function keeps its numbers
   auto& attrs = *static_cast<const LiteralAttrs*>(n.node->attrs);
   allocate(v, Device{});
   store_scalar(attrs.value, attrs.dtype, static_cast<DeviceStorage&>(*v.storage).writable());
@@ -251,7 +255,9 @@ void Runner::run_kernel(const PlanNode& n) {
   }
   for (size_t o = 0; o < n_out; ++o) {
     Value& v = *v_.slots[n.first_slot + o];
-    if (o == 0 && kernel->reuses >= 0) {
+    if (v.storage) {  // chosen before the run
+      place_at_start(v);
+    } else if (o == 0 && kernel->reuses >= 0) {
       Slot s = g_.in_slots[n.first_in + static_cast<size_t>(kernel->reuses)];
       const Value& from = value(s);
       if (from.row_major && from.size * size_of(from.dtype) == v.size * size_of(v.dtype) &&
@@ -390,6 +396,7 @@ void Runner::run_program(const Step& step) {
   for (uint32_t o = 0; o < step.n_outputs; ++o) {
     Value& v = *v_.slots[outputs[o]];
     int64_t bytes = v.size * size_of(v.dtype);
+    if (v.storage) v.layout.offset = 0;  // chosen before the run
     for (uint32_t i = 0; i < step.n_inputs && !v.storage; ++i) {
       const Value& from = value(inputs[i].slot);
       bool same_places =
@@ -424,56 +431,6 @@ void Runner::run_program(const Step& step) {
   for (uint32_t o = 0; o < step.n_outputs; ++o)
     for (uint32_t i = 0; i < step.n_inputs; ++i)
       storage_of(*v_.slots[outputs[o]]).inherit_checks(storage_of(value(inputs[i].slot)));
-}
-
-// A compiled function's node: its graph has a plan of its own, made once.
-void Runner::run_compiled(const PlanNode& n) {
-  struct Plan {
-    fuse::PlanGraph graph;
-    std::vector<Slot> outputs;
-  };
-  auto& captured = *static_cast<const CompiledAttrs*>(n.node->attrs)->graph;
-  std::shared_ptr<Plan> plan;
-  {
-    std::lock_guard lock(graph_lock());
-    if (!captured.plan) {
-      auto fresh = std::make_shared<Plan>();
-      collect(fresh->graph, captured.outputs, captured.inputs);
-      fresh->outputs.swap(fresh->graph.step_outputs);
-      fuse::plan_steps(fresh->graph, fusion_on());
-      if (fusion_on()) find_row_blocks(fresh->graph);
-      captured.plan = fresh;
-    }
-    plan = std::static_pointer_cast<Plan>(captured.plan);
-  }
-  const fuse::PlanGraph& g = plan->graph;
-  std::vector<Value> values(g.slots.size());
-  std::vector<Value*> slots(g.slots.size());
-  std::vector<uint32_t> uses(g.slots.size());
-  for (size_t s = 0; s < slots.size(); ++s) {
-    const Value& like = g.value(static_cast<Slot>(s));
-    values[s].shape = like.shape;
-    values[s].dtype = like.dtype;
-    values[s].size = like.size;
-    slots[s] = &values[s];
-    uses[s] = g.slots[s].uses;
-  }
-  std::vector<const Value*> leaves(g.leaves.size());
-  std::vector<const Array*> leaf_arrays = g.leaves;
-  for (size_t i = 0; i < leaves.size(); ++i)
-    leaves[i] = i < n.n_in ? &value(g_.in_slots[n.first_in + i]) : &g.leaves[i]->value();
-  RunValues run_values{slots, leaves, leaf_arrays, uses};
-  Runner inner(g, run_values);
-  inner.run();
-  if (inner.error()) std::rethrow_exception(inner.error());
-  for (size_t o = 0; o < plan->outputs.size(); ++o) {
-    Slot s = plan->outputs[o];
-    const Value& from = s >= 0 ? *slots[s] : *leaves[~s];
-    Value& to = *v_.slots[n.first_slot + o];
-    to.layout = from.layout;
-    to.row_major = from.row_major;
-    to.storage = from.storage;
-  }
 }
 
 }  // namespace legato

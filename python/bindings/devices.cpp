@@ -274,6 +274,20 @@ void define_memory(nb::module_& m) {
         "Sets the number of threads that share an operation on the CPU.");
   m.def("_set_fusion", &set_fusion, nb::arg("on"),
         "Whether pointwise operations are fused. Gives the previous setting; for tests.");
+  m.def(
+      "_eval_counts",
+      [] {
+        const EvalCounts c = eval_counts();
+        nb::dict d;
+        d["programs"] = c.programs;
+        d["kernels"] = c.kernels;
+        d["layout_copies"] = c.layout_copies;
+        d["reused_buffers"] = c.reused_buffers;
+        d["recordings"] = c.recordings;
+        d["replays"] = c.replays;
+        return d;
+      },
+      "How much work evaluations have done in this process; for tests.");
 }
 
 }  // namespace

@@ -74,6 +74,12 @@ class CudaBackend final : public Backend {
     } catch (...) {
     }
   }
+  bool records() const override { return true; }
+  void begin_recording(int index) override { device(index).begin_recording(); }
+  std::unique_ptr<Recording> end_recording(int index, std::unique_ptr<Recording> old) override {
+    return device(index).end_recording(std::move(old));
+  }
+  void replay(int index, Recording& recording) override { device(index).replay(recording); }
   std::vector<std::pair<std::string, std::string>> facts(int index) const override {
     const GpuDevice& d = device_properties(index);
     const int v = driver().version;

@@ -99,6 +99,7 @@ void GpuDevice::open() {
   check(d.cuDevicePrimaryCtxRetain(&context_, device_), "making a GPU's context");
   check(d.cuCtxSetCurrent(context_), "entering a GPU's context");
   check(d.cuStreamCreate(&queue_, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
+  check(d.cuStreamCreate(&recorded_queue_, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
 
   CUmemPoolProps props{};
   props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
@@ -176,6 +177,7 @@ void GpuDevice::take_stage(Stage& stage) {
 // The host's memory may be given up when this returns: it has been copied to a staging buffer. Two
 // of them, so that one fills while the other travels.
 void GpuDevice::copy_in(void* to, const void* from, int64_t bytes) {
+  refuse_to_record("a copy from the host");
   std::lock_guard lock(stage_lock_);
   for (int64_t at = 0; at < bytes; at += kStageBytes) {
     Stage& stage = stages_[next_stage_ ^= 1];
@@ -190,6 +192,7 @@ void GpuDevice::copy_in(void* to, const void* from, int64_t bytes) {
 }
 
 void GpuDevice::copy_out(void* to, const void* from, int64_t bytes) {
+  refuse_to_record("a copy to the host");
   std::lock_guard lock(stage_lock_);
   struct Part {
     Stage* stage = nullptr;
@@ -253,13 +256,14 @@ void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, void* params, 
   void* arguments[] = {params};
   check(
       driver().cuLaunchKernel(f, static_cast<unsigned>(blocks), 1, 1,
-                              static_cast<unsigned>(threads), 1, 1, 0, queue_, arguments, nullptr),
+                              static_cast<unsigned>(threads), 1, 1, 0, queue(), arguments, nullptr),
       what);
 }
 
 GpuDevice::Report GpuDevice::report(const char* op,
                                     std::exception_ptr (*describe)(const char*,
                                                                    const ValueReport&)) {
+  refuse_to_record("a check of values");
   std::unique_lock lock(report_lock_);
   if (free_reports_.empty()) {
     lock.unlock();

@@ -40,7 +40,8 @@ class GpuDevice {
   void enter();
 
   int index() const { return index_; }
-  CUstream queue() const { return queue_; }
+  /// Where this thread's launches go: the device's queue, or the one that is recorded.
+  CUstream queue() const { return recorder_ == this ? recorded_queue_ : queue_; }
   int multiprocessors() const { return multiprocessors_; }
   int capability() const { return capability_; }  // 90 for 9.0
   int64_t total_memory() const { return total_memory_; }
@@ -52,6 +53,11 @@ class GpuDevice {
   void copy_in(void* to, const void* from, int64_t bytes);
   void copy_out(void* to, const void* from, int64_t bytes);
   void synchronize();
+
+  /// From here on, launches of this thread are recorded instead of carried out; see backend.h.
+  void begin_recording();
+  std::unique_ptr<Recording> end_recording(std::unique_ptr<Recording> old);
+  void replay(const Recording& recording);
 
   /// A kernel of an embedded image, by the name it has there.
   CUfunction kernel(const char* image, std::string_view name);
@@ -82,12 +88,16 @@ class GpuDevice {
   void open();
   void clear_reports(const std::vector<int>& slots);  // the device has finished
   void take_stage(Stage& stage);
+  // Throws while this thread records: `what` cannot be repeated.
+  void refuse_to_record(const char* what) const;
 
   int index_;
   std::once_flag opened_;
   CUdevice device_ = 0;
   CUcontext context_ = nullptr;
   CUstream queue_ = nullptr;
+  CUstream recorded_queue_ = nullptr;  // carries out nothing; the runtime records once at a time
+  static inline thread_local const GpuDevice* recorder_ = nullptr;  // on which this thread records
   CUmemoryPool pool_ = nullptr;
   int multiprocessors_ = 0, capability_ = 0;
   int64_t total_memory_ = 0;

@@ -19,7 +19,9 @@ namespace legato::cuda {
   X(cuMemAllocFromPoolAsync) X(cuMemFreeAsync) X(cuMemPoolCreate) X(cuMemPoolSetAttribute)        \
   X(cuMemPoolTrimTo) X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost)                           \
   X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async)               \
-  X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload) X(cuLaunchKernel)
+  X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload) X(cuLaunchKernel)                  \
+  X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)                             \
+  X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)
 // clang-format on
 
 struct Driver {

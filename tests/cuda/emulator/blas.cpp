@@ -10,7 +10,7 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace legato::emulator {
-void enqueue(std::function<void()> work);
+void enqueue(CUstream queue, std::function<void()> work);
 }
 
 namespace {
@@ -123,10 +123,10 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, Desc* desc, Layout* a, Layout* 
 }
 EXPORT int cublasLtMatmul(void*, Desc* desc, const void* alpha, const void* a, Layout* la,
                           const void* b, Layout* lb, const void* beta, const void* c, Layout*,
-                          void* d, Layout* ld, const void*, void*, size_t, void*) {
+                          void* d, Layout* ld, const void*, void*, size_t, CUstream queue) {
   const auto factor = [&](const void* p) { return read(p, 0, desc->scale); };
   legato::emulator::enqueue(
-      [=, x = *la, y = *lb, z = *ld, t = *desc, alpha = factor(alpha), beta = factor(beta)] {
+      queue, [=, x = *la, y = *lb, z = *ld, t = *desc, alpha = factor(alpha), beta = factor(beta)] {
         const int64_t k = t.trans[0] ? x.rows : x.cols;
         for (int64_t batch = 0; batch < z.batch; ++batch)
           for (int64_t j = 0; j < z.cols; ++j)

@@ -3,7 +3,8 @@
 // which relies on more order than it asked for is found out. Memory is poisoned when it is taken
 // and when it is given back; copies outside of allocations are errors.
 //
-// LEGATO_EMULATOR_FAIL=alloc:5,launch:3  makes the 5th allocation and the 3rd launch fail
+// LEGATO_EMULATOR_FAIL=alloc:5,launch:3,graph:1  makes the 5th allocation, the 3rd launch and the
+//                                        making of the first graph fail
 // LEGATO_EMULATOR_MEMORY=bytes           what the device has (256 MiB)
 #include <cuda.h>
 #include <dlfcn.h>
@@ -36,12 +37,19 @@ struct Module {
   std::map<std::string, Function> functions;
 };
 
+using Work = std::function<CUresult()>;
+struct Graph {
+  std::vector<Work> work;
+};
+
 std::recursive_mutex lock;
-std::deque<std::function<CUresult()>> queue;  // guarded by lock, as all that follows
-CUresult lost = CUDA_SUCCESS;                 // the error that ended the context
+std::deque<Work> queue;              // guarded by lock, as all that follows
+std::map<CUstream, Graph> recorded;  // queues that are being recorded
+uintptr_t streams = 0;
+CUresult lost = CUDA_SUCCESS;  // the error that ended the context
 std::map<uintptr_t, size_t> allocations;
 size_t allocated = 0;
-int calls_alloc = 0, calls_launch = 0;
+int calls_alloc = 0, calls_launch = 0, calls_graph = 0;
 
 size_t memory_size() {
   static const size_t size = [] {
@@ -76,10 +84,13 @@ CUresult run_queue() {
   return lost;
 }
 
-CUresult later(std::function<CUresult()> work) {
+CUresult later(CUstream stream, Work work) {
   std::lock_guard guard(lock);
   if (lost != CUDA_SUCCESS) return lost;
-  queue.push_back(std::move(work));
+  if (auto at = recorded.find(stream); at != recorded.end())
+    at->second.work.push_back(std::move(work));
+  else
+    queue.push_back(std::move(work));
   return CUDA_SUCCESS;
 }
 
@@ -94,8 +105,8 @@ const bool made_global = [] {
 }  // namespace
 
 namespace legato::emulator {
-void enqueue(std::function<void()> work) {
-  later([work = std::move(work)] {
+void enqueue(CUstream stream, std::function<void()> work) {
+  later(stream, [work = std::move(work)] {
     work();
     return CUDA_SUCCESS;
   });
@@ -151,7 +162,46 @@ EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext* c, CUdevice) {
 }
 EXPORT CUresult cuCtxSetCurrent(CUcontext) { return CUDA_SUCCESS; }
 EXPORT CUresult cuStreamCreate(CUstream* s, unsigned) {
-  *s = reinterpret_cast<CUstream>(0x20);
+  std::lock_guard guard(lock);
+  *s = reinterpret_cast<CUstream>(0x20 + 0x100 * ++streams);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuStreamBeginCapture_v2(CUstream s, CUstreamCaptureMode) {
+  std::lock_guard guard(lock);
+  return recorded.emplace(s, Graph{}).second ? CUDA_SUCCESS : CUDA_ERROR_ILLEGAL_STATE;
+}
+EXPORT CUresult cuStreamEndCapture(CUstream s, CUgraph* g) {
+  std::lock_guard guard(lock);
+  auto at = recorded.find(s);
+  if (at == recorded.end()) return CUDA_ERROR_ILLEGAL_STATE;
+  *g = reinterpret_cast<CUgraph>(new Graph(std::move(at->second)));
+  recorded.erase(at);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph g, unsigned long long) {
+  if (injected("graph", ++calls_graph)) return CUDA_ERROR_OUT_OF_MEMORY;
+  *exec = reinterpret_cast<CUgraphExec>(new Graph(*reinterpret_cast<Graph*>(g)));
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph g, CUgraphExecUpdateResultInfo*) {
+  auto& old = *reinterpret_cast<Graph*>(exec);
+  auto& fresh = *reinterpret_cast<Graph*>(g);
+  if (old.work.size() != fresh.work.size()) return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+  old.work = fresh.work;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphLaunch(CUgraphExec exec, CUstream s) {
+  std::lock_guard guard(lock);
+  for (const Work& work : reinterpret_cast<Graph*>(exec)->work)
+    if (CUresult status = later(s, work); status != CUDA_SUCCESS) return status;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphDestroy(CUgraph g) {
+  delete reinterpret_cast<Graph*>(g);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphExecDestroy(CUgraphExec exec) {
+  delete reinterpret_cast<Graph*>(exec);
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuStreamSynchronize(CUstream) { return run_queue(); }
@@ -192,8 +242,8 @@ EXPORT CUresult cuMemAllocFromPoolAsync(CUdeviceptr* p, size_t n, CUmemoryPool, 
   allocated += n;
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuMemFreeAsync(CUdeviceptr p, CUstream) {
-  return later([p] {
+EXPORT CUresult cuMemFreeAsync(CUdeviceptr p, CUstream s) {
+  return later(s, [p] {
     auto it = allocations.find(p);
     if (it == allocations.end()) return CUDA_ERROR_INVALID_VALUE;
     std::memset(reinterpret_cast<void*>(p), 0xdd, it->second);
@@ -211,29 +261,29 @@ EXPORT CUresult cuMemFreeHost(void* p) {
   std::free(p);
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t n, CUstream) {
-  return later([=] {
+EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t n, CUstream s) {
+  return later(s, [=] {
     if (!inside(to, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
     std::memcpy(reinterpret_cast<void*>(to), from, n);
     return CUDA_SUCCESS;
   });
 }
-EXPORT CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t n, CUstream) {
-  return later([=] {
+EXPORT CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t n, CUstream s) {
+  return later(s, [=] {
     if (!inside(from, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
     std::memcpy(to, reinterpret_cast<void*>(from), n);
     return CUDA_SUCCESS;
   });
 }
-EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream) {
-  return later([=] {
+EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream s) {
+  return later(s, [=] {
     if (!inside(from, n) || !inside(to, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
     std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), n);
     return CUDA_SUCCESS;
   });
 }
-EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char v, size_t n, CUstream) {
-  return later([=] {
+EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char v, size_t n, CUstream s) {
+  return later(s, [=] {
     if (!inside(to, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
     std::memset(reinterpret_cast<void*>(to), v, n);
     return CUDA_SUCCESS;
@@ -279,8 +329,8 @@ EXPORT CUresult cuModuleGetFunction(CUfunction* f, CUmodule m, const char* name)
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                               unsigned by, unsigned bz, unsigned, CUstream, void** arguments,
-                               void**) {
+                               unsigned by, unsigned bz, unsigned, CUstream stream,
+                               void** arguments, void**) {
   std::lock_guard guard(lock);
   if (lost != CUDA_SUCCESS) return lost;
   if (injected("launch", ++calls_launch)) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
@@ -290,7 +340,7 @@ EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned 
   const char* bytes = static_cast<const char*>(arguments[0]);
   std::vector<uint64_t> params(function->bytes / 8 + 1);
   std::memcpy(params.data(), bytes, function->bytes);
-  return later([=, run = function->run, name = function->name]() mutable {
+  return later(stream, [=, run = function->run, name = function->name]() mutable {
     void* pointers[] = {params.data()};
     const std::string wrong = legato::emulator::launch(run, gx, bx, pointers);
     if (wrong.empty()) return CUDA_SUCCESS;

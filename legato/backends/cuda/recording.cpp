@@ -1,0 +1,67 @@
+// Recordings: CUDA graphs, captured from a queue on which nothing else runs.
+#include <algorithm>
+
+#include "legato/backends/cuda/device.h"
+#include "legato/base/error.h"
+
+namespace legato::cuda {
+namespace {
+
+class Graph final : public Recording {
+ public:
+  Graph(int device, CUgraphExec exec) : exec(exec), device_(device) {}
+  ~Graph() override {
+    try {
+      device(device_);  // enters its context; the driver lets a graph that runs end first
+      driver().cuGraphExecDestroy(exec);
+    } catch (const Error&) {  // in a forked child: the graph is the parent's
+    }
+  }
+  const CUgraphExec exec;
+
+ private:
+  int device_;
+};
+
+}  // namespace
+
+void GpuDevice::refuse_to_record(const char* what) const {
+  if (recorder_ == this) throw EvalError(cat("GPU: ", what, " cannot be recorded"));
+}
+
+void GpuDevice::begin_recording() {
+  LEGATO_CHECK(recorder_ == nullptr, "a thread that records begins another recording");
+  // Relaxed: memory may be taken and modules loaded meanwhile, since that goes to other queues.
+  check(driver().cuStreamBeginCapture(recorded_queue_, CU_STREAM_CAPTURE_MODE_RELAXED),
+        "recording");
+  recorder_ = this;
+}
+
+std::unique_ptr<Recording> GpuDevice::end_recording(std::unique_ptr<Recording> old) {
+  Driver& d = driver();
+  LEGATO_CHECK(recorder_ == this, "a recording ends that was not begun");
+  recorder_ = nullptr;
+  struct Captured {
+    CUgraph graph = nullptr;
+    ~Captured() {
+      if (graph) driver().cuGraphDestroy(graph);
+    }
+  } captured;
+  // An invalidated capture ends as well; what cannot be captured is carried out as ever.
+  if (d.cuStreamEndCapture(recorded_queue_, &captured.graph) != CUDA_SUCCESS) return nullptr;
+  if (old) {
+    CUgraphExecUpdateResultInfo info{};
+    if (d.cuGraphExecUpdate(static_cast<Graph&>(*old).exec, captured.graph, &info) == CUDA_SUCCESS)
+      return old;
+    old.reset();
+  }
+  CUgraphExec exec = nullptr;
+  if (d.cuGraphInstantiate(&exec, captured.graph, 0) != CUDA_SUCCESS) return nullptr;
+  return std::make_unique<Graph>(index_, exec);
+}
+
+void GpuDevice::replay(const Recording& recording) {
+  check(driver().cuGraphLaunch(static_cast<const Graph&>(recording).exec, queue_), "replaying");
+}
+
+}  // namespace legato::cuda
