@@ -1,0 +1,176 @@
+// cuDNN's numbers as dnn_api.h declares them, and the cache of what was made for a shape.
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+
+#include "legato/backends/cuda/dnn.h"
+
+#if __has_include(<cudnn_graph.h>) && __has_include(<cuda_runtime_api.h>)
+#include <cudnn_graph.h>
+#define LEGATO_TEST_HAS_CUDNN 1
+#endif
+
+using namespace legato::cuda;
+
+#ifdef LEGATO_TEST_HAS_CUDNN
+namespace {
+
+template <class Ours, class Theirs>
+constexpr bool same(Ours ours, Theirs theirs) {
+  return static_cast<int>(ours) == static_cast<int>(theirs);
+}
+
+#define LEGATO_SAME(ours, theirs) static_assert(same(dnn::ours, theirs))
+LEGATO_SAME(DataType::f32, CUDNN_DATA_FLOAT);
+LEGATO_SAME(DataType::f64, CUDNN_DATA_DOUBLE);
+LEGATO_SAME(DataType::f16, CUDNN_DATA_HALF);
+LEGATO_SAME(DataType::i8, CUDNN_DATA_INT8);
+LEGATO_SAME(DataType::i32, CUDNN_DATA_INT32);
+LEGATO_SAME(DataType::u8, CUDNN_DATA_UINT8);
+LEGATO_SAME(DataType::bf16, CUDNN_DATA_BFLOAT16);
+LEGATO_SAME(DataType::i64, CUDNN_DATA_INT64);
+LEGATO_SAME(DataType::boolean, CUDNN_DATA_BOOLEAN);
+
+LEGATO_SAME(Kind::pointwise, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+LEGATO_SAME(Kind::convolution, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+LEGATO_SAME(Kind::engine, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+LEGATO_SAME(Kind::engine_config, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+LEGATO_SAME(Kind::heuristic, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+LEGATO_SAME(Kind::plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+LEGATO_SAME(Kind::conv_forward, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
+LEGATO_SAME(Kind::conv_weight_gradient,
+            CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR);
+LEGATO_SAME(Kind::conv_input_gradient,
+            CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR);
+LEGATO_SAME(Kind::pointwise_operation, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+LEGATO_SAME(Kind::graph, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+LEGATO_SAME(Kind::variant_pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+LEGATO_SAME(Kind::tensor, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+
+LEGATO_SAME(Attribute::pointwise_mode, CUDNN_ATTR_POINTWISE_MODE);
+LEGATO_SAME(Attribute::pointwise_precision, CUDNN_ATTR_POINTWISE_MATH_PREC);
+LEGATO_SAME(Attribute::conv_compute, CUDNN_ATTR_CONVOLUTION_COMP_TYPE);
+LEGATO_SAME(Attribute::conv_mode, CUDNN_ATTR_CONVOLUTION_CONV_MODE);
+LEGATO_SAME(Attribute::conv_dilations, CUDNN_ATTR_CONVOLUTION_DILATIONS);
+LEGATO_SAME(Attribute::conv_strides, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES);
+LEGATO_SAME(Attribute::conv_post_paddings, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS);
+LEGATO_SAME(Attribute::conv_pre_paddings, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS);
+LEGATO_SAME(Attribute::conv_spatial_dims, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS);
+LEGATO_SAME(Attribute::heuristic_mode, CUDNN_ATTR_ENGINEHEUR_MODE);
+LEGATO_SAME(Attribute::heuristic_graph, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+LEGATO_SAME(Attribute::heuristic_results, CUDNN_ATTR_ENGINEHEUR_RESULTS);
+LEGATO_SAME(Attribute::config_engine, CUDNN_ATTR_ENGINECFG_ENGINE);
+LEGATO_SAME(Attribute::plan_handle, CUDNN_ATTR_EXECUTION_PLAN_HANDLE);
+LEGATO_SAME(Attribute::plan_config, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+LEGATO_SAME(Attribute::plan_workspace, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+LEGATO_SAME(Attribute::forward_alpha, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA);
+LEGATO_SAME(Attribute::forward_beta, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA);
+LEGATO_SAME(Attribute::forward_conv, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC);
+LEGATO_SAME(Attribute::forward_w, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W);
+LEGATO_SAME(Attribute::forward_x, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X);
+LEGATO_SAME(Attribute::forward_y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y);
+LEGATO_SAME(Attribute::input_alpha, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA);
+LEGATO_SAME(Attribute::input_beta, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA);
+LEGATO_SAME(Attribute::input_conv, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC);
+LEGATO_SAME(Attribute::input_w, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W);
+LEGATO_SAME(Attribute::input_dx, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX);
+LEGATO_SAME(Attribute::input_dy, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY);
+LEGATO_SAME(Attribute::weight_alpha, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA);
+LEGATO_SAME(Attribute::weight_beta, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA);
+LEGATO_SAME(Attribute::weight_conv, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC);
+LEGATO_SAME(Attribute::weight_dw, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW);
+LEGATO_SAME(Attribute::weight_x, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X);
+LEGATO_SAME(Attribute::weight_dy, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY);
+LEGATO_SAME(Attribute::pointwise_descriptor, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
+LEGATO_SAME(Attribute::pointwise_x, CUDNN_ATTR_OPERATION_POINTWISE_XDESC);
+LEGATO_SAME(Attribute::pointwise_b, CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
+LEGATO_SAME(Attribute::pointwise_y, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
+LEGATO_SAME(Attribute::graph_handle, CUDNN_ATTR_OPERATIONGRAPH_HANDLE);
+LEGATO_SAME(Attribute::graph_operations, CUDNN_ATTR_OPERATIONGRAPH_OPS);
+LEGATO_SAME(Attribute::tensor_alignment, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT);
+LEGATO_SAME(Attribute::tensor_type, CUDNN_ATTR_TENSOR_DATA_TYPE);
+LEGATO_SAME(Attribute::tensor_sizes, CUDNN_ATTR_TENSOR_DIMENSIONS);
+LEGATO_SAME(Attribute::tensor_strides, CUDNN_ATTR_TENSOR_STRIDES);
+LEGATO_SAME(Attribute::tensor_id, CUDNN_ATTR_TENSOR_UNIQUE_ID);
+LEGATO_SAME(Attribute::tensor_virtual, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
+LEGATO_SAME(Attribute::tensor_by_value, CUDNN_ATTR_TENSOR_IS_BY_VALUE);
+LEGATO_SAME(Attribute::pack_ids, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
+LEGATO_SAME(Attribute::pack_pointers, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
+LEGATO_SAME(Attribute::pack_workspace, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
+LEGATO_SAME(Attribute::engine_numerics, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE);
+LEGATO_SAME(Attribute::engine_behavior, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE);
+
+LEGATO_SAME(Type::handle, CUDNN_TYPE_HANDLE);
+LEGATO_SAME(Type::data_type, CUDNN_TYPE_DATA_TYPE);
+LEGATO_SAME(Type::boolean, CUDNN_TYPE_BOOLEAN);
+LEGATO_SAME(Type::int64, CUDNN_TYPE_INT64);
+LEGATO_SAME(Type::f32, CUDNN_TYPE_FLOAT);
+LEGATO_SAME(Type::f64, CUDNN_TYPE_DOUBLE);
+LEGATO_SAME(Type::pointer, CUDNN_TYPE_VOID_PTR);
+LEGATO_SAME(Type::convolution_mode, CUDNN_TYPE_CONVOLUTION_MODE);
+LEGATO_SAME(Type::heuristic_mode, CUDNN_TYPE_HEUR_MODE);
+LEGATO_SAME(Type::numerics, CUDNN_TYPE_NUMERICAL_NOTE);
+LEGATO_SAME(Type::pointwise_mode, CUDNN_TYPE_POINTWISE_MODE);
+LEGATO_SAME(Type::descriptor, CUDNN_TYPE_BACKEND_DESCRIPTOR);
+LEGATO_SAME(Type::behavior, CUDNN_TYPE_BEHAVIOR_NOTE);
+
+LEGATO_SAME(ConvMode::convolution, CUDNN_CONVOLUTION);
+LEGATO_SAME(ConvMode::correlation, CUDNN_CROSS_CORRELATION);
+LEGATO_SAME(HeuristicMode::a, CUDNN_HEUR_MODE_A);
+LEGATO_SAME(HeuristicMode::b, CUDNN_HEUR_MODE_B);
+LEGATO_SAME(HeuristicMode::fallback, CUDNN_HEUR_MODE_FALLBACK);
+LEGATO_SAME(PointwiseMode::add, CUDNN_POINTWISE_ADD);
+LEGATO_SAME(PointwiseMode::mul, CUDNN_POINTWISE_MUL);
+LEGATO_SAME(PointwiseMode::min, CUDNN_POINTWISE_MIN);
+LEGATO_SAME(PointwiseMode::max, CUDNN_POINTWISE_MAX);
+LEGATO_SAME(PointwiseMode::sqrt, CUDNN_POINTWISE_SQRT);
+LEGATO_SAME(PointwiseMode::div, CUDNN_POINTWISE_DIV);
+LEGATO_SAME(PointwiseMode::sub, CUDNN_POINTWISE_SUB);
+LEGATO_SAME(PointwiseMode::abs, CUDNN_POINTWISE_ABS);
+LEGATO_SAME(PointwiseMode::exp, CUDNN_POINTWISE_EXP);
+LEGATO_SAME(PointwiseMode::log, CUDNN_POINTWISE_LOG);
+LEGATO_SAME(PointwiseMode::neg, CUDNN_POINTWISE_NEG);
+LEGATO_SAME(PointwiseMode::rsqrt, CUDNN_POINTWISE_RSQRT);
+LEGATO_SAME(PointwiseMode::erf, CUDNN_POINTWISE_ERF);
+LEGATO_SAME(PointwiseMode::identity, CUDNN_POINTWISE_IDENTITY);
+LEGATO_SAME(PointwiseMode::reciprocal, CUDNN_POINTWISE_RECIPROCAL);
+LEGATO_SAME(PointwiseMode::relu, CUDNN_POINTWISE_RELU_FWD);
+LEGATO_SAME(PointwiseMode::tanh, CUDNN_POINTWISE_TANH_FWD);
+LEGATO_SAME(PointwiseMode::sigmoid, CUDNN_POINTWISE_SIGMOID_FWD);
+LEGATO_SAME(PointwiseMode::gelu, CUDNN_POINTWISE_GELU_FWD);
+LEGATO_SAME(PointwiseMode::softplus, CUDNN_POINTWISE_SOFTPLUS_FWD);
+LEGATO_SAME(PointwiseMode::swish, CUDNN_POINTWISE_SWISH_FWD);
+LEGATO_SAME(PointwiseMode::gelu_tanh, CUDNN_POINTWISE_GELU_APPROX_TANH_FWD);
+LEGATO_SAME(Numerics::tensor_core, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+LEGATO_SAME(Numerics::down_converts, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
+LEGATO_SAME(Numerics::reduced_sums, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION);
+LEGATO_SAME(Numerics::fft, CUDNN_NUMERICAL_NOTE_FFT);
+LEGATO_SAME(Numerics::nondeterministic, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
+LEGATO_SAME(Numerics::winograd, CUDNN_NUMERICAL_NOTE_WINOGRAD);
+LEGATO_SAME(Numerics::winograd_4x4, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4);
+LEGATO_SAME(Numerics::winograd_6x6, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6);
+LEGATO_SAME(Numerics::winograd_13x13, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13);
+LEGATO_SAME(Behavior::runtime_compiled, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION);
+#undef LEGATO_SAME
+
+}  // namespace
+#endif
+
+TEST_CASE("a cache keeps what was used last, and what is in use lives on") {
+  dnn::Cache<int> cache(2);
+  int made = 0;
+  auto get = [&](const char* key) {
+    return cache.get(key, [&] { return std::make_shared<int>(++made); });
+  };
+  std::shared_ptr<int> first = get("a");
+  get("b");
+  CHECK(get("a") == first);
+  get("c");  // "b" goes
+  CHECK(cache.size() == 2);
+  CHECK(get("a") == first);
+  CHECK(*get("b") == 4);  // made again; "c" went
+  get("d");               // "a" goes
+  CHECK(*first == 1);
+  CHECK(*get("a") == 6);
+}
