@@ -56,6 +56,7 @@ std::mutex kept_lock;
 }  // namespace
 
 constinit thread_local ThreadState thread_state;
+constinit DefaultStream process_default_stream;
 
 Storage::~Storage() = default;
 
@@ -72,6 +73,9 @@ namespace {
 template <class From>  // copies the inputs, or moves from them
 Node* make_node(const Op* op, std::span<From> inputs, int n_out) {
   ThreadState& t = thread_state;
+  // Data that exists runs nowhere, and making it settles nothing.
+  const uint16_t stream =
+      t.stream != kDefaultStream ? t.stream : op ? process_default_stream.get() : uint16_t{0};
   void* memory = t.free_nodes;
   if (memory) {
     t.free_nodes = t.free_nodes->next;
@@ -81,7 +85,7 @@ Node* make_node(const Op* op, std::span<From> inputs, int n_out) {
   }
   Node* n = new (memory) Node;
   n->op = op;
-  n->stream = t.stream;
+  n->stream = stream;
   n->n_in = static_cast<uint32_t>(inputs.size());
   n->in = reinterpret_cast<Array*>(n->inline_in);
   if (inputs.size() > Node::kInlineInputs)

@@ -1,12 +1,28 @@
 // What making and dropping arrays keeps for each thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace legato {
 
 struct Node;
 class CaptureMark;
+
+/// Stands for the default stream of the default device, whichever that is when a node is made.
+inline constexpr uint16_t kDefaultStream = 0xffff;
+
+/// The index of that stream; negative until somebody needs it. runtime/ settles it then, which may
+/// load the backend of GPUs.
+struct DefaultStream {
+  std::atomic<int32_t> index{-1};
+  uint16_t (*settle)() = nullptr;
+  uint16_t get() {
+    const int32_t known = index.load(std::memory_order_relaxed);
+    return known >= 0 ? static_cast<uint16_t>(known) : settle();
+  }
+};
+extern constinit DefaultStream process_default_stream;
 
 /// One object a thread. Of trivial types only, so that no access has to ask whether it has been
 /// initialised.
@@ -17,7 +33,7 @@ struct ThreadState {
   int32_t n_free = 0;
   bool burying = false;  // somebody up the stack works through dead_nodes
   bool frees_at_exit = false;
-  uint16_t stream = 0;  // of new nodes
+  uint16_t stream = kDefaultStream;  // of new nodes
 };
 
 extern constinit thread_local ThreadState thread_state;

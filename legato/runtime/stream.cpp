@@ -4,12 +4,16 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "legato/array/thread_state.h"
 #include "legato/base/error.h"
 #include "legato/op/op.h"
 
@@ -67,7 +71,8 @@ struct Table {
   std::mutex lock;
   std::vector<Entry> streams;  // guarded by lock; the index is the stream's number
   std::vector<std::pair<Device, uint16_t>> defaults;  // guarded by lock
-  Device device;                                      // guarded by lock
+  std::optional<Device> device;                       // the default; guarded by lock
+  std::string why;                                    // it is the default; guarded by lock
 };
 
 Table& table();
@@ -105,22 +110,82 @@ const char* name_of(DeviceType type) {
   return names[static_cast<int>(type)];
 }
 
+// The device on which operations run if nobody has said anything: what LEGATO_DEVICE names, else
+// the first GPU if there is one. Nothing of this happens before somebody needs to know.
+Device choose_default(std::string& why) {
+  const Device gpu{DeviceType::gpu, 0};
+  const char* text = std::getenv("LEGATO_DEVICE");
+  if (!text || !*text) {
+    if (has_device(gpu)) {
+      why = "there is a GPU, and LEGATO_DEVICE is not set";
+      return gpu;
+    }
+    why = cat("there is no GPU for Legato: ", why_no_device(DeviceType::gpu));
+    return Device{};
+  }
+  const std::string_view asked = text;
+  Device device;
+  if (asked.starts_with("gpu")) device = gpu;
+  if (asked.starts_with("gpu:") && asked.size() > 4 && asked.size() < 8)
+    device.index = std::atoi(text + 4);
+  if (asked != (device.type == DeviceType::cpu ? "cpu"
+                : asked == "gpu"               ? "gpu"
+                                               : cat("gpu:", device.index)))
+    throw ValueError(cat("LEGATO_DEVICE must be cpu, gpu or gpu:1 (a number), found '", text,
+                         "'. Set it before Python starts, or leave it out."));
+  if (!has_device(device))
+    throw ValueError(cat("LEGATO_DEVICE=", text, " asks for a device that is not here. ",
+                         why_no_device(device.type), " LEGATO_DEVICE=cpu uses the CPU."));
+  why = cat("LEGATO_DEVICE=", text, " says so");
+  return device;
+}
+
+// Makes `device` the default unless there is one already; gives the default's stream.
+Stream settle(std::optional<Device> device, std::string why) {
+  if (!device) device = choose_default(why);
+  const uint16_t index = default_stream(*device).index;
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  if (t.device) return {*t.device, static_cast<uint16_t>(process_default_stream.index.load())};
+  t.device = device;
+  t.why = std::move(why);
+  process_default_stream.index.store(index, std::memory_order_relaxed);
+  return {*device, index};
+}
+
+[[maybe_unused]] const bool installed = [] {
+  process_default_stream.settle = [] { return settle(std::nullopt, "").index; };
+  return true;
+}();
+
 }  // namespace
 
 Device default_device() {
+  process_default_stream.get();
   Table& t = table();
   std::lock_guard lock(t.lock);
-  return t.device;
+  return *t.device;
+}
+
+std::string why_default_device() {
+  process_default_stream.get();
+  Table& t = table();
+  std::lock_guard lock(t.lock);
+  return t.why;
 }
 
 void set_default_device(Device device) {
-  Stream s = default_stream(device);
+  const Stream s = default_stream(device);
   Table& t = table();
-  {
-    std::lock_guard lock(t.lock);
-    t.device = device;
-  }
-  current_stream_index() = s.index;
+  std::lock_guard lock(t.lock);
+  t.device = device;
+  t.why = "set_default_device() chose it";
+  process_default_stream.index.store(s.index, std::memory_order_relaxed);
+}
+
+uint16_t stream_of_new_nodes() {
+  const uint16_t own = thread_state.stream;
+  return own != kDefaultStream ? own : process_default_stream.get();
 }
 
 Stream default_stream(Device device) {
@@ -144,15 +209,16 @@ void set_default_stream(Stream stream) {
   std::lock_guard lock(t.lock);
   for (auto& [d, index] : t.defaults)
     if (d == stream.device) index = stream.index;
-  if (t.device == stream.device) current_stream_index() = stream.index;
+  if (t.device == stream.device)
+    process_default_stream.index.store(stream.index, std::memory_order_relaxed);
 }
 
 Stream new_stream(Device device) {
   default_stream(device);  // checks the device
   Table& t = table();
   std::lock_guard lock(t.lock);
-  if (t.streams.size() > 0xffff)
-    throw ValueError("new_stream: 65,536 streams exist already; reuse one of them");
+  if (t.streams.size() >= kDefaultStream)
+    throw ValueError("new_stream: 65,535 streams exist already; reuse one of them");
   t.streams.push_back({device, std::make_unique<Queue>()});
   return {device, static_cast<uint16_t>(t.streams.size() - 1)};
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "legato/base/export.h"
 #include "legato/runtime/backend.h"
@@ -17,8 +18,13 @@ struct Stream {
   friend bool operator==(const Stream&, const Stream&) = default;
 };
 
-/// The device on which operations run unless told otherwise.
+/// The device on which operations run unless told otherwise, in all threads. Until it is set it is
+/// what LEGATO_DEVICE names (cpu, gpu, gpu:1), else the first GPU, else the CPU; that is settled when
+/// it is first asked for or the first operation is made. Throws ValueError if LEGATO_DEVICE names
+/// what is not there.
 LEGATO_API Device default_device();
+/// Half a sentence: why that is the default.
+LEGATO_API std::string why_default_device();
 /// Throws ValueError if no backend serves the device.
 LEGATO_API void set_default_device(Device device);
 /// The default stream of a device; it always exists. ValueError if no backend serves the device.
@@ -27,6 +33,8 @@ LEGATO_API void set_default_stream(Stream stream);
 LEGATO_API Stream new_stream(Device device);
 /// The stream with this number. Throws ValueError if there is none.
 LEGATO_API Stream stream_at(uint16_t index);
+/// The stream of what this thread computes next.
+LEGATO_API uint16_t stream_of_new_nodes();
 /// Waits until everything posted to the stream has run.
 LEGATO_API void synchronize(Stream stream);
 

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "legato/op/op.h"
+#include "legato/runtime/stream.h"
 #include "legato/transform/transform.h"
 #include "python/bindings/closure.h"
 #include "python/bindings/state.h"
@@ -57,7 +58,7 @@ class Compile final : public Callable {
 
     std::string key;
     key.reserve(256);
-    uint16_t stream = current_stream_index();
+    uint16_t stream = stream_of_new_nodes();
     key.append(reinterpret_cast<const char*>(&stream), sizeof stream);
     tree.append_key(key);
     std::vector<Array> inputs;
