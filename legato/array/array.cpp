@@ -74,8 +74,9 @@ template <class From>  // copies the inputs, or moves from them
 Node* make_node(const Op* op, std::span<From> inputs, int n_out) {
   ThreadState& t = thread_state;
   // Data that exists runs nowhere, and making it settles nothing.
-  const uint16_t stream =
-      t.stream != kDefaultStream ? t.stream : op ? process_default_stream.get() : uint16_t{0};
+  const uint16_t stream = t.stream != kDefaultStream ? t.stream
+                          : op                       ? process_default_stream.get()
+                                                     : uint16_t{0};
   void* memory = t.free_nodes;
   if (memory) {
     t.free_nodes = t.free_nodes->next;

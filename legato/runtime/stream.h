@@ -19,9 +19,9 @@ struct Stream {
 };
 
 /// The device on which operations run unless told otherwise, in all threads. Until it is set it is
-/// what LEGATO_DEVICE names (cpu, gpu, gpu:1), else the first GPU, else the CPU; that is settled when
-/// it is first asked for or the first operation is made. Throws ValueError if LEGATO_DEVICE names
-/// what is not there.
+/// what LEGATO_DEVICE names (cpu, gpu, gpu:1), else the first GPU, else the CPU; that is settled
+/// when it is first asked for or the first operation is made. Throws ValueError if LEGATO_DEVICE
+/// names what is not there.
 LEGATO_API Device default_device();
 /// Half a sentence: why that is the default.
 LEGATO_API std::string why_default_device();

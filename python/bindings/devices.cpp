@@ -180,11 +180,14 @@ void define_devices(nb::module_& m) {
 void define_streams(nb::module_& m) {
   m.def(
       "default_device", [] { return default_device(); },
-      "The device on which operations run unless told otherwise.");
+      "The device on which operations run unless told otherwise, in all threads: what "
+      "LEGATO_DEVICE in the environment names (cpu, gpu, gpu:1), else the first GPU, else the "
+      "CPU. That is settled when it is first needed, never at import.");
   m.def(
       "set_default_device",
       [](nb::handle d) { set_default_device(device_argument("set_default_device", d)); },
-      nb::arg("device"), "Sets the device on which operations run unless told otherwise.");
+      nb::arg("device"),
+      "Sets the device on which operations run unless told otherwise, in all threads.");
   m.def(
       "default_stream",
       [](nb::handle d) { return default_stream(device_argument("default_stream", d)); },
@@ -231,6 +234,9 @@ void define_streams(nb::module_& m) {
   m.def(
       "_why_no_device", [](DeviceType t) { return nb::str(why_no_device(t).c_str()); },
       "A sentence that says why there is no device of this type, or an empty string.");
+  m.def(
+      "_why_default_device", [] { return nb::str(why_default_device().c_str()); },
+      "Half a sentence: why the default device is the one that it is.");
   m.def(
       "device_info",
       [](nb::handle d) {

@@ -8,6 +8,7 @@ import sys
 
 # Environment variables that Legato reads, and what they do.
 KNOBS = {
+    "LEGATO_DEVICE": "the default device: cpu, gpu or gpu:1; else a GPU if there is one",
     "LEGATO_LOG": "what evaluations print: eval:2,fuse:1,mem",
     "LEGATO_FUSION": "0: each pointwise operation runs by itself",
     "LEGATO_JIT": "0: fused programs are interpreted; always: compiled at once",
@@ -33,10 +34,13 @@ def info(coverage=False):
         for i in range(lg.device_count(kind)):
             device = lg.Device(kind, i)
             facts = ", ".join(f"{k} {v}" for k, v in lg.device_info(device).items())
-            default = " (default)" if device == lg.default_device() else ""
-            print(f"{device}{default}: {facts}")
+            print(f"{device}: {facts}")
     if lg.device_count(lg.gpu) == 0:
         print(f"no GPU: {_core._why_no_device(lg.gpu)}")
+    try:
+        print(f"the default is {lg.default_device()}, because {_core._why_default_device()}")
+    except ValueError as e:
+        print(f"no default device: {e}")
     print(f"{lg.num_threads()} threads share an operation on the CPU")
     functions = [f for f in vars(_core).values() if type(f).__name__ == "Function"]
     print(f"{len(functions)} functions in legato.core")

@@ -2,11 +2,14 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import legato as lg
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +68,41 @@ def test_info():
     assert done.returncode == 0, done.stderr
     assert "Device(cpu, 0)" in done.stdout
     assert "Device(gpu, 0)" in done.stdout or "no GPU: " in done.stdout  # and why there is none
+
+
+def with_device(value, *args):
+    return run(*args, env={**os.environ, "LEGATO_DEVICE": value})
+
+
+def settled_by(value):
+    code = (
+        "import legato as lg; from legato import _core; "
+        "print(lg.default_device(), _core._why_default_device())"
+    )
+    return with_device(value, "-c", code)
+
+
+def test_the_environment_chooses_the_default_device():
+    assert settled_by("cpu").stdout == "Device(cpu, 0) LEGATO_DEVICE=cpu says so\n"
+    assert "must be cpu, gpu or gpu:1 (a number), found 'cuda'" in settled_by("cuda").stderr
+    if lg.is_available(lg.gpu):
+        assert settled_by("gpu").stdout.startswith("Device(gpu, 0)")
+        assert settled_by("").stdout.startswith("Device(gpu, 0)")
+    else:
+        assert "LEGATO_DEVICE=gpu asks for a device that is not here. " in settled_by("gpu").stderr
+        assert settled_by("").stdout.startswith("Device(cpu, 0) there is no GPU for Legato: ")
+        done = with_device("gpu", "-m", "legato", "info")
+        assert "no default device: LEGATO_DEVICE" in done.stdout
+
+
+def test_the_default_device_holds_in_all_threads_and_import_settles_nothing():
+    code = (
+        "import threading, legato as lg, legato.nn as nn\n"
+        "lg.set_default_device(lg.cpu)\n"
+        "work = lambda: print(lg.default_device(), (lg.zeros(2) + 1).tolist())\n"
+        "t = threading.Thread(target=work); t.start(); t.join()\n"
+    )
+    assert with_device("nothing", "-c", code).stdout == "Device(cpu, 0) [1.0, 1.0]\n"
 
 
 def test_stubs_are_up_to_date():

@@ -12,6 +12,9 @@ import pytest
 
 import legato as lg
 
+# Which device the log names.
+DEVICE = "gpu:0" if lg.default_device() == lg.gpu else "cpu:0"
+
 
 def chain(x):
     return lg.tanh(x * 2 + 1)
@@ -26,7 +29,7 @@ def lines_of(areas, work):
 
 @pytest.fixture
 def x():
-    a = lg.ones((3, 5))
+    a = lg.ones((3, 5)) + 0  # computed, so that it lies where operations run
     lg.eval(a)
     return a
 
@@ -34,7 +37,7 @@ def x():
 def test_the_log_has_a_line_for_a_fused_program(x):
     (line,) = lines_of("eval", lambda: lg.eval(chain(x)))
     assert re.fullmatch(
-        r"eval cpu:0  fused\[multiply,add,tanh\]  float32\(3, 5\) -> float32\(3, 5\)  "
+        rf"eval {DEVICE}  fused\[multiply,add,tanh\]  float32\(3, 5\) -> float32\(3, 5\)  "
         r"[\d.]+ [um]s  [\d.]+ GB/s  test_watching\.py:\d+",
         line,
     )
@@ -112,7 +115,7 @@ def run(code, **environment):
 
 def test_the_environment_turns_the_log_on():
     code = "import legato as lg; lg.eval(lg.exp(lg.zeros(3)) + 1)"
-    assert "eval cpu:0  fused[exp,add]" in run(code, LEGATO_LOG="eval").stderr
+    assert f"eval {DEVICE}  fused[exp,add]" in run(code, LEGATO_LOG="eval").stderr
     assert "LEGATO_LOG is ignored" in run(code, LEGATO_LOG="evil").stderr
     assert run(code, LEGATO_LOG="").stderr == ""
 

@@ -48,7 +48,8 @@ def built_gpu() -> str:
         return ""
     script = (
         "import legato as lg; from legato import _core; "
-        "print(_core._why_no_device(lg.gpu) or f'The build uses {lg.device_count(lg.gpu)} GPU(s).')"
+        "print(_core._why_no_device(lg.gpu) or f'The build uses {lg.device_count(lg.gpu)} GPU(s).'); "
+        "print(f'Its default is {lg.default_device()}, because {_core._why_default_device()}.')"
     )
     env_python = ["env", f"PYTHONPATH={package}", str(VENV_PYTHON), "-c", script]
     return output(env_python)
