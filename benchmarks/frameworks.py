@@ -57,7 +57,7 @@ def version_of(package: str) -> str:
         return "built here"
 
 
-def _import(module: str) -> Any:
+def import_module(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -72,21 +72,21 @@ def _import(module: str) -> Any:
 def framework(name: str) -> Framework:
     """The framework of that name; MissingError with a sentence if it cannot be imported."""
     if name == "legato":
-        return Framework(name, _import("legato.core"), version_of("legato"))
+        return Framework(name, import_module("legato.core"), version_of("legato"))
     if name == "mlx":
-        module = _import("mlx.core")
+        module = import_module("mlx.core")
         module.set_default_device(module.cpu)
         return Framework(name, module, version_of("mlx"))
     if name == "torch":
-        module = _import("torch")
+        module = import_module("torch")
         module.set_num_threads(threads())
         return Framework(name, module, version_of("torch"))
     if name == "jax":
-        return Framework(name, _import("jax.numpy"), version_of("jax"))
+        return Framework(name, import_module("jax.numpy"), version_of("jax"))
     if name == "numpy":
         return Framework(name, np, np.__version__)
     if name == "loop":
-        return Framework(name, _import("loops"), "g++ -O3")
+        return Framework(name, import_module("loops"), "g++ -O3")
     if name == "c++":
         return Framework(name, None, "")
     raise MissingError(f"{name} is not a framework known here")

@@ -7,17 +7,21 @@ bar is a ratio of medians of that run.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import json
 import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from frameworks import Framework, MissingError, framework
 
 OURS = "legato"
+FLOOR = "floor"
 Factory = Callable[[Framework], Callable[[], object]]
 
 
@@ -27,16 +31,19 @@ class Bar:
 
     of: contenders; the fastest of those that ran counts. Empty: `at_most` is in the row's unit.
     at_most: of that time.
+    by: the contender that has to reach it, where Legato has several.
     """
 
     at_most: float
     of: tuple[str, ...] = ()
+    by: str = OURS
 
     def __str__(self) -> str:
+        who = "" if self.by == OURS else f"{self.by} "
         if not self.of:
-            return f"≤ {self.at_most:g}"
-        who = self.of[0] if len(self.of) == 1 else "best of " + ", ".join(self.of)
-        return f"≤ {self.at_most:.3g} x {who}"
+            return f"{who}≤ {self.at_most:g}"
+        peers = self.of[0] if len(self.of) == 1 else "best of " + ", ".join(self.of)
+        return f"{who}≤ {self.at_most:.3g} x {peers}"
 
 
 def at_most(share: float, *of: str) -> Bar:
@@ -50,6 +57,10 @@ class Row:
     contenders: name -> factory. The name's first word, up to a dot, is the framework ("jax.jit" is JAX).
     unit: "s" is timed here. Any other unit is measured by the callable itself, which returns a number (less is better).
     work: bytes moved or operations done by a call, with its unit, for a rate in the table.
+    floor: what the machine needs at the rates that were measured in this run, in the row's unit; a column of the table
+        that bars may name.
+    check: gets each contender's name and its first result; answers with a sentence if that result is wrong. A
+        contender with a wrong result is not timed.
     """
 
     name: str
@@ -59,6 +70,8 @@ class Row:
     unit: str = "s"
     work: tuple[float, str] | None = None
     repeats: int | None = None
+    floor: float | None = None
+    check: Callable[[str, Any], str | None] | None = None
 
 
 @dataclass
@@ -98,32 +111,42 @@ class Effort:
     rounds: int = 15
     seconds_a_sample: float = 0.01
     pause: float = 0.003  # lets the other frameworks' threads stop spinning
+    too_long: float = (
+        math.inf
+    )  # seconds of a call after which a contender is measured once, and no more
 
     @staticmethod
     def quick() -> Effort:
         return Effort(rounds=5, seconds_a_sample=0.003)
 
 
-def calls_for(run: Callable[[], object], seconds: float) -> int:
-    """How many calls make a sample that long; a power of two."""
-    calls = 1
-    while calls < 1 << 20:
+@dataclass
+class Ready:
+    """A contender that was built and called once."""
+
+    run: Callable[[], Any]
+    first: Any
+    wait: Callable[[Any], object]  # returns when a result is there
+
+    def seconds(self, calls: int) -> float:
+        """All of them; a device may still work on one when the next is given to it."""
         start = time.perf_counter()
         for _ in range(calls):
-            run()
-        if time.perf_counter() - start >= seconds * 0.7:
-            break
-        calls *= 2
-    return calls
+            result = self.run()
+        self.wait(result)
+        return time.perf_counter() - start
 
+    def sample(self, calls: int) -> float:
+        """Seconds a call."""
+        self.wait(self.run())
+        return self.seconds(calls) / calls
 
-def sample(run: Callable[[], object], calls: int) -> float:
-    """Seconds a call."""
-    run()
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    return (time.perf_counter() - start) / calls
+    def calls_for(self, seconds: float) -> int:
+        """How many calls make a sample that long; a power of two."""
+        calls = 1
+        while calls < 1 << 20 and self.seconds(calls) < seconds * 0.7:
+            calls *= 2
+        return calls
 
 
 def spread(samples: list[float]) -> Measured:
@@ -141,44 +164,61 @@ def reason(error: BaseException) -> str:
 
 
 def prepare(
-    row: Row, only: Iterable[str], result: Result
-) -> dict[str, tuple[Callable[[], object], object]]:
-    """The callables that could be built, with what their first call returned; the others go into result.missing."""
+    row: Row, only: Iterable[str], result: Result, find: Callable[[str], Framework]
+) -> dict[str, Ready]:
+    """The contenders that could be built and called once; the others go into result.missing. Peers come first, so that
+    a check may compare ours with theirs."""
     wanted = set(only)
     ready = {}
-    for name, factory in row.contenders.items():
+    for name, factory in sorted(row.contenders.items(), key=lambda item: item[0] == OURS):
         if wanted and name.split(".")[0] not in wanted:
             continue
         try:
-            run = factory(framework(name.split(".")[0]))
-            ready[name] = (run, run())
+            used = find(name.split(".")[0])
+            run = factory(used)
+            first = run()
+            if row.unit == "s":
+                used.wait(first)
+            wrong = row.check(name, first) if row.check else None
+            if wrong:
+                result.missing[name] = f"wrong: {wrong}"
+                continue
+            ready[name] = Ready(run, first, used.wait)
         except Exception as error:  # a missing feature is a line in the table, whatever it raises
             result.missing[name] = reason(error)
     return ready
 
 
-def measure(row: Row, effort: Effort, only: Iterable[str] = ()) -> Result:
-    """Times all contenders of a row in turns and judges its bars."""
+def measure(
+    row: Row,
+    effort: Effort,
+    only: Iterable[str] = (),
+    find: Callable[[str], Framework] | None = None,
+) -> Result:
+    """Times all contenders of a row in turns and judges its bars. `find` gives the framework of a name."""
     result = Result(row)
-    ready = prepare(row, only, result)
+    ready = prepare(row, only, result, find or framework)
     rounds = row.repeats or effort.rounds
     timed = row.unit == "s"
     samples: dict[str, list[float]] = {name: [] for name in ready}
     collecting = gc.isenabled()
     gc.disable()
     try:
-        if timed:
-            calls = {
-                name: calls_for(run, effort.seconds_a_sample) for name, (run, _) in ready.items()
-            }
-        else:  # the first call is as good as the others, and may have taken minutes
-            for name, (_, first) in ready.items():
-                samples[name].append(number(first))
+        calls: dict[str, int] = {}
+        for name, one in ready.items():
+            if not timed:  # the first call is as good as the others, and may have taken minutes
+                samples[name].append(number(one.first))
+            elif (once := one.seconds(1)) > effort.too_long:
+                samples[name].append(once)
+            else:
+                calls[name] = one.calls_for(effort.seconds_a_sample)
+            one.first = None  # may be large
         for _ in range(rounds if timed else rounds - 1):
-            for name, (run, _) in ready.items():
+            for name in calls if timed else ready:
                 time.sleep(effort.pause)
                 try:
-                    samples[name].append(sample(run, calls[name]) if timed else number(run()))
+                    one = ready[name]
+                    samples[name].append(one.sample(calls[name]) if timed else number(one.run()))
                 except Exception as error:
                     result.missing[name] = reason(error)
             gc.collect()
@@ -190,6 +230,8 @@ def measure(row: Row, effort: Effort, only: Iterable[str] = ()) -> Result:
         for name, values in samples.items()
         if values and name not in result.missing
     }
+    if row.floor is not None:
+        result.measured[FLOOR] = Measured(row.floor, row.floor, row.floor)
     result.verdicts = judge(row, result.measured)
     return result
 
@@ -203,10 +245,10 @@ def number(value: object) -> float:
 def judge(row: Row, measured: dict[str, Measured]) -> list[Verdict]:
     """Bars whose contenders ran. A bar whose peers are all missing is not judged."""
     verdicts: list[Verdict] = []
-    if OURS not in measured:
-        return verdicts
-    ours = measured[OURS].median
     for bar in row.bars:
+        if bar.by not in measured:
+            continue
+        ours = measured[bar.by].median
         peers = [measured[name].median for name in bar.of if name in measured]
         if bar.of and not peers:
             continue
@@ -228,6 +270,8 @@ def quantity(value: float, unit: str) -> str:
 
 
 def with_spread(found: Measured, unit: str) -> str:
+    if found.low == found.median == found.high:
+        return quantity(found.median, unit)
     return f"{quantity(found.median, unit)} ({quantity(found.low, unit)} - {quantity(found.high, unit)})"
 
 
@@ -235,7 +279,7 @@ def summary(result: Result) -> str:
     """A result as lines for the terminal."""
     row = result.row
     lines = [f"{row.group}: {row.name}"]
-    for name in row.contenders:
+    for name in [*row.contenders, FLOOR]:
         if name in result.measured:
             found = result.measured[name]
             rate = ""
@@ -257,6 +301,7 @@ def table(results: list[Result]) -> str:
     for group in groups:
         of_group = [result for result in results if result.row.group == group]
         names = list(dict.fromkeys(name for result in of_group for name in result.row.contenders))
+        names.append(FLOOR)
         names = [
             name
             for name in names
@@ -286,6 +331,25 @@ def table(results: list[Result]) -> str:
             lines += [f"- {text} ({', '.join(rows)})" for text, rows in why.items()]
             lines.append("")
     return "\n".join(lines)
+
+
+def write_json(path: Path, facts: list[str], results: list[Result]) -> None:
+    rows = [
+        {
+            "group": result.row.group,
+            "name": result.row.name,
+            "unit": result.row.unit,
+            "measured": {
+                name: dataclasses.asdict(found) for name, found in result.measured.items()
+            },
+            "missing": result.missing,
+            "bars": [
+                {"bar": str(v.bar), "reached": v.ratio, "held": v.held} for v in result.verdicts
+            ],
+        }
+        for result in results
+    ]
+    path.write_text(json.dumps({"facts": facts, "rows": rows}, indent=1) + "\n")
 
 
 def mlx_like(build: Callable[[Any, Framework], Callable[[], object]]) -> dict[str, Factory]:

@@ -143,7 +143,7 @@ def main() -> int:
     if chosen.write is not None:
         write_page(chosen.write, facts, harness.table(results), chosen.quick)
     if chosen.json:
-        write_json(Path(chosen.json), facts, results)
+        harness.write_json(Path(chosen.json), facts, results)
     return 1 if lost or (chosen.strict and unmet) else 0
 
 
@@ -159,28 +159,6 @@ def write_page(name: str, facts: list[str], tables: str, quick: bool) -> None:
     )
     path.write_text(text.rstrip() + "\n")
     print(f"wrote {path.relative_to(HERE.parent)}")
-
-
-def write_json(path: Path, facts: list[str], results: list) -> None:
-    import dataclasses
-    import json
-
-    rows = [
-        {
-            "group": result.row.group,
-            "name": result.row.name,
-            "unit": result.row.unit,
-            "measured": {
-                name: dataclasses.asdict(found) for name, found in result.measured.items()
-            },
-            "missing": result.missing,
-            "bars": [
-                {"bar": str(v.bar), "reached": v.ratio, "held": v.held} for v in result.verdicts
-            ],
-        }
-        for result in results
-    ]
-    path.write_text(json.dumps({"facts": facts, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -104,3 +104,62 @@ def test_every_row_is_well_formed():
         assert OURS in row.contenders, row.name
         for bar in row.bars:
             assert set(bar.of) <= set(row.contenders) | {"numpy"}, f"{row.name}: {bar}"
+
+
+def test_the_floor_is_a_column_that_bars_may_name():
+    row = Row("r", "g", {OURS: sleeping(0.004)}, (at_most(1.1, "floor"),), floor=0.001)
+    result = harness.measure(row, EFFORT)
+    assert result.lost
+    assert result.verdicts[0].ratio > 3
+    assert "| legato | floor |" in harness.table([result])
+    assert "1 ms" in harness.summary(result)
+
+
+def test_a_wrong_result_is_not_timed():
+    def check(name, first):
+        return f"{first} is not 1" if first != 1 else None
+
+    row = Row("r", "g", {OURS: lambda f: lambda: 2, "torch": lambda f: lambda: 1}, check=check)
+    result = harness.measure(row, EFFORT)
+    assert result.missing == {OURS: "wrong: 2 is not 1"}
+    assert set(result.measured) == {"torch"}
+
+
+def test_peers_are_built_first_so_that_a_check_can_compare_with_them():
+    order = []
+    row = Row(
+        "r",
+        "g",
+        {OURS: lambda f: lambda: 1, "torch": lambda f: lambda: 1, "jax": lambda f: lambda: 1},
+        check=lambda name, first: order.append(name),
+    )
+    harness.measure(row, EFFORT)
+    assert order == ["torch", "jax", OURS]
+
+
+def test_the_wait_for_a_device_belongs_to_the_time():
+    class Device(frameworks.Framework):
+        def wait(self, value=None):
+            time.sleep(0.002)
+            return value
+
+    device = Device("numpy", None, "")
+    row = Row("r", "g", {OURS: lambda f: lambda: None})
+    result = harness.measure(row, Effort(3, 1e-6, 0), find=lambda name: device)
+    assert result.measured[OURS].median >= 0.002
+
+
+def test_a_contender_that_takes_too_long_is_measured_once():
+    calls = []
+    row = Row("r", "g", {OURS: lambda f: lambda: calls.append(time.sleep(0.01))})
+    result = harness.measure(row, Effort(5, 1e-4, 0, too_long=0.005))
+    assert len(calls) == 2  # the first call, and the one that was timed
+    assert result.measured[OURS].low == result.measured[OURS].high >= 0.01
+
+
+def test_a_bar_may_be_meant_for_another_of_our_contenders():
+    bar = Bar(1.0, ("torch",), by="legato.compile")
+    row = Row("r", "g", {}, (bar,))
+    (verdict,) = harness.judge(row, {**medians(torch=2.0), "legato.compile": Measured(1, 1, 1)})
+    assert verdict.held
+    assert str(bar) == "legato.compile ≤ 1 x torch"
