@@ -19,14 +19,11 @@ import numpy as np
 import pictures
 from console import CtrlC, progress_bar, use_device, whole_number, writable_folder
 from model import SIZES, UNet, save
+from step import training_step
 
 import legato.core as mx
-import legato.nn as nn
-import legato.optimizers as optim
-from legato.utils import tree_flatten, tree_map
+from legato.utils import tree_flatten
 
-LEARNING_RATE = 3e-3
-WARMUP_STEPS = 30
 SHOWN_PER_CLASS = 10
 INTERRUPTED = 130  # the exit status that shells give to a program ended by Ctrl-C
 
@@ -64,39 +61,9 @@ def train(
     """Trains `network` for `steps` steps, or until Ctrl-C.
 
     Returns:
-        The network with averaged weights, which draws better than the last ones (Ho et al., 2020),
-        and the loss of each step.
+        The network with averaged weights, and the loss of each step.
     """
-    warmup = min(WARMUP_STEPS, steps // 2)
-    rise = optim.linear_schedule(0.0, LEARNING_RATE, max(1, warmup))
-    fall = optim.cosine_decay(LEARNING_RATE, steps - warmup)
-    rate = optim.join_schedules([rise, fall], [warmup])
-    optimizer = optim.AdamW(rate, betas=[0.9, 0.99], bias_correction=True)
-    optimizer.init(network.trainable_parameters())
-
-    average = UNet(network.width)
-    average.update(network.parameters())
-
-    def loss_of(images: mx.array, labels: mx.array) -> mx.array:
-        return diffusion.loss(network, images, labels)
-
-    loss_and_gradients = nn.value_and_grad(network, loss_of)
-    state = [network.state, average.state, optimizer.state, mx.random.state]
-
-    def step(images: mx.array, labels: mx.array) -> mx.array:
-        loss, gradients = loss_and_gradients(images, labels)
-        optimizer.update(network, gradients)
-        # The memory of this average grows with the training: always about its last tenth. (Karras
-        # et al.: Analyzing and Improving the Training Dynamics of Diffusion Models, 2024)
-        decay = (1 + optimizer.step) / (10 + optimizer.step)
-
-        def blend(old: mx.array, new: mx.array) -> mx.array:
-            return new + decay * (old - new)
-
-        average.update(tree_map(blend, average.parameters(), network.parameters()))
-        return loss
-
-    compiled_step = mx.compile(step, inputs=state, outputs=state)
+    compiled_step, average, state = training_step(network, steps)
     losses: list[float] = []
     start = time.perf_counter()
     with progress_bar() as bar:
