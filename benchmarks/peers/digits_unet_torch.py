@@ -102,13 +102,13 @@ def zeroed(layer):
 
 def diffusion_loss(network, images, labels):
     count = len(images)
-    t = torch.rand(count)
+    t = torch.rand(count, device=images.device)
     alpha, sigma = (
         (t * (math.pi / 2)).cos().view(-1, 1, 1, 1),
         (t * (math.pi / 2)).sin().view(-1, 1, 1, 1),
     )
     noise = torch.randn_like(images)
-    labels = torch.where(torch.rand(count) < LABEL_DROP, NO_CLASS, labels)
+    labels = torch.where(torch.rand(count, device=images.device) < LABEL_DROP, NO_CLASS, labels)
     v = network(alpha * images + sigma * noise, t, labels)
     return F.mse_loss(v, alpha * noise - sigma * images)
 
@@ -116,9 +116,10 @@ def diffusion_loss(network, images, labels):
 class Trainer:
     """A network with its optimizer and weight average; `step(images, labels)` is measured."""
 
-    def __init__(self, width: int, steps: int, mode: str = "eager"):
-        self.network = UNet(width).to(memory_format=torch.channels_last)
-        self.average = UNet(width).to(memory_format=torch.channels_last)
+    def __init__(self, width: int, steps: int, mode: str = "eager", device: str = "cpu"):
+        """mode: "eager", "compile", or a mode of torch.compile."""
+        self.network = UNet(width).to(device, memory_format=torch.channels_last)
+        self.average = UNet(width).to(device, memory_format=torch.channels_last)
         self.average.load_state_dict(self.network.state_dict())
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), 3e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True
@@ -131,7 +132,10 @@ class Trainer:
                 else 0.5 * (1 + math.cos(math.pi * min(1.0, (i - 30) / max(1, steps - 30))))
             ),
         )
-        self.loss = torch.compile(diffusion_loss) if mode == "compile" else diffusion_loss
+        if mode == "eager":
+            self.loss = diffusion_loss
+        else:
+            self.loss = torch.compile(diffusion_loss, mode=None if mode == "compile" else mode)
         self.made = 0
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:

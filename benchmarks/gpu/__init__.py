@@ -1,0 +1,1 @@
+"""The suite for a GPU: `python benchmarks/gpu/run.py`."""
