@@ -25,8 +25,18 @@ def demo(arguments: Sequence[str]) -> None:
     script = ROOT / "examples" / "digits_diffusion" / "train.py"
     if not script.exists():
         raise Failure(f"{script.relative_to(ROOT)} is not in this checkout.")
-    build()
-    replace_process([str(VENV_PYTHON), str(script), *arguments], python_environment("release"))
+    on_gpu = wants_gpu(arguments)
+    build(cuda=on_gpu)
+    env = python_environment("release")
+    if on_gpu:
+        for name, library in setup.cuda_libraries().items():
+            env.setdefault(name, str(library))
+    replace_process([str(VENV_PYTHON), str(script), *arguments], env)
+
+
+def wants_gpu(arguments: Sequence[str]) -> bool:
+    """Whether `--device gpu` is among the options of a program, in one of the forms that argparse takes."""
+    return "--device=gpu" in arguments or " --device gpu " in f" {' '.join(arguments)} "
 
 
 def python(preset: str, arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import sysconfig
 from pathlib import Path
-from typing import List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 from common import CACHE, ROOT, VENV, VENV_PYTHON, Failure, output, run, say
 
@@ -232,6 +232,22 @@ def ensure_nvrtc() -> Path:
     if not found:
         raise Failure("libnvrtc.so is not in .cache/cuda; ./dev clean --all, then try again.")
     return found[0]
+
+
+def cuda_libraries() -> Dict[str, Path]:
+    """Knob -> library, for Legato in its build folder, which has no site-packages beside it: the toolkit's libraries,
+    or, for the run-time compiler, PyPI's."""
+    found: Dict[str, Path] = {}
+    compiler = nvcc()
+    if compiler:
+        folder = Path(compiler).resolve().parents[1] / "lib64"
+        for knob, name in (("LEGATO_NVRTC", "libnvrtc"), ("LEGATO_CUBLASLT", "libcublasLt")):
+            here = sorted(folder.glob(f"{name}.so.[0-9][0-9]"))
+            if here:
+                found[knob] = here[-1]
+    if "LEGATO_NVRTC" not in found:
+        found["LEGATO_NVRTC"] = ensure_nvrtc()
+    return found
 
 
 def main(force: bool) -> None:
