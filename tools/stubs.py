@@ -111,6 +111,7 @@ RETURNS = {
     "new_thread_local_stream": "ThreadLocalStream",
     "new_thread_unsafe_stream": "Stream",
     "num_threads": "int",
+    "tf32_allowed": "bool",
     "result_type": "Dtype",
     "set_cache_limit": "int",
     "set_memory_limit": "int",

@@ -4,10 +4,16 @@
 #include <mutex>
 #include <new>
 #include <type_traits>
+#include <utility>
 
+#include "legato/array/precision.h"
 #include "legato/array/thread_state.h"
 
 namespace legato {
+
+bool tf32_allowed() { return thread_state.allow_tf32; }
+bool allow_tf32(bool on) { return std::exchange(thread_state.allow_tf32, on); }
+
 namespace {
 
 // Nodes come from a per-thread free list. A node may be freed by another thread than the one that
@@ -87,6 +93,7 @@ Node* make_node(const Op* op, std::span<From> inputs, int n_out) {
   Node* n = new (memory) Node;
   n->op = op;
   n->stream = stream;
+  n->allow_tf32 = t.allow_tf32;
   n->n_in = static_cast<uint32_t>(inputs.size());
   n->in = reinterpret_cast<Array*>(n->inline_in);
   if (inputs.size() > Node::kInlineInputs)

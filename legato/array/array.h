@@ -132,6 +132,7 @@ struct Node {
 
   std::atomic<uint32_t> refs{1};
   std::atomic<NodeState> state{NodeState::pending};
+  bool allow_tf32 = false;  // see array/precision.h
   uint16_t stream = 0;
   uint16_t n_out = 1;
   uint32_t n_in = 0;
@@ -165,7 +166,7 @@ struct Node {
 };
 
 /// A fresh node without references to outputs yet: `refs` is 1 and belongs to the caller. Its
-/// stream and its mark are those of this thread.
+/// stream, its mark and whether it may use TF32 are those of this thread.
 LEGATO_API Node* new_node(const Op* op, std::span<const Array> inputs, int n_out);
 /// The same, moving from `inputs`.
 LEGATO_API Node* new_node_from(const Op* op, std::span<Array> inputs, int n_out);

@@ -34,6 +34,7 @@ struct ThreadState {
   bool burying = false;  // somebody up the stack works through dead_nodes
   bool frees_at_exit = false;
   uint16_t stream = kDefaultStream;  // of new nodes
+  bool allow_tf32 = false;           // likewise, see array/precision.h
 };
 
 extern constinit thread_local ThreadState thread_state;

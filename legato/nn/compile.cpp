@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "legato/nn/walk.h"
+#include "legato/array/precision.h"
 #include "legato/ops/create/create.h"
 #include "legato/ops/random/random.h"
 
@@ -63,7 +64,7 @@ void Traces::put_state(std::span<const Array> values) {
 
 std::string Traces::key(std::span<const Array> inputs) const {
   std::string key;
-  key += cat(ones({}).node()->stream, " ", inputs.size(), " ");
+  key += cat(ones({}).node()->stream, tf32_allowed() ? " tf32 " : " ", inputs.size(), " ");
   for (const Array& a : inputs) append(key, a);
   Walk::arrays(*module_, [&](const Walk::Slot& slot) {
     key += slot.trained ? 't' : 'f';

@@ -72,6 +72,7 @@ class Launch {
   const void* raw_attrs = nullptr;
   std::span<const View> in;
   std::span<const View> out;
+  bool allow_tf32 = false;  // whether float32 operands of products may be rounded to TF32
 
   template <class A>
   const A& attrs() const {

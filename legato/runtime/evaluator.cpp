@@ -4,7 +4,9 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <utility>
 
+#include "legato/array/precision.h"
 #include "legato/fuse/captured.h"
 #include "legato/runtime/plan.h"
 #include "legato/runtime/row_blocks.h"
@@ -70,6 +72,23 @@ NodeState settled_state(const Node& n) {
               ? cat("; this array was made inside ", transform, " and kept after it ended.")
               : std::string(".")));
 }
+
+// While a node's meaning is written out: what it binds runs where the node does, as it was called.
+class AsCalled {
+ public:
+  explicit AsCalled(const Node& n)
+      : stream_(std::exchange(current_stream_index(), n.stream)), tf32_(allow_tf32(n.allow_tf32)) {}
+  ~AsCalled() {
+    current_stream_index() = stream_;
+    allow_tf32(tf32_);
+  }
+  AsCalled(const AsCalled&) = delete;
+  AsCalled& operator=(const AsCalled&) = delete;
+
+ private:
+  uint16_t stream_;
+  bool tf32_;
+};
 
 // What an error inside an unbound graph should say: the transform of the nearest unbound input.
 class Collector {
@@ -142,7 +161,7 @@ class Collector {
     Frame f{n, n->in, n->n_in, 0, kind_of(*n)};
     if (f.kind == NodeKind::alias) {
       std::vector<Array> out(n->n_out);
-      std::vector<Array> outputs;  // the rule may look at the outputs' shapes
+      const AsCalled scope(*n);
       n->op->expand(Call(*n->op, n->inputs(), n->attrs), out);
       g_.expansions.push_back(std::move(out));
       f.in = g_.expansions.back().data();

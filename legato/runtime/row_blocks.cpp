@@ -405,6 +405,7 @@ class RowRunner {
     KernelLaunch launch(device_);
     launch.op = node.op;
     launch.raw_attrs = node.attrs;
+    launch.allow_tf32 = node.allow_tf32;
     launch.in = std::span(call.views).first(part.in.size());
     launch.out = std::span(call.views).subspan(part.in.size());
     backend_of(device_).run_kernel(device_.index, *part.kernel, launch);

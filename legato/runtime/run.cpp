@@ -276,6 +276,7 @@ void Runner::run_kernel(const PlanNode& n) {
   KernelLaunch launch(device);
   launch.op = &op;
   launch.raw_attrs = n.node->attrs;
+  launch.allow_tf32 = n.node->allow_tf32;
   launch.in = {in, n_in};
   launch.out = {out, n_out};
   counts().kernels.fetch_add(1, std::memory_order_relaxed);

@@ -4,6 +4,7 @@
 #include <list>
 #include <unordered_map>
 
+#include "legato/array/precision.h"
 #include "legato/op/op.h"
 #include "legato/runtime/stream.h"
 #include "legato/transform/transform.h"
@@ -60,6 +61,7 @@ class Compile final : public Callable {
     key.reserve(256);
     uint16_t stream = stream_of_new_nodes();
     key.append(reinterpret_cast<const char*>(&stream), sizeof stream);
+    key += tf32_allowed() ? 't' : 'f';
     tree.append_key(key);
     std::vector<Array> inputs;
     for (const Owned& leaf : leaves) {

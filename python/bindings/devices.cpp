@@ -9,6 +9,7 @@
 #include "legato/base/cpu_info.h"
 #include "legato/base/thread_pool.h"
 #include "legato/op/op.h"
+#include "legato/array/precision.h"
 #include "legato/runtime/evaluator.h"
 #include "legato/runtime/memory.h"
 
@@ -278,6 +279,11 @@ void define_memory(nb::module_& m) {
   m.def("num_threads", &num_threads, "The number of threads that share an operation on the CPU.");
   m.def("set_num_threads", &set_num_threads, nb::arg("n"),
         "Sets the number of threads that share an operation on the CPU.");
+  m.def(
+      "_allow_tf32", &allow_tf32, nb::arg("on"),
+      "Whether float32 products that this thread calls may use TF32. Gives the previous setting.");
+  m.def("tf32_allowed", &tf32_allowed,
+        "Whether float32 products that this thread calls may use TF32; see `allow_tf32`.");
   m.def("_set_fusion", &set_fusion, nb::arg("on"),
         "Whether pointwise operations are fused. Gives the previous setting; for tests.");
   m.def(

@@ -1,5 +1,7 @@
 """einsum_path, depends, fusion and the sets of the array API: what is no array function of a record."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,42 @@ def test_fusion_is_set_and_restored():
     assert core._set_fusion(True) is False
     with pytest.raises(TypeError, match="True or False"):
         legato.fusion("off")
+
+
+def test_tf32_is_off_until_it_is_allowed_and_belongs_to_the_thread():
+    assert legato.tf32_allowed() is False
+    with legato.allow_tf32() as on:
+        assert repr(on) == "allow_tf32(True)"
+        assert legato.tf32_allowed()
+        with legato.allow_tf32(False):
+            assert not legato.tf32_allowed()
+        assert legato.tf32_allowed()
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(legato.tf32_allowed()))
+        thread.start()
+        thread.join()
+        assert seen == [False]
+    assert not legato.tf32_allowed()
+    with pytest.raises(RuntimeError, match="stop"), legato.allow_tf32():
+        raise RuntimeError("stop")
+    assert not legato.tf32_allowed()
+    with pytest.raises(TypeError, match="True or False"):
+        legato.allow_tf32(1)
+
+
+def test_a_compiled_function_is_traced_once_for_each_setting_of_tf32():
+    settings = []
+
+    @mx.compile
+    def f(x):
+        settings.append(legato.tf32_allowed())
+        return x @ x
+
+    x = mx.ones((2, 2))
+    for on in (False, True, False, True):
+        with legato.allow_tf32(on):
+            mx.eval(f(x))
+    assert settings == [False, True]
 
 
 def test_sets_of_the_array_api():

@@ -45,7 +45,7 @@ from legato.core._printing import (  # noqa: F401
     printoptions,
     set_printoptions,
 )
-from legato.core._settings import fusion  # noqa: F401
+from legato.core._settings import allow_tf32, fusion  # noqa: F401
 
 for _name, _value in list(vars(_core).items()):
     if type(_value) is type(_sys):  # the submodules that the records name: fast, random, ...

@@ -45,6 +45,11 @@ uint64: Dtype
 uint8: Dtype
 unsignedinteger: DtypeCategory
 
+class allow_tf32:
+    def __init__(self, on: bool = True) -> None: ...
+    def __enter__(self) -> allow_tf32: ...
+    def __exit__(self, *args: Any) -> None: ...
+
 class array:
     def __init__(self, val: ArrayInput, dtype: Dtype | None = None) -> None: ...
     def __add__(self, other: ArrayInput, /) -> array: ...
@@ -1827,6 +1832,9 @@ def tensordot(
     stream: StreamOrDevice = None,
 ) -> array:
     """Sum of products over chosen axes of both operands."""
+
+def tf32_allowed(*args: Any, **kwargs: Any) -> bool:
+    """tf32_allowed() -> bool"""
 
 def tile(a: array, reps: int | Sequence[int], /, *, stream: StreamOrDevice = None) -> array:
     """`a` repeated reps[i] times along axis i."""
