@@ -38,6 +38,7 @@ struct PlanNode {
   uint32_t first_member = 0, last_member = 0;  // valid at a root: the list of its members in order
   uint32_t next_member = 0;                    // the next one; the last points to itself
   bool emitted = false;
+  uint32_t step = 0;  // where it is in PlanGraph::steps; of what is not part of a program
 };
 
 struct SlotInfo {
@@ -55,6 +56,10 @@ struct Step {
   uint32_t first_input = 0, n_inputs = 0;    // into PlanGraph::step_inputs (programs)
   uint32_t first_literal = 0;                // into PlanGraph::step_literals
   uint32_t first_output = 0, n_outputs = 0;  // into PlanGraph::step_outputs
+  // A kernel and the program that it applies as it stores its result; filled by the runtime.
+  bool joined = false;   // a kernel: it runs when its program's turn has come
+  int32_t kernel = -1;   // a program: the step of that kernel
+  int32_t through = -1;  // a program: which of its inputs is the kernel's result
 };
 
 /// Consecutive steps that may run on one block of rows after another.

@@ -578,6 +578,7 @@ void plan_steps(PlanGraph& g, bool fuse) {
     Step step;
     step.kind = p.kind;
     step.node = root;
+    p.step = static_cast<uint32_t>(g.steps.size());
     g.steps.push_back(std::move(step));
   };
 

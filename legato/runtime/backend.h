@@ -65,6 +65,17 @@ class LEGATO_API DeviceCheck {
   std::atomic<uint32_t> refs_{1};
 };
 
+/// A program that a kernel applies to its result as it stores it, so that the result itself never
+/// touches memory: a bias, an activation, a residual, a cast. See Kernel::takes.
+struct Epilogue {
+  const fuse::Program* program = nullptr;  // of one output
+  int input = 0;                           // which of the program's inputs is output 0 of the op
+  std::span<const fuse::LiteralValue> literals;
+  /// The program's inputs along the axes of the op's output; without data for `input`. Empty while
+  /// a kernel is only asked whether it takes the program.
+  std::span<const fuse::BoundInput> inputs;
+};
+
 /// One launch of a kernel.
 class Launch {
  public:
@@ -73,6 +84,11 @@ class Launch {
   std::span<const View> in;
   std::span<const View> out;
   bool allow_tf32 = false;  // whether float32 operands of products may be rounded to TF32
+  /// Only for kernels that took one: then `out` is the program's output. A kernel that finds that
+  /// it cannot apply it to these layouts sets `declined` and returns, having done nothing; the op
+  /// and the program then run one after the other.
+  const Epilogue* epilogue = nullptr;
+  bool declined = false;
 
   template <class A>
   const A& attrs() const {
@@ -108,6 +124,11 @@ struct Kernel {
   /// The evaluator may then call it for some of the rows: with the axes before cut to one range.
   /// Inputs without these axes are given whole. Null: never.
   int (*row_axes)(const void* attrs, size_t rank) = nullptr;
+  /// Whether the kernel can apply the program as it stores output 0 of an op with these attributes,
+  /// as far as the program tells; run() then finds it in Launch::epilogue. The evaluator asks where
+  /// nobody but the program sees the output. Half types may skip the rounding between the two.
+  /// Null: never.
+  bool (*takes)(const void* attrs, const Epilogue& epilogue) = nullptr;
 };
 
 /// Kernels of one backend: (op, dtype) → Kernel, where dtype is that of input 0 (of output 0 for

@@ -75,7 +75,10 @@ CompiledPlan& plan_of(CapturedGraph& captured) {
     collect(g, captured.outputs, captured.inputs);
     fresh->outputs.swap(g.step_outputs);
     fuse::plan_steps(g, fusion_on());
-    if (fusion_on()) find_row_blocks(g);
+    if (fusion_on()) {
+      find_row_blocks(g);
+      join_epilogues(g);
+    }
     for (Slot s : fresh->outputs) {
       while (s >= 0) {
         const PlanNode& n = g.nodes[g.slots[static_cast<size_t>(s)].producer];

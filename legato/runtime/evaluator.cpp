@@ -32,8 +32,8 @@ AtomicCounts& counts() {
 
 EvalCounts eval_counts() {
   AtomicCounts& c = counts();
-  return {c.evaluations.load(),    c.programs.load(),   c.kernels.load(), c.layout_copies.load(),
-          c.reused_buffers.load(), c.recordings.load(), c.replays.load()};
+  return {c.evaluations.load(),    c.programs.load(),  c.kernels.load(),    c.layout_copies.load(),
+          c.reused_buffers.load(), c.epilogues.load(), c.recordings.load(), c.replays.load()};
 }
 
 namespace {
@@ -364,7 +364,10 @@ std::exception_ptr run(Evaluation& e) {
   RunValues values;
   try {
     fuse::plan_steps(g, fusion_on());
-    if (fusion_on()) find_row_blocks(g);
+    if (fusion_on()) {
+      find_row_blocks(g);
+      join_epilogues(g);
+    }
     e.slot_values.resize(g.slots.size());
     e.uses.resize(g.slots.size());
     for (size_t s = 0; s < g.slots.size(); ++s) {

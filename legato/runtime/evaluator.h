@@ -27,6 +27,7 @@ struct EvalCounts {
   int64_t kernels = 0;
   int64_t layout_copies = 0;   // inputs copied because a kernel or view could not take their layout
   int64_t reused_buffers = 0;  // outputs written over a dying input
+  int64_t epilogues = 0;       // programs that a kernel applied as it stored its result
   int64_t recordings = 0;      // runs of compiled functions that a device recorded
   int64_t replays = 0;         // runs of compiled functions that were such a recording
 };

@@ -48,6 +48,7 @@ class Runner {
   bool run_rows(const fuse::RowBlock& block);
   bool run_row_block(const fuse::RowBlock& block);
   void run_step(const fuse::Step& step);
+  bool run_joined(const fuse::Step& step);
   // As run_rows and run_step, and tells those who watch (watch.h).
   bool run_rows_watched(const fuse::RowBlock& block);
   void run_step_watched(const fuse::Step& step);
@@ -72,11 +73,26 @@ class Runner {
   std::exception_ptr error_;
 };
 
+/// Joins kernels with the programs that they can apply as they store their results. After
+/// find_row_blocks, whose steps it leaves alone.
+void join_epilogues(fuse::PlanGraph& g);
+
+/// Makes a value lie row-major at the start of its storage.
+void place_at_start(Value& v);
+
 /// Memory for a value, row-major.
 void allocate(Value& v, Device device);
 
+/// The storage of a computed value.
+DeviceStorage& storage_of(const Value& v);
+
 /// Element (0, ..., 0) of a computed value on `device`.
 void* data_on(const Value& v, Device device);
+
+View view_of(const Value& v, Device device);
+bool accepts(AcceptLayout need, const Value& v);
+/// The kernel of a node, on the device of its stream or else on the CPU. `device` says which.
+const Kernel* kernel_of(const Op& op, Dtype key, Device& device);
 
 /// A row-major copy of a computed value on `device`.
 Value row_major_copy(const Value& from, Device device);
@@ -87,7 +103,7 @@ Device device_of_stream(uint16_t stream);
 /// Counters behind eval_counts().
 struct AtomicCounts {
   std::atomic<int64_t> evaluations{0}, programs{0}, kernels{0}, layout_copies{0}, reused_buffers{0},
-      recordings{0}, replays{0};
+      epilogues{0}, recordings{0}, replays{0};
 };
 AtomicCounts& counts();
 bool fusion_on();

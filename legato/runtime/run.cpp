@@ -23,28 +23,20 @@ Device device_of_stream(uint16_t stream) {
   return stream_at(stream).device;
 }
 
-namespace {
-
 DeviceStorage& storage_of(const Value& v) {
   LEGATO_CHECK(v.storage, "a value is read before it is computed");
   return static_cast<DeviceStorage&>(*v.storage);
 }
 
-}  // namespace
-
 void* data_on(const Value& v, Device device) {
   return static_cast<std::byte*>(storage_of(v).on(device)) + v.layout.offset * size_of(v.dtype);
 }
-
-namespace {
 
 View view_of(const Value& v, Device device) {
   return {data_on(v, device), &v.shape, &v.layout.strides, v.size, v.dtype, v.row_major};
 }
 
-}  // namespace
-
-static void place_at_start(Value& v) {
+void place_at_start(Value& v) {
   v.layout.strides = row_major_strides(v.shape);
   v.layout.offset = 0;
   v.row_major = true;
@@ -55,15 +47,17 @@ void allocate(Value& v, Device device) {
   place_at_start(v);
 }
 
-namespace {
-
 bool accepts(AcceptLayout need, const Value& v) {
   if (need == AcceptLayout::any || v.row_major) return true;
   if (need == AcceptLayout::row_major) return false;
   return v.shape.empty() || v.shape.back() <= 1 || v.layout.strides.back() == 1;
 }
 
-}  // namespace
+const Kernel* kernel_of(const Op& op, Dtype key, Device& device) {
+  if (const Kernel* kernel = backend_of(device).find_kernel(op, key)) return kernel;
+  device = Device{};
+  return backend_of(device).find_kernel(op, key);
+}
 
 Value row_major_copy(const Value& from, Device device) {
   Value to;
@@ -122,7 +116,9 @@ void Runner::run() {
       }
     }
     const Step& step = g_.steps[i++];
-    bool skip = !failed_.empty() && inputs_failed(step);
+    if (step.joined) continue;  // runs with its program
+    const Step* kernel = step.kernel >= 0 ? &g_.steps[static_cast<size_t>(step.kernel)] : nullptr;
+    bool skip = !failed_.empty() && (inputs_failed(step) || (kernel && inputs_failed(*kernel)));
     if (skip) {
       fail_outputs(step);
     } else {
@@ -133,6 +129,7 @@ void Runner::run() {
         fail_outputs(step);
       }
     }
+    if (kernel) for_each_input(*kernel, [&](Slot s, uint32_t edges) { consumed(s, edges); });
     for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
   }
 }
@@ -175,6 +172,10 @@ void Runner::run_step(const Step& step) {
   const PlanNode& n = g_.nodes[step.node];
   switch (step.kind) {
     case NodeKind::pointwise:
+      if (step.kernel >= 0) {
+        if (run_joined(step)) return;
+        run_kernel(g_.nodes[g_.steps[static_cast<size_t>(step.kernel)].node]);
+      }
       return run_program(step);
     case NodeKind::literal:
       return run_literal(n);
@@ -232,11 +233,7 @@ void Runner::run_kernel(const PlanNode& n) {
   const Op& op = *n.node->op;
   Device device = device_of_stream(n.node->stream);
   Dtype key = n.n_in ? value(g_.in_slots[n.first_in]).dtype : v_.slots[n.first_slot]->dtype;
-  const Kernel* kernel = backend_of(device).find_kernel(op, key);
-  if (!kernel) {
-    device = Device{};
-    kernel = backend_of(device).find_kernel(op, key);
-  }
+  const Kernel* kernel = kernel_of(op, key, device);
   LEGATO_CHECK(kernel, "a kernel was planned that does not exist");
   constexpr size_t kFew = 6;
   View few_in[kFew], few_out[kFew];

@@ -143,14 +143,18 @@ int64_t now() {
       .count();
 }
 
+// What a step reads; of a program that a kernel applies, what both read.
 std::vector<Slot> operands_of(const fuse::PlanGraph& g, const Step& step) {
   std::vector<Slot> out;
+  if (step.kernel >= 0) out = operands_of(g, g.steps[static_cast<size_t>(step.kernel)]);
   auto add = [&](Slot s) {
     if (std::find(out.begin(), out.end(), s) == out.end()) out.push_back(s);
   };
   const PlanNode& n = g.nodes[step.node];
   if (step.kind == NodeKind::pointwise)
-    for (uint32_t i = 0; i < step.n_inputs; ++i) add(g.step_inputs[step.first_input + i].slot);
+    for (uint32_t i = 0; i < step.n_inputs; ++i) {
+      if (static_cast<int32_t>(i) != step.through) add(g.step_inputs[step.first_input + i].slot);
+    }
   else
     for (uint32_t i = 0; i < n.n_in; ++i) add(g.in_slots[n.first_in + i]);
   return out;
@@ -294,6 +298,11 @@ StepRecord Runner::describe(const Step& step) const {
   StepRecord r;
   r.kind = kind_name(step.kind);
   r.name = step.kind == NodeKind::pointwise ? program_name(*step.program) : n.node->op->name;
+  const Step* kernel = step.kernel >= 0 ? &g_.steps[static_cast<size_t>(step.kernel)] : nullptr;
+  if (kernel) {
+    r.kind = kind_name(NodeKind::kernel);
+    r.name = cat(g_.nodes[kernel->node].node->op->name, "+", r.name);
+  }
   r.origin = origin_of(n.node);
   r.device = device_name(n.node->stream);
   r.thread = std::hash<std::thread::id>()(std::this_thread::get_id());
@@ -308,7 +317,8 @@ StepRecord Runner::describe(const Step& step) const {
     r.bytes_written += bytes_of(value(s));
   }
   if (step.kind == NodeKind::pointwise) {
-    r.n_nodes = static_cast<int>(std::max<size_t>(step.program->instrs.size(), 1));
+    r.n_nodes =
+        static_cast<int>(std::max<size_t>(step.program->instrs.size(), 1)) + (kernel ? 1 : 0);
   } else if (step.kind != NodeKind::kernel) {
     r.bytes_read = r.bytes_written = 0;  // nothing is moved
   }

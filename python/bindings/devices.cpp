@@ -295,6 +295,7 @@ void define_memory(nb::module_& m) {
         d["kernels"] = c.kernels;
         d["layout_copies"] = c.layout_copies;
         d["reused_buffers"] = c.reused_buffers;
+        d["epilogues"] = c.epilogues;
         d["recordings"] = c.recordings;
         d["replays"] = c.replays;
         return d;
