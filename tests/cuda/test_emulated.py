@@ -33,6 +33,7 @@ def run(program, cache, **knobs):
         "LEGATO_CUDA_DRIVER": str(EMULATOR),
         "LEGATO_NVRTC": str(EMULATOR),
         "LEGATO_CUBLASLT": str(EMULATOR),
+        "LEGATO_CUDNN": str(EMULATOR),
         "LEGATO_CACHE_DIR": cache,
         **{name: str(value) for name, value in knobs.items()},
     }
@@ -168,6 +169,83 @@ def test_products_of_all_layouts(blas, cache):
     assert run(program, cache, **knobs) == "right"
 
 
+CONVOLUTIONS = """
+    rng = np.random.default_rng(5)
+    def each(v, n): return (v,) * n if isinstance(v, int) else v
+    def check(x_shape, w_shape, dtype=lg.float32, rtol=1e-5, low=0, high=0, **attrs):
+        n = len(x_shape) - 2
+        attrs = {"stride": 1, "padding": (each(low, n), each(high, n)), **attrs}
+        def made(shape, d): return lg.array(rng.integers(-4, 5, shape) / 4).astype(d)
+        x, w = made(x_shape, dtype), made(w_shape, dtype)
+        def f(x, w): return lg.conv_general(x, w, **attrs)
+        dy = made(f(x, w).shape, dtype)
+        def values(a, b, c):
+            (y,), (dx, dw) = lg.vjp(f, [a, b], [c])
+            return [np.array(v.astype(lg.float64)) for v in (y, dx, dw)]
+        got = values(x, w, dy)
+        with lg.stream(lg.cpu):
+            want = values(*(v.astype(lg.float64) for v in (x, w, dy)))
+        for a, b in zip(got, want):
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
+    """
+
+
+@pytest.mark.parametrize("dnn", [True, False])
+def test_convolutions_of_all_kinds(dnn, cache):
+    program = """
+    for dtype, rtol in ((lg.float32, 1e-5), (lg.float64, 1e-12), (lg.float16, 2e-3), (lg.bfloat16, 1e-2)):
+        check((2, 9, 4), (6, 3, 4), dtype, rtol, low=1, high=1)
+        check((2, 9, 8, 20), (24, 3, 3, 10), dtype, rtol, low=1, high=2, stride=(1, 2), groups=2, flip=True)
+    check((1, 12, 12, 9), (10, 3, 3, 9), low=(0, 1), high=(1, 2), stride=2, kernel_dilation=(1, 2))
+    check((2, 6, 5, 9), (10, 4, 3, 9), low=2, high=3, input_dilation=(2, 3), flip=True)    # transposed
+    check((2, 6, 5, 12), (10, 4, 3, 6), low=2, high=2, input_dilation=2, groups=2)
+    check((2, 6, 9, 12), (10, 3, 3, 12), low=-1, high=(1, -2))                             # cuts
+    check((2, 6, 7, 12), (10, 3, 2, 12), low=1, stride=2, input_dilation=3)                # neither of both
+    check((2, 6, 6, 12), (24, 3, 3, 1), low=1, high=1, groups=12)
+    check((1, 3, 4, 5, 10), (9, 2, 2, 3, 10), low=(1, 0, 1), high=1, stride=(1, 2, 1))
+    check((1, 2, 3, 4, 10), (9, 2, 2, 2, 10), low=1, high=1, input_dilation=(1, 2, 1), flip=True)
+    check((1, 1, 1, 600), (12, 1, 1, 600))                                                 # sums in parts
+    check((3, 20, 20, 9), (8, 3, 3, 9))
+    assert lg.conv2d(lg.zeros((0, 5, 5, 8)), lg.zeros((4, 3, 3, 8))).shape == (0, 3, 3, 4)
+    empty = lg.conv2d(lg.zeros((1, 5, 5, 0)), lg.zeros((4, 3, 3, 0)))
+    np.testing.assert_array_equal(np.array(empty), np.zeros((1, 3, 3, 4)))
+    print("right")
+    """
+    knobs = {} if dnn else {"LEGATO_CUDNN": "/nowhere"}
+    assert run(CONVOLUTIONS + program, cache, **knobs) == "right"
+
+
+def test_cudnn_takes_the_convolutions_that_it_can(cache):
+    """Its first engines are passed over: they round float32, are not deterministic, fail or want too much memory."""
+    program = """
+    import os
+    def engines(*args, **kwargs):
+        read, write = os.pipe()
+        kept = os.dup(2)
+        os.dup2(write, 2)
+        check(*args, **kwargs)
+        os.dup2(kept, 2)
+        os.close(write)
+        with os.fdopen(read) as file:
+            return [int(line.split()[-1]) for line in file if line.startswith("cuDNN")]
+    assert engines((2, 6, 5, 9), (10, 4, 3, 9), low=1, high=2) == [4, 4, 4]
+    assert engines((2, 6, 5, 9), (10, 4, 3, 9), lg.float16, 2e-3) == [0, 0, 0]   # nothing is rounded to TF32
+    assert engines((2, 9, 4), (6, 3, 4), low=2, stride=2, flip=True) == [4, 4, 4]
+    assert engines((2, 6, 5, 9), (10, 4, 3, 9), low=2, high=3, input_dilation=(2, 3), flip=True) == [4, 4, 4]
+    assert engines((2, 6, 7, 12), (10, 3, 2, 12), low=1, stride=2, input_dilation=3) == []
+    assert engines((2, 6, 5, 9), (10, 4, 3, 9), lg.float64, 1e-12) == []
+    # An offset that is not a multiple of 16 bytes: the plan is one for such pointers.
+    x = lg.array(rng.integers(-4, 5, (3, 5, 5, 3)) / 4).astype(lg.float16)
+    w = lg.array(rng.integers(-4, 5, (3, 3, 3, 3)) / 4).astype(lg.float16)
+    lg.eval(x)
+    y = np.array(lg.conv2d(x[1:], w[1:]))
+    with lg.stream(lg.cpu):
+        np.testing.assert_array_equal(y, np.array(lg.conv2d(x[1:], w[1:])))
+    print("right")
+    """
+    assert run(CONVOLUTIONS + program, cache, LEGATO_EMULATOR_LOG=1) == "right"
+
+
 def test_scans_and_pools(cache):
     program = """
     rng = np.random.default_rng(4)
@@ -206,6 +284,7 @@ def test_case_engine_on_the_emulated_gpu(mode, cache):
         "LEGATO_CUDA_DRIVER": str(EMULATOR),
         "LEGATO_NVRTC": str(EMULATOR),
         "LEGATO_CUBLASLT": str(EMULATOR),
+        "LEGATO_CUDNN": str(EMULATOR),
         "LEGATO_CACHE_DIR": cache,
     }
     command = [

@@ -73,6 +73,14 @@ void check(int status, const char* what, int which) {
     refused(status, cat(what, " ", which));
 }
 
+// A device's handle. It serves one thread at a time: the lock is held for each call that takes it.
+struct Session {
+  std::mutex lock;
+  Handle handle = nullptr;   // guarded by lock
+  CUstream queue = nullptr;  // to which it is bound; guarded by lock
+  std::string problem;       // why it could not be made
+};
+
 // The session of a device, with its handle if that can be made. Sessions are never destroyed, as
 // arrays may outlive static destructors.
 Session& session_of(GpuDevice& device) {
@@ -89,7 +97,6 @@ Session& session_of(GpuDevice& device) {
   }
   try {
     check(l.cudnnCreate(&session->handle), "a handle for device", device.index());
-    check(l.cudnnSetStream(session->handle, device.queue()), "the queue of device", device.index());
   } catch (const Failure& e) {
     session->handle = nullptr;
     session->problem = e.what();
@@ -223,6 +230,11 @@ void Plan::run(GpuDevice& device, std::span<const int64_t> ids, std::span<void* 
       .finalize();
   Session& session = session_of(device);
   std::lock_guard guard(session.lock);
+  if (session.queue != device.queue()) {  // the device's, or one that is recorded
+    check(library().cudnnSetStream(session.handle, device.queue()), "the queue of device",
+          device.index());
+    session.queue = device.queue();
+  }
   if (const int status = library().cudnnBackendExecute(session.handle, plan_.raw(), pack.raw());
       status != 0) [[unlikely]]
     refused(status, "to run a plan");

@@ -81,14 +81,6 @@ Descriptor describe(const Tensor& tensor);
 /// The type of these elements; false if cuDNN's convolutions and products do not take them.
 bool data_type(Dtype dtype, DataType& type);
 
-/// A device's handle, bound to its queue. cuDNN's handles serve one thread at a time: hold the lock
-/// for each call that takes one.
-struct Session {
-  std::mutex lock;
-  Handle handle = nullptr;  // guarded by lock
-  std::string problem;      // why it could not be made; guarded by lock
-};
-
 /// An engine that was chosen for an operation graph, ready to run. Immutable; any thread may run
 /// it.
 class Plan {
