@@ -62,6 +62,9 @@ Backend* find_backend(Device device) {
 
 Backend::~Backend() = default;
 void Backend::synchronize(int) {}
+int64_t Backend::work_given(int) const { return 0; }
+void Backend::mark(int) {}
+void Backend::wait_for(int, int64_t) {}
 int64_t Backend::memory_bytes(int) const { return 0; }
 void Backend::trim(int) noexcept {}
 Recording::~Recording() = default;

@@ -176,9 +176,13 @@ class LEGATO_API Backend {
   /// Never returns null: throws MemoryError. 64-byte aligned. `bytes` may be 0.
   virtual void* allocate(int device, int64_t bytes) = 0;
   virtual void free(int device, void* p, int64_t bytes) noexcept = 0;
-  /// Copies between host memory and a device; returns when the data is there.
-  virtual void copy_from_host(int device, void* to, const void* from, int64_t bytes) = 0;
-  virtual void copy_to_host(int device, void* to, const void* from, int64_t bytes) = 0;
+  /// Copies between host memory and a device, once the device has ended the first `after` pieces of
+  /// its work (see below). The host's memory may be given up, or read, when this returns; on the
+  /// device, work that is given later finds the data there.
+  virtual void copy_from_host(int device, void* to, const void* from, int64_t bytes,
+                              int64_t after) = 0;
+  virtual void copy_to_host(int device, void* to, const void* from, int64_t bytes,
+                            int64_t after) = 0;
 
   /// Whether kernels and programs may be called from many threads at once on parts of their work,
   /// to keep what lies between them in the caches.
@@ -194,8 +198,15 @@ class LEGATO_API Backend {
 
   /// Whether kernels, programs and strided copies may return before the device has finished. All
   /// work of one device is then carried out in the order in which it was given, memory that is
-  /// freed and allocated anew included; copy_to_host waits for what was given before it.
+  /// freed and allocated anew included. Copies from and to the host are beside this order.
   virtual bool asynchronous() const { return false; }
+  /// How many pieces of work the device has been given: calls of run_kernel, run_program,
+  /// copy_strided and replay.
+  virtual int64_t work_given(int device) const;
+  /// Makes it possible to wait for what was given so far without waiting for what comes later.
+  virtual void mark(int device);
+  /// Waits until the device has ended the first `work` pieces. Throws EvalError if it cannot go on.
+  virtual void wait_for(int device, int64_t work);
   /// Waits until the device has finished what it was given. Throws EvalError if it cannot go on.
   virtual void synchronize(int device);
   /// Bytes that a device with memory of its own has in all.

@@ -195,13 +195,17 @@ class CompiledRun {
       known = plan_.recorded.end() - 1;
     }
     backend.replay(device.index, *known->recording);
+    const int64_t work = backend.work_given(device.index);
     known->last_use = ++plan_.uses;
     counts().replays.fetch_add(1, std::memory_order_relaxed);
     for (size_t o = 0; o < results.size(); ++o) {
       Value& to = *results[o];
       to.layout = known->results[o].layout;
       to.row_major = known->results[o].row_major;
-      if (plan_.roots[o] < 0) to.storage = leaves_[~plan_.roots[o]]->storage;
+      if (plan_.roots[o] < 0)
+        to.storage = leaves_[~plan_.roots[o]]->storage;
+      else
+        static_cast<DeviceStorage&>(*to.storage).computed_by(work);
     }
     for (const Value* leaf : leaves_) {
       auto& from = static_cast<DeviceStorage&>(*leaf->storage);

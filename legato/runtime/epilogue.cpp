@@ -125,6 +125,7 @@ bool Runner::run_joined(const Step& step) {
   counts().epilogues.fetch_add(1, std::memory_order_relaxed);
   if (!backend_of(device).asynchronous()) return true;
   DeviceStorage& to = storage_of(out);
+  to.computed_by(backend_of(device).work_given(device.index));
   for (auto& check : launch.checks()) to.add_check(check);
   for (uint32_t i = 0; i < n.n_in; ++i)
     to.inherit_checks(storage_of(value(g_.in_slots[n.first_in + i])));

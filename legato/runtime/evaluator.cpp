@@ -449,13 +449,11 @@ bool set_fusion(bool on) { return fusion_flag().exchange(on); }
 // found.
 static void wait_for_devices(std::span<const Array> roots) {
   if (!any_asynchronous_backend()) return;
-  Device finished;
   for (const Array& r : roots) {
     auto& storage = static_cast<DeviceStorage&>(*r.value().storage);
-    Device home = storage.home();
+    const Device home = storage.home();
     if (home == Device{}) continue;
-    if (!(home == finished)) backend_of(home).synchronize(home.index);
-    finished = home;
+    backend_of(home).wait_for(home.index, storage.work());
     storage.verify();
   }
 }
@@ -477,7 +475,15 @@ void async_eval(std::span<const Array> roots) {
   struct EvalTask final : Task {
     Evaluation e;
     // What goes wrong is kept in the nodes, for whoever reads them.
-    void run() noexcept override { legato::run(e); }
+    void run() noexcept override {
+      const Device device = device_of_stream(e.roots[0].node()->stream);
+      legato::run(e);
+      // Whoever reads the results must not wait for what the device is given after them.
+      try {
+        backend_of(device).mark(device.index);
+      } catch (...) {  // then he does
+      }
+    }
   };
   auto task = std::make_unique<EvalTask>();
   task->e.roots.assign(roots.begin(), roots.end());

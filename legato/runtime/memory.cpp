@@ -46,17 +46,21 @@ class Pool {
  public:
   explicit Pool(Device device) : device_(device) {}
 
-  void* allocate(int64_t bytes) {
+  // `after`: null, or what the caller has to wait for who does not keep to the device's order. He
+  // gets the buffer that was freed longest ago, the others the one freed last.
+  void* allocate(int64_t bytes, int64_t* after = nullptr) {
     int64_t size = rounded(bytes);
+    if (after) *after = backend_of(device_).work_given(device_.index);
     {
       std::lock_guard lock(lock_);
       auto& bin = bins_[size_class(size)];
       if (!bin.empty()) {
-        void* p = bin.back();
-        bin.pop_back();
+        const Freed chosen = after ? bin.front() : bin.back();
+        bin.erase(after ? bin.begin() : bin.end() - 1);
+        if (after) *after = chosen.work;
         stats_.cache -= size;
         took(size);
-        return p;
+        return chosen.p;
       }
       if (stats_.active + size > limit()) refuse(bytes);
       if (stats_.active + stats_.cache + size > limit()) trim(0);
@@ -78,6 +82,7 @@ class Pool {
 
   void free(void* p, int64_t bytes) noexcept {
     int64_t size = rounded(bytes);
+    const int64_t work = backend_of(device_).work_given(device_.index);
     {
       std::lock_guard lock(lock_);
       stats_.active -= size;
@@ -85,7 +90,7 @@ class Pool {
       if (size <= limit) {
         if (stats_.cache + size > limit) trim(limit - size);
         try {
-          bins_[size_class(size)].push_back(p);
+          bins_[size_class(size)].push_back({p, work});
           stats_.cache += size;
           return;
         } catch (const std::bad_alloc&) {  // no room even for the list: give the buffer back
@@ -129,7 +134,7 @@ class Pool {
       auto& bin = bins_[c];
       int64_t size = class_bytes(c);
       while (!bin.empty() && stats_.cache > keep) {
-        backend_of(device_).free(device_.index, bin.back(), size);
+        backend_of(device_).free(device_.index, bin.back().p, size);
         bin.pop_back();
         stats_.cache -= size;
       }
@@ -151,8 +156,12 @@ class Pool {
 
   Device device_;
   std::mutex lock_;
-  MemoryStats stats_;                  // guarded by lock_
-  std::vector<void*> bins_[kClasses];  // guarded by lock_
+  MemoryStats stats_;  // guarded by lock_
+  struct Freed {
+    void* p;
+    int64_t work;  // what the device had been given by then: some of it may still use the buffer
+  };
+  std::vector<Freed> bins_[kClasses];  // guarded by lock_
 };
 
 struct Pools {
@@ -242,6 +251,9 @@ void* allocate_memory(Device device, int64_t bytes) {
     return recording->allocate(bytes);
   return pool_of(device).allocate(bytes);
 }
+void* allocate_memory(Device device, int64_t bytes, int64_t& after) {
+  return pool_of(device).allocate(bytes, &after);
+}
 void free_memory(Device device, void* p, int64_t bytes) noexcept {
   if (recording && recording->device() == device && recording->owns(p)) [[unlikely]]
     return recording->free(p);
@@ -312,8 +324,7 @@ void* DeviceStorage::on(Device device) {
     if (it == others_.end()) {
       void* p = allocate_memory(host, bytes());
       try {
-        backend_of(first_.device).copy_to_host(first_.device.index, p, first_.data, bytes());
-        rethrow_failed_check();
+        read_back(p);
       } catch (...) {
         free_memory(host, p, bytes());
         throw;
@@ -325,14 +336,13 @@ void* DeviceStorage::on(Device device) {
       source = &*it;
     }
   }
-  void* p = allocate_memory(device, bytes());
+  int64_t after = 0;
+  void* p = allocate_memory(device, bytes(), after);
   try {
-    if (to_host) {
-      backend_of(source->device).copy_to_host(source->device.index, p, source->data, bytes());
-      rethrow_failed_check();
-    } else {
-      backend_of(device).copy_from_host(device.index, p, source->data, bytes());
-    }
+    if (to_host)
+      read_back(p);
+    else
+      backend_of(device).copy_from_host(device.index, p, source->data, bytes(), after);
   } catch (...) {
     free_memory(device, p, bytes());
     throw;
@@ -340,6 +350,11 @@ void* DeviceStorage::on(Device device) {
   replica_copies.fetch_add(1, std::memory_order_relaxed);
   others_.push_back({device, p});
   return p;
+}
+
+void DeviceStorage::read_back(void* to) {
+  backend_of(first_.device).copy_to_host(first_.device.index, to, first_.data, bytes(), work());
+  rethrow_failed_check();
 }
 
 void DeviceStorage::drop_copies() noexcept {

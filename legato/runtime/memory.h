@@ -39,6 +39,9 @@ LEGATO_API int64_t cache_limit();
 /// A buffer of at least `bytes` bytes, 64-byte aligned, contents undefined. Throws MemoryError with
 /// a summary.
 void* allocate_memory(Device device, int64_t bytes);
+/// The same for a copy from the host, which need not wait for the device's work in its order: for
+/// which pieces it has to wait is left in `after`.
+void* allocate_memory(Device device, int64_t bytes, int64_t& after);
 void free_memory(Device device, void* p, int64_t bytes) noexcept;
 
 /// Memory for what lies between the launches of recordings: its addresses stand in them, so it is
@@ -93,6 +96,9 @@ class LEGATO_API DeviceStorage final : public Storage {
   Device home() const { return first_.device; }
   /// Whether `device` already holds a copy.
   bool is_on(Device device) const;
+  /// The device has been given the work that computes the values: the newest piece of it.
+  void computed_by(int64_t work) { work_.store(work, std::memory_order_release); }
+  int64_t work() const { return work_.load(std::memory_order_acquire); }
   /// The first replica's memory, to be written by the one who made the storage.
   void* writable() { return first_.data; }
   /// Drops the copies on other devices: the first one is about to be written again.
@@ -112,12 +118,14 @@ class LEGATO_API DeviceStorage final : public Storage {
 
  private:
   void rethrow_failed_check();  // with lock_ held
+  void read_back(void* to);     // from the first replica's device, with lock_ held
 
   struct Replica {
     Device device;
     void* data;
   };
   Replica first_;
+  std::atomic<int64_t> work_{0};  // of first_.device
   mutable std::mutex lock_;
   std::vector<Replica> others_;           // guarded by lock_
   std::atomic<bool> checked_{false};      // checks_ is not empty

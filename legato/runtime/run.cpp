@@ -67,6 +67,7 @@ Value row_major_copy(const Value& from, Device device) {
   allocate(to, device);
   backend_of(device).copy_strided(device.index, view_of(to, device), view_of(from, device));
   storage_of(to).inherit_checks(storage_of(from));
+  storage_of(to).computed_by(backend_of(device).work_given(device.index));
   counts().layout_copies.fetch_add(1, std::memory_order_relaxed);
   return to;
 }
@@ -282,6 +283,7 @@ void Runner::run_kernel(const PlanNode& n) {
   if (!backend_of(device).asynchronous()) return;
   for (size_t o = 0; o < n_out; ++o) {
     DeviceStorage& to = storage_of(*v_.slots[n.first_slot + o]);
+    to.computed_by(backend_of(device).work_given(device.index));
     for (auto& check : launch.checks()) to.add_check(check);
     for (size_t i = 0; i < n_in; ++i)
       to.inherit_checks(storage_of(value(g_.in_slots[n.first_in + i])));
@@ -426,9 +428,13 @@ void Runner::run_program(const Step& step) {
   call.outputs = {out, step.n_outputs};
   backend_of(device).run_program(device.index, call);
   if (!backend_of(device).asynchronous()) return;
-  for (uint32_t o = 0; o < step.n_outputs; ++o)
+  const int64_t work = backend_of(device).work_given(device.index);
+  for (uint32_t o = 0; o < step.n_outputs; ++o) {
+    DeviceStorage& to = storage_of(*v_.slots[outputs[o]]);
+    to.computed_by(work);
     for (uint32_t i = 0; i < step.n_inputs; ++i)
-      storage_of(*v_.slots[outputs[o]]).inherit_checks(storage_of(value(inputs[i].slot)));
+      to.inherit_checks(storage_of(value(inputs[i].slot)));
+  }
 }
 
 }  // namespace legato

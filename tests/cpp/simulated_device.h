@@ -33,12 +33,12 @@ class SimulatedBackend final : public Backend {
     owner_.erase(p);
     std::free(p);
   }
-  void copy_from_host(int device, void* to, const void* from, int64_t bytes) override {
+  void copy_from_host(int device, void* to, const void* from, int64_t bytes, int64_t) override {
     check(device, to);
     ++copies_in;
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
-  void copy_to_host(int device, void* to, const void* from, int64_t bytes) override {
+  void copy_to_host(int device, void* to, const void* from, int64_t bytes, int64_t) override {
     check(device, from);
     ++copies_out;
     std::memcpy(to, from, static_cast<size_t>(bytes));

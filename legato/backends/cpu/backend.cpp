@@ -42,10 +42,10 @@ class CpuBackend final : public Backend {
     return p;
   }
   void free(int, void* p, int64_t) noexcept override { std::free(p); }
-  void copy_from_host(int, void* to, const void* from, int64_t bytes) override {
+  void copy_from_host(int, void* to, const void* from, int64_t bytes, int64_t) override {
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
-  void copy_to_host(int, void* to, const void* from, int64_t bytes) override {
+  void copy_to_host(int, void* to, const void* from, int64_t bytes, int64_t) override {
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
 

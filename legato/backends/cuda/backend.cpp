@@ -46,11 +46,12 @@ class CudaBackend final : public Backend {
     } catch (...) {  // in a forked child: the memory is the parent's
     }
   }
-  void copy_from_host(int index, void* to, const void* from, int64_t bytes) override {
-    device(index).copy_in(to, from, bytes);
+  void copy_from_host(int index, void* to, const void* from, int64_t bytes,
+                      int64_t after) override {
+    device(index).copy_in(to, from, bytes, after);
   }
-  void copy_to_host(int index, void* to, const void* from, int64_t bytes) override {
-    device(index).copy_out(to, from, bytes);
+  void copy_to_host(int index, void* to, const void* from, int64_t bytes, int64_t after) override {
+    device(index).copy_out(to, from, bytes, after);
   }
   const Kernel* find_kernel(const Op& op, Dtype dtype) const override {
     return kernels_.find(op, dtype);
@@ -58,15 +59,22 @@ class CudaBackend final : public Backend {
   void run_kernel(int index, const Kernel& kernel, Launch& launch) override {
     Running here(index);
     kernel.run(launch);
+    running->count_work();
   }
   void run_program(int index, const fuse::ProgramCall& call) override {
-    cuda::run_program(device(index), call);
+    GpuDevice& d = device(index);
+    cuda::run_program(d, call);
+    d.count_work();
   }
   void copy_strided(int index, const View& to, const View& from) override {
     Running here(index);
     copy_elements(to.data, *to.strides, from.data, *from.strides, *from.shape, size_of(from.dtype));
+    running->count_work();
   }
   void synchronize(int index) override { device(index).synchronize(); }
+  int64_t work_given(int index) const override { return device_properties(index).work_given(); }
+  void mark(int index) override { device(index).mark(); }
+  void wait_for(int index, int64_t work) override { device(index).wait_for(work); }
   int64_t memory_bytes(int index) const override { return device_properties(index).total_memory(); }
   void trim(int index) noexcept override {
     try {
@@ -79,7 +87,11 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Recording> end_recording(int index, std::unique_ptr<Recording> old) override {
     return device(index).end_recording(std::move(old));
   }
-  void replay(int index, Recording& recording) override { device(index).replay(recording); }
+  void replay(int index, Recording& recording) override {
+    GpuDevice& d = device(index);
+    d.replay(recording);
+    d.count_work();
+  }
   std::vector<std::pair<std::string, std::string>> facts(int index) const override {
     const GpuDevice& d = device_properties(index);
     const int v = driver().version;

@@ -99,7 +99,9 @@ void GpuDevice::open() {
   check(d.cuDevicePrimaryCtxRetain(&context_, device_), "making a GPU's context");
   check(d.cuCtxSetCurrent(context_), "entering a GPU's context");
   check(d.cuStreamCreate(&queue_, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
-  check(d.cuStreamCreate(&recorded_queue_, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
+  for (CUstream* queue : {&recorded_queue_, &in_.queue, &out_.queue})
+    check(d.cuStreamCreate(queue, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
+  check(d.cuEventCreate(&in_.arrived, CU_EVENT_DISABLE_TIMING), "making an event");
 
   CUmemPoolProps props{};
   props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
@@ -147,8 +149,7 @@ void* GpuDevice::allocate(int64_t bytes) {
   const size_t size = static_cast<size_t>(std::max<int64_t>(bytes, 1));
   CUresult status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue_);
   if (status == CUDA_ERROR_OUT_OF_MEMORY) {
-    synchronize();  // frees that are queued have happened then
-    trim();
+    trim();  // frees that are queued have happened then
     status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue_);
   }
   check(status, "an array");
@@ -163,64 +164,6 @@ void GpuDevice::trim() noexcept {
   driver().cuStreamSynchronize(queue_);
   driver().cuMemPoolTrimTo(pool_, 0);
 }
-
-void GpuDevice::take_stage(Stage& stage) {
-  Driver& d = driver();
-  if (!stage.memory) {
-    check(d.cuMemHostAlloc(&stage.memory, kStageBytes, 0), "pinning host memory");
-    check(d.cuEventCreate(&stage.free, CU_EVENT_DISABLE_TIMING), "making an event");
-  } else {
-    check(d.cuEventSynchronize(stage.free), "waiting for a copy");
-  }
-}
-
-// The host's memory may be given up when this returns: it has been copied to a staging buffer. Two
-// of them, so that one fills while the other travels.
-void GpuDevice::copy_in(void* to, const void* from, int64_t bytes) {
-  refuse_to_record("a copy from the host");
-  std::lock_guard lock(stage_lock_);
-  for (int64_t at = 0; at < bytes; at += kStageBytes) {
-    Stage& stage = stages_[next_stage_ ^= 1];
-    take_stage(stage);
-    const size_t n = static_cast<size_t>(std::min(kStageBytes, bytes - at));
-    std::memcpy(stage.memory, static_cast<const char*>(from) + at, n);
-    check(driver().cuMemcpyHtoDAsync(reinterpret_cast<CUdeviceptr>(to) + static_cast<size_t>(at),
-                                     stage.memory, n, queue_),
-          "copying to the GPU");
-    check(driver().cuEventRecord(stage.free, queue_), "recording an event");
-  }
-}
-
-void GpuDevice::copy_out(void* to, const void* from, int64_t bytes) {
-  refuse_to_record("a copy to the host");
-  std::lock_guard lock(stage_lock_);
-  struct Part {
-    Stage* stage = nullptr;
-    int64_t at = 0;
-    size_t n = 0;
-  } travelling;
-  auto arrive = [&] {
-    if (!travelling.stage) return;
-    check(driver().cuEventSynchronize(travelling.stage->free), "waiting for a copy from the GPU");
-    std::memcpy(static_cast<char*>(to) + travelling.at, travelling.stage->memory, travelling.n);
-    travelling.stage = nullptr;
-  };
-  for (int64_t at = 0; at < bytes; at += kStageBytes) {
-    Stage& stage = stages_[next_stage_ ^= 1];
-    take_stage(stage);
-    const size_t n = static_cast<size_t>(std::min(kStageBytes, bytes - at));
-    check(
-        driver().cuMemcpyDtoHAsync(
-            stage.memory, reinterpret_cast<CUdeviceptr>(from) + static_cast<size_t>(at), n, queue_),
-        "copying from the GPU");
-    check(driver().cuEventRecord(stage.free, queue_), "recording an event");
-    arrive();  // the part before, while this one travels
-    travelling = {&stage, at, n};
-  }
-  arrive();
-}
-
-void GpuDevice::synchronize() { check(driver().cuStreamSynchronize(queue_), "computing"); }
 
 CUfunction GpuDevice::kernel(const char* image, std::string_view name) {
   std::lock_guard lock(module_lock_);

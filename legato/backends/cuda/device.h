@@ -3,10 +3,13 @@
 //
 // Note [One queue]: all work of a device, memory that is freed and taken again included, goes to
 // one CUDA stream. Order then needs no event: a buffer that the host gives up after a launch may be
-// handed out at once, because whoever gets it writes later in the same queue.
+// handed out at once, because whoever gets it writes later in the same queue. Copies from and to
+// the host have a queue for each direction, so that they pass by what is being computed: work is
+// counted, a copy names the piece that it has to wait for, and an event stands behind it (Mark).
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -50,9 +53,15 @@ class GpuDevice {
   void* allocate(int64_t bytes);
   void free(void* p) noexcept;
   void trim() noexcept;
-  void copy_in(void* to, const void* from, int64_t bytes);
-  void copy_out(void* to, const void* from, int64_t bytes);
+  void copy_in(void* to, const void* from, int64_t bytes, int64_t after);
+  void copy_out(void* to, const void* from, int64_t bytes, int64_t after);
   void synchronize();
+
+  // Pieces of work, counted: see backend.h.
+  int64_t work_given() const { return given_.load(std::memory_order_acquire); }
+  void count_work() { given_.fetch_add(1, std::memory_order_acq_rel); }
+  void mark() { event_after(work_given()); }
+  void wait_for(int64_t work);
 
   /// From here on, launches of this thread are recorded instead of carried out; see backend.h.
   void begin_recording();
@@ -76,10 +85,24 @@ class GpuDevice {
  private:
   friend class ReportCheck;
   static constexpr int kReports = 256;
-  static constexpr int64_t kStageBytes = int64_t{4} << 20;
+  static constexpr int64_t kFirstStageBytes = int64_t{64} << 10, kStageBytes = int64_t{8} << 20;
   struct Stage {  // pinned memory through which copies go
     void* memory = nullptr;
+    int64_t bytes = 0;
     CUevent free = nullptr;  // when the copy that used it last has ended
+  };
+  /// Copies of one direction, on a queue of their own.
+  struct Lane {
+    std::mutex lock;  // guards all of it
+    CUstream queue = nullptr;
+    Stage stages[2];
+    int next = 0;
+    CUevent arrived = nullptr;
+  };
+  /// An event behind the first `work` pieces of work.
+  struct Mark {
+    int64_t work;
+    std::shared_ptr<CUevent_st> event;
   };
   struct Key {
     const char* image;
@@ -87,7 +110,10 @@ class GpuDevice {
   };
   void open();
   void clear_reports(const std::vector<int>& slots);  // the device has finished
-  void take_stage(Stage& stage);
+  Stage& take_stage(Lane& lane, int64_t bytes);
+  void follow(Lane& lane, int64_t work);
+  // Null if the work is known to have ended.
+  std::shared_ptr<CUevent_st> event_after(int64_t work);
   // Throws while this thread records: `what` cannot be repeated.
   void refuse_to_record(const char* what) const;
 
@@ -103,9 +129,10 @@ class GpuDevice {
   int64_t total_memory_ = 0;
   std::string name_;
 
-  std::mutex stage_lock_;
-  Stage stages_[2];  // guarded by stage_lock_
-  int next_stage_ = 0;
+  Lane in_, out_;
+  std::atomic<int64_t> given_{0}, ended_{0};  // pieces of work
+  std::mutex mark_lock_;
+  std::deque<Mark> marks_;  // guarded by mark_lock_, oldest first
 
   std::mutex module_lock_;
   std::unordered_map<std::string, CUmodule> modules_;      // by image; guarded by module_lock_

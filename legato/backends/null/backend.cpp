@@ -26,8 +26,8 @@ class NullBackend final : public Backend {
     return p;
   }
   void free(int, void* p, int64_t) noexcept override { std::free(p); }
-  void copy_from_host(int, void*, const void*, int64_t) override {}
-  void copy_to_host(int, void*, const void*, int64_t) override {}
+  void copy_from_host(int, void*, const void*, int64_t, int64_t) override {}
+  void copy_to_host(int, void*, const void*, int64_t, int64_t) override {}
   const Kernel* find_kernel(const Op&, Dtype) const override { return &kNothing; }
   void run_kernel(int, const Kernel&, Launch&) override {}
   void run_program(int, const fuse::ProgramCall&) override {}

@@ -41,11 +41,22 @@ using Work = std::function<CUresult()>;
 struct Graph {
   std::vector<Work> work;
 };
+// What a queue has to do next: work, the end of an event's recording, or a wait for one.
+struct Item {
+  Work work;
+  CUevent recorded = nullptr, awaited = nullptr;
+  int count = 0;  // of the event's recordings
+};
+struct Event {
+  CUstream queue = nullptr;  // of the latest recording
+  int recorded = 0, passed = 0;
+};
 
 std::recursive_mutex lock;
-std::deque<Work> queue;              // guarded by lock, as all that follows
-std::map<CUstream, Graph> recorded;  // queues that are being recorded
-uintptr_t streams = 0;
+std::map<CUstream, std::deque<Item>> queues;  // guarded by lock, as all that follows
+std::map<CUstream, Graph> recorded;           // queues that are being recorded
+std::map<CUevent, Event> events;
+uintptr_t streams = 0, n_events = 0;
 CUresult lost = CUDA_SUCCESS;  // the error that ended the context
 std::map<uintptr_t, size_t> allocations;
 size_t allocated = 0;
@@ -74,12 +85,20 @@ bool inside(CUdeviceptr p, size_t n) {
   return p >= it->first && p + n <= it->first + it->second;
 }
 
-CUresult run_queue() {
+// Runs a queue to its end, or until an event has been recorded `count` times; other queues only as
+// far as it waits for them.
+CUresult run_queue(CUstream stream, CUevent until = nullptr, int count = 0) {
   std::lock_guard guard(lock);
-  while (!queue.empty()) {
-    auto work = std::move(queue.front());
+  auto& queue = queues[stream];
+  while (!queue.empty() && !(until && events[until].passed >= count)) {
+    Item item = std::move(queue.front());
     queue.pop_front();
-    if (lost == CUDA_SUCCESS) lost = work();
+    if (item.awaited && events[item.awaited].passed < item.count)
+      run_queue(events[item.awaited].queue, item.awaited, item.count);
+    else if (item.recorded)
+      events[item.recorded].passed = item.count;
+    else if (item.work && lost == CUDA_SUCCESS)
+      lost = item.work();
   }
   return lost;
 }
@@ -90,7 +109,7 @@ CUresult later(CUstream stream, Work work) {
   if (auto at = recorded.find(stream); at != recorded.end())
     at->second.work.push_back(std::move(work));
   else
-    queue.push_back(std::move(work));
+    queues[stream].push_back({std::move(work)});
   return CUDA_SUCCESS;
 }
 
@@ -204,16 +223,34 @@ EXPORT CUresult cuGraphExecDestroy(CUgraphExec exec) {
   delete reinterpret_cast<Graph*>(exec);
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuStreamSynchronize(CUstream) { return run_queue(); }
-EXPORT CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
-EXPORT CUresult cuEventCreate(CUevent* e, unsigned) {
-  *e = reinterpret_cast<CUevent>(0x30);
+EXPORT CUresult cuStreamSynchronize(CUstream s) { return run_queue(s); }
+EXPORT CUresult cuStreamWaitEvent(CUstream s, CUevent e, unsigned) {
+  std::lock_guard guard(lock);
+  queues[s].push_back({nullptr, nullptr, e, events[e].recorded});
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuEventRecord(CUevent, CUstream) { return CUDA_SUCCESS; }
-EXPORT CUresult cuEventSynchronize(CUevent) { return run_queue(); }
-EXPORT CUresult cuEventQuery(CUevent) { return run_queue(); }
-EXPORT CUresult cuEventDestroy_v2(CUevent) { return CUDA_SUCCESS; }
+EXPORT CUresult cuEventCreate(CUevent* e, unsigned) {
+  std::lock_guard guard(lock);
+  *e = reinterpret_cast<CUevent>(0x30 + 0x100 * ++n_events);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuEventRecord(CUevent e, CUstream s) {
+  std::lock_guard guard(lock);
+  Event& event = events[e];
+  event.queue = s;
+  queues[s].push_back({nullptr, e, nullptr, ++event.recorded});
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuEventSynchronize(CUevent e) {
+  std::lock_guard guard(lock);
+  const Event event = events[e];
+  return event.passed < event.recorded ? run_queue(event.queue, e, event.recorded) : lost;
+}
+EXPORT CUresult cuEventQuery(CUevent e) {
+  std::lock_guard guard(lock);
+  return events[e].passed < events[e].recorded ? CUDA_ERROR_NOT_READY : lost;
+}
+EXPORT CUresult cuEventDestroy_v2(CUevent) { return CUDA_SUCCESS; }  // waits may still name it
 
 EXPORT CUresult cuMemPoolCreate(CUmemoryPool* p, const CUmemPoolProps*) {
   *p = reinterpret_cast<CUmemoryPool>(0x40);
