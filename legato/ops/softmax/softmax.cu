@@ -1,115 +1,228 @@
-// softmax, log_softmax, logsumexp and their derivatives along one axis. Two passes over a row: the
-// running maximum with the sum rescaled to it, then the results.
-#include "legato/backends/cuda/rows.cuh"
-#include "legato/ops/softmax/softmax.cuh"
+// softmax, log_softmax, logsumexp and their derivatives along the last axis, each row read once: a
+// thread keeps K packs of W elements of its group's row. Rows that do not fit are read twice. Other
+// axes: softmax_columns.cu. See lab/gpu_norm.
+#include "legato/backends/cuda/packs.cuh"
+#include "legato/ops/softmax/tally.cuh"
 
 namespace legato::cuda {
 
-/// A group's row, and the threads' part in it.
-struct Row {
-  long long start, stride, n;
-  int first, step;
-  bool valid;
-};
-LEGATO_INLINE Row row_of(const SoftmaxParams& p, long long row) {
-  const int group = p.group, thread = static_cast<int>(threadIdx.x);
-  const bool valid = row < p.outer * p.inner;
-  const long long o = valid ? row / p.inner : 0;
-  return {o * p.n * p.inner + (valid ? row - o * p.inner : 0),
-          p.inner,
-          valid ? p.n : 0,
-          thread % group,
-          group,
-          valid};
+// Half types stay as they are stored, and are unpacked three times: registers are scarcer than
+// conversions are dear. Their exponentials need 11 bits only.
+template <class T, int W, int K>
+LEGATO_INLINE void softmax_rows(const SoftmaxRowParams& p) {
+  using V = Compute<T>;
+  __shared__ V shared[2][32];
+  const int group = p.group, thread = static_cast<int>(threadIdx.x), lane = thread & (group - 1);
+  const long long row = static_cast<long long>(blockIdx.x) * (blockDim.x / group) + thread / group;
+  const bool valid = row < p.rows;
+  const int n = valid ? static_cast<int>(p.n) : 0;
+  const T* x = static_cast<const T*>(p.x) + row * p.n;
+  Stored<T, W> stored[K];
+  for (int k = 0; k < K; ++k) {
+    const int at = (k * group + lane) * W;
+    if (at < n) stored[k] = load<T, W>(x + at);
+  }
+  V top = lowest<V>();
+  for (int k = 0; k < K; ++k) {
+    V v[W];
+    if ((k * group + lane) * W >= n) continue;
+    unpack<T, W>(stored[k], v);
+    for (int j = 0; j < W; ++j) top = max_of(top, v[j]);
+  }
+  top = over_threads(top, group, shared[0], Largest{});
+  const Exponentials<T> exponentials(p.kind == kLogSumExp ? finite(top) : top);
+  V sum = 0;
+  for (int k = 0; k < K; ++k) {
+    V v[W];
+    if ((k * group + lane) * W >= n) continue;
+    unpack<T, W>(stored[k], v);
+    for (int j = 0; j < W; ++j) sum += v[j] = exponentials(v[j]);
+    if constexpr (sizeof(T) > 2)
+      if (p.kind == kSoftmax) stored[k] = pack<T, W>(v);
+  }
+  sum = over_threads(sum, group, shared[1], Plus{});
+  if (p.kind == kLogSumExp) {
+    if (valid && lane == 0) static_cast<T*>(p.y)[row] = written<T>(log_sum_exp(Tally<V>{top, sum}));
+    return;
+  }
+  T* y = static_cast<T*>(p.y) + row * p.n;
+  const V scale = V(1) / sum, less = log_of(sum);
+  for (int k = 0; k < K; ++k) {
+    const int at = (k * group + lane) * W;
+    if (at >= n) continue;
+    V v[W];
+    unpack<T, W>(stored[k], v);
+    for (int j = 0; j < W; ++j) {
+      if (p.kind == kLogSoftmax)
+        v[j] = v[j] - top - less;
+      else if constexpr (sizeof(T) > 2)
+        v[j] *= scale;
+      else
+        v[j] = exponentials(v[j]) * scale;
+    }
+    store<T, W>(y + at, v);
+  }
 }
+
+template <class T, int W, int K>
+LEGATO_INLINE void softmax_rows_vjp(const SoftmaxRowParams& p) {
+  using V = Compute<T>;
+  __shared__ V shared[32];
+  const int group = p.group, thread = static_cast<int>(threadIdx.x), lane = thread & (group - 1);
+  const long long row = static_cast<long long>(blockIdx.x) * (blockDim.x / group) + thread / group;
+  const int n = row < p.rows ? static_cast<int>(p.n) : 0;
+  const T *y = static_cast<const T*>(p.x) + row * p.n, *g = static_cast<const T*>(p.g) + row * p.n;
+  Stored<T, W> ys[K], gs[K];
+  for (int k = 0; k < K; ++k) {
+    const int at = (k * group + lane) * W;
+    if (at < n) ys[k] = load<T, W>(y + at), gs[k] = load<T, W>(g + at);
+  }
+  V sum = 0;
+  for (int k = 0; k < K; ++k) {
+    V a[W], c[W];
+    if ((k * group + lane) * W >= n) continue;
+    unpack<T, W>(ys[k], a);
+    unpack<T, W>(gs[k], c);
+    for (int j = 0; j < W; ++j) sum += vjp_term(p.kind, a[j], c[j]);
+  }
+  sum = over_threads(sum, group, shared, Plus{});
+  T* out = static_cast<T*>(p.y) + row * p.n;
+  for (int k = 0; k < K; ++k) {
+    const int at = (k * group + lane) * W;
+    if (at >= n) continue;
+    V a[W], c[W], d[W];
+    unpack<T, W>(ys[k], a);
+    unpack<T, W>(gs[k], c);
+    for (int j = 0; j < W; ++j) d[j] = vjp_result(p.kind, a[j], c[j], sum);
+    store<T, W>(out + at, d);
+  }
+}
+
+// --- long rows
 
 template <class V>
-struct MaxSum {
-  V max, sum;
-};
-template <class T>
-LEGATO_INLINE MaxSum<Compute<T>> max_and_sum(const T* x, const Row& r, int group,
-                                             Compute<T>* shared) {
-  using V = Compute<T>;
-  const V lowest = -static_cast<V>(INFINITY);
-  MaxSum<V> a{lowest, V(0)};
-  for (long long i = r.first; i < r.n; i += r.step) {
-    const V v = read(x[r.start + i * r.stride]);
-    if (v > a.max || v != v)
-      a = {v, a.sum * (a.max == lowest ? V(0) : exp_of(a.max - v)) + V(1)};
-    else
-      a.sum += v == a.max ? V(1) : exp_of(v - a.max);
-  }
-  const V m = over_group(a.max, group, shared, [](V p, V q) { return p > q || p != p ? p : q; });
-  const V scaled = a.sum == V(0) ? V(0) : a.max == m ? a.sum : a.sum * exp_of(a.max - m);
-  return {m, over_group(scaled, group, shared, Plus{})};
+LEGATO_INLINE Tally<V> over_block(Tally<V> t, V (*shared)[32]) {
+  const V top = over_threads(t.top, kLongThreads, shared[0], Largest{});
+  return {top, over_threads(t.sum_relative_to(top), kLongThreads, shared[1], Plus{})};
 }
 
-enum Kind { kSoftmax, kLogSoftmax, kLogSumExp };
-
-template <class T, int kind>
-LEGATO_INLINE void forward(const SoftmaxParams& p, Compute<T>* shared) {
+template <class T, int W, bool vjp>
+LEGATO_INLINE void softmax_long(const SoftmaxLongParams& p) {
   using V = Compute<T>;
-  const T* x = static_cast<const T*>(p.x);
-  T* y = static_cast<T*>(p.y);
-  const int per_block = kRowThreads / p.group;
-  const long long rows = p.outer * p.inner, blocks = (rows + per_block - 1) / per_block;
-  for (long long b = blockIdx.x; b < blocks; b += gridDim.x) {
-    const long long row = b * per_block + static_cast<int>(threadIdx.x) / p.group;
-    const Row r = row_of(p, row);
-    const MaxSum<V> s = max_and_sum(x, r, p.group, shared);
-    if constexpr (kind == kLogSumExp) {
-      const bool infinite = s.max == static_cast<V>(INFINITY) || s.max == -static_cast<V>(INFINITY);
-      if (r.valid && r.first == 0) y[row] = written<T>(infinite ? s.max : s.max + log_of(s.sum));
-    } else {
-      const V scale = kind == kSoftmax ? V(1) / s.sum : log_of(s.sum);
-      for (long long i = r.first; i < r.n; i += r.step) {
-        const long long at = r.start + i * r.stride;
-        const V v = read(x[at]) - s.max;
-        y[at] = written<T>(kind == kSoftmax ? exp_of(v) * scale : v - scale);
+  __shared__ V shared[4][32];
+  const long long row = blockIdx.x / p.parts, part = blockIdx.x % p.parts;
+  const T* x = static_cast<const T*>(p.x) + row * p.n;
+  const T* g = static_cast<const T*>(p.g) + row * p.n;
+  const long long first = part * p.part, last = first + p.part < p.n ? first + p.part : p.n;
+  Tally<V> t = Tally<V>::none();
+  if (p.pass != 2) {
+    each_pack<T, W>(x, first, last, [&](long long at, const Stored<T, W>& stored) {
+      V v[W], c[W];
+      unpack<T, W>(stored, v);
+      if constexpr (vjp) {
+        unpack<T, W>(load<T, W>(g + at), c);
+        for (int j = 0; j < W; ++j) t.sum += vjp_term(p.kind, v[j], c[j]);
+      } else {
+        t.template add<W>(v);
       }
-    }
+    });
+    t = over_block(t, shared);
   }
+  Tally<V>* tallies = static_cast<Tally<V>*>(p.tallies) + row * p.parts;
+  if (p.pass == 1) {
+    if (threadIdx.x == 0) tallies[part] = t;
+    return;
+  }
+  if (p.pass == 2) {
+    for (long long i = threadIdx.x; i < p.parts; i += kLongThreads) t = merged(t, tallies[i]);
+    t = over_block(t, shared + 2);
+  }
+  T* y = static_cast<T*>(p.y);
+  if (!vjp && p.kind == kLogSumExp) {
+    if (threadIdx.x == 0 && part == 0) y[row] = written<T>(log_sum_exp(t));
+    return;
+  }
+  y += row * p.n;
+  const Finish<V> finish(t, p.kind);
+  each_pack<T, W>(x, first, last, [&](long long at, const Stored<T, W>& stored) {
+    V v[W], c[W];
+    unpack<T, W>(stored, v);
+    if constexpr (vjp) unpack<T, W>(load<T, W>(g + at), c);
+    for (int j = 0; j < W; ++j) {
+      if constexpr (vjp)
+        v[j] = vjp_result(p.kind, v[j], c[j], t.sum);
+      else
+        v[j] = finish(v[j]);
+    }
+    store<T, W>(y + at, v);
+  });
 }
 
-// softmax: y (g - sum(g y)); log_softmax: g - exp(y) sum(g).
-template <class T, int kind>
-LEGATO_INLINE void backward(const SoftmaxParams& p, Compute<T>* shared) {
-  using V = Compute<T>;
-  const T *y = static_cast<const T*>(p.x), *g = static_cast<const T*>(p.g);
-  T* dx = static_cast<T*>(p.y);
-  const int per_block = kRowThreads / p.group;
-  const long long rows = p.outer * p.inner, blocks = (rows + per_block - 1) / per_block;
-  for (long long b = blockIdx.x; b < blocks; b += gridDim.x) {
-    const Row r = row_of(p, b * per_block + static_cast<int>(threadIdx.x) / p.group);
-    V sum = 0;
-    for (long long i = r.first; i < r.n; i += r.step) {
-      const long long at = r.start + i * r.stride;
-      sum += kind == kSoftmax ? read(g[at]) * read(y[at]) : read(g[at]);
-    }
-    sum = over_group(sum, p.group, shared, Plus{});
-    for (long long i = r.first; i < r.n; i += r.step) {
-      const long long at = r.start + i * r.stride;
-      const V v = read(y[at]), c = read(g[at]);
-      dx[at] = written<T>(kind == kSoftmax ? v * (c - sum) : c - exp_of(v) * sum);
-    }
-  }
-}
+// --- instances
 
-#define LEGATO_SOFTMAX_KERNEL(name, end, call, T, kind)     \
-  LEGATO_KERNEL(name##_##end, SoftmaxParams, kRowThreads) { \
-    __shared__ Compute<T> shared[kRowThreads / 32];         \
-    call<T, kind>(p, shared);                               \
+#define X(W, K, threads)                                                \
+  LEGATO_KERNEL(softmax_w##W##_k##K##_f16, SoftmaxRowParams, threads) { \
+    softmax_rows<f16, W, K>(p);                                         \
   }
-#define LEGATO_SOFTMAX(end, T)                                     \
-  LEGATO_SOFTMAX_KERNEL(softmax, end, forward, T, kSoftmax)        \
-  LEGATO_SOFTMAX_KERNEL(log_softmax, end, forward, T, kLogSoftmax) \
-  LEGATO_SOFTMAX_KERNEL(logsumexp, end, forward, T, kLogSumExp)    \
-  LEGATO_SOFTMAX_KERNEL(softmax_vjp, end, backward, T, kSoftmax)   \
-  LEGATO_SOFTMAX_KERNEL(log_softmax_vjp, end, backward, T, kLogSoftmax)
-LEGATO_SOFTMAX(f16, f16)
-LEGATO_SOFTMAX(bf16, bf16)
-LEGATO_SOFTMAX(f32, float)
-LEGATO_SOFTMAX(f64, double)
+LEGATO_SOFTMAX_HALF(X)
+#undef X
+#define X(W, K, threads)                                                    \
+  LEGATO_KERNEL(softmax_vjp_w##W##_k##K##_f16, SoftmaxRowParams, threads) { \
+    softmax_rows_vjp<f16, W, K>(p);                                         \
+  }
+LEGATO_SOFTMAX_VJP_HALF(X)
+#undef X
+#define X(W, K, threads)                                                 \
+  LEGATO_KERNEL(softmax_w##W##_k##K##_bf16, SoftmaxRowParams, threads) { \
+    softmax_rows<bf16, W, K>(p);                                         \
+  }
+LEGATO_SOFTMAX_HALF(X)
+#undef X
+#define X(W, K, threads)                                                     \
+  LEGATO_KERNEL(softmax_vjp_w##W##_k##K##_bf16, SoftmaxRowParams, threads) { \
+    softmax_rows_vjp<bf16, W, K>(p);                                         \
+  }
+LEGATO_SOFTMAX_VJP_HALF(X)
+#undef X
+#define X(W, K, threads)                                                \
+  LEGATO_KERNEL(softmax_w##W##_k##K##_f32, SoftmaxRowParams, threads) { \
+    softmax_rows<float, W, K>(p);                                       \
+  }
+LEGATO_SOFTMAX_SINGLE(X)
+#undef X
+#define X(W, K, threads)                                                    \
+  LEGATO_KERNEL(softmax_vjp_w##W##_k##K##_f32, SoftmaxRowParams, threads) { \
+    softmax_rows_vjp<float, W, K>(p);                                       \
+  }
+LEGATO_SOFTMAX_VJP_SINGLE(X)
+#undef X
+#define X(W, K, threads)                                                \
+  LEGATO_KERNEL(softmax_w##W##_k##K##_f64, SoftmaxRowParams, threads) { \
+    softmax_rows<double, W, K>(p);                                      \
+  }
+LEGATO_SOFTMAX_DOUBLE(X)
+#undef X
+#define X(W, K, threads)                                                    \
+  LEGATO_KERNEL(softmax_vjp_w##W##_k##K##_f64, SoftmaxRowParams, threads) { \
+    softmax_rows_vjp<double, W, K>(p);                                      \
+  }
+LEGATO_SOFTMAX_VJP_DOUBLE(X)
+#undef X
+
+#define LEGATO_SOFTMAX_LONG(end, T, W)                                            \
+  LEGATO_KERNEL(softmax_long_w##W##_##end, SoftmaxLongParams, kLongThreads) {     \
+    softmax_long<T, W, false>(p);                                                 \
+  }                                                                               \
+  LEGATO_KERNEL(softmax_long_vjp_w##W##_##end, SoftmaxLongParams, kLongThreads) { \
+    softmax_long<T, W, true>(p);                                                  \
+  }
+LEGATO_SOFTMAX_LONG(f16, f16, 8)
+LEGATO_SOFTMAX_LONG(f16, f16, 1)
+LEGATO_SOFTMAX_LONG(bf16, bf16, 8)
+LEGATO_SOFTMAX_LONG(bf16, bf16, 1)
+LEGATO_SOFTMAX_LONG(f32, float, 4)
+LEGATO_SOFTMAX_LONG(f32, float, 1)
+LEGATO_SOFTMAX_LONG(f64, double, 2)
+LEGATO_SOFTMAX_LONG(f64, double, 1)
 
 }  // namespace legato::cuda

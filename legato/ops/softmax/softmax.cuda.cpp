@@ -1,34 +1,87 @@
 #include "legato/ops/softmax/softmax.cuh"
 
 #include <algorithm>
+#include <bit>
 
 #include "legato/backends/cuda/kit.h"
+#include "legato/backends/cuda/row_split.h"
 #include "legato/base/error.h"
 #include "legato/ops/softmax/ops.h"
 
 namespace legato::cuda {
 namespace {
 
-constexpr int kRowThreads = 256;
+#define X(wide, packs, most) {wide, packs, most},
+constexpr RowInstance kHalf[] = {LEGATO_SOFTMAX_HALF(X)}, kSingle[] = {LEGATO_SOFTMAX_SINGLE(X)},
+                      kDouble[] = {LEGATO_SOFTMAX_DOUBLE(X)},
+                      kHalfVjp[] = {LEGATO_SOFTMAX_VJP_HALF(X)},
+                      kSingleVjp[] = {LEGATO_SOFTMAX_VJP_SINGLE(X)},
+                      kDoubleVjp[] = {LEGATO_SOFTMAX_VJP_DOUBLE(X)};
+#undef X
+constexpr RowInstances kForward{kHalf, kSingle, kDouble},
+    kBackward{kHalfVjp, kSingleVjp, kDoubleVjp};
 
-void run(Launch& l, bool vjp) {
+struct Operands {
+  const void *x, *g;
+  void* y;
+  int kind;
+};
+
+void run_rows(Launch& l, const Operands& o, const char* vjp, int64_t rows, int64_t n) {
+  const Dtype dtype = l.in[0].dtype;
+  const int wide = load_width(dtype, n, {o.x, o.g, o.kind == kLogSumExp ? nullptr : o.y});
+  const RowSplit split = split_row(*vjp ? kBackward : kForward, dtype, wide, n);
+  if (split.group) {
+    const SoftmaxRowParams p{o.x, o.g, o.y, rows, n, o.kind, split.group};
+    launch_blocks("softmax", cat("softmax", vjp, split.ending(), suffix(dtype)), split.blocks(rows),
+                  split.threads, p);
+    return;
+  }
+  const RowParts parts = cut_rows(rows, n, current().multiprocessors());
+  SoftmaxLongParams p{o.x, o.g, o.y, nullptr, rows, n, parts.count, parts.size, o.kind, 0};
+  const std::string name = cat("softmax_long", vjp, "_w", wide, suffix(dtype));
+  if (p.parts > 1) {
+    p.tallies = l.workspace(rows * p.parts * 16);
+    p.pass = 1;
+    launch_blocks("softmax", name, rows * p.parts, kLongThreads, p);
+    p.pass = 2;
+  }
+  launch_blocks("softmax", name, rows * p.parts, kLongThreads, p);
+}
+
+void run_columns(Launch& l, const Operands& o, const char* vjp, int64_t outer, int64_t n,
+                 int64_t inner) {
+  constexpr int64_t kPacks = 4;  // of a thread's, as in softmax_columns.cu
+  const Dtype dtype = l.in[0].dtype;
+  const int wide = load_width(dtype, inner, {o.x, o.g, o.y});
+  const int64_t columns = outer * (inner / wide);
+  // Eight threads beside each other read whole cache lines; the others share the columns.
+  const int64_t few = std::min<int64_t>(
+      wide > 1 ? 8 : 32, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(columns))));
+  SoftmaxColumnParams p{o.x, o.g, o.y, outer, n, inner, o.kind, 0, 0};
+  p.lines = static_cast<int>(std::clamp<int64_t>(
+      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>((n + kPacks - 1) / kPacks))), 1,
+      kColumnThreads / few));
+  p.across = kColumnThreads / p.lines;
+  launch_blocks("softmax_columns", cat("softmax_columns", vjp, "_w", wide, suffix(dtype)),
+                (columns + p.across - 1) / p.across, kColumnThreads, p);
+}
+
+template <int kind, bool vjp>
+void run(Launch& l) {
   const View& x = l.in[0];
   const size_t axis =
       static_cast<size_t>(normalize_axis(l.op->name, l.attrs<SoftmaxAttrs>().axis, x.ndim()));
-  SoftmaxParams p{x.data, vjp ? l.in[1].data : nullptr, l.out[0].data, 1, x.dim(axis), 1, 0};
-  for (size_t i = 0; i < axis; ++i) p.outer *= x.dim(i);
-  for (size_t i = axis + 1; i < x.ndim(); ++i) p.inner *= x.dim(i);
-  const int64_t rows = p.outer * p.inner;
-  if (rows == 0 || p.n == 0) return;
-  // Along an inner axis neighbouring threads take neighbouring rows.
-  p.group = p.inner > 1 || p.n <= 16 ? 1 : p.n <= 1024 ? 32 : kRowThreads;
-  const int64_t per_block = kRowThreads / p.group, blocks = (rows + per_block - 1) / per_block;
-  launch_blocks("softmax", cat(l.op->name, suffix(x.dtype)),
-                std::min<int64_t>(blocks, int64_t{current().multiprocessors()} * 64), kRowThreads,
-                p);
+  if (x.size == 0) return;
+  const Operands o{x.data, vjp ? l.in[1].data : nullptr, l.out[0].data, kind};
+  int64_t outer = 1, inner = 1;
+  for (size_t i = 0; i < axis; ++i) outer *= x.dim(i);
+  for (size_t i = axis + 1; i < x.ndim(); ++i) inner *= x.dim(i);
+  if (inner == 1)
+    run_rows(l, o, vjp ? "_vjp" : "", outer, x.dim(axis));
+  else
+    run_columns(l, o, vjp ? "_vjp" : "", outer, x.dim(axis), inner);
 }
-void run_forward(Launch& l) { run(l, false); }
-void run_vjp(Launch& l) { run(l, true); }
 
 }  // namespace
 
@@ -37,11 +90,11 @@ void register_softmax_kernels(KernelTable& table) {
     add_kernels(table, op_named(name), FloatTypes{},
                 [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
   };
-  add("softmax", run_forward, 0);
-  add("log_softmax", run_forward, 0);
-  add("logsumexp", run_forward, -1);
-  add("softmax_vjp", run_vjp, 1);
-  add("log_softmax_vjp", run_vjp, 1);
+  add("softmax", run<kSoftmax, false>, 0);
+  add("log_softmax", run<kLogSoftmax, false>, 0);
+  add("logsumexp", run<kLogSumExp, false>, -1);
+  add("softmax_vjp", run<kSoftmax, true>, 1);
+  add("log_softmax_vjp", run<kLogSoftmax, true>, 1);
 }
 
 }  // namespace legato::cuda

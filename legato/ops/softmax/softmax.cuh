@@ -5,13 +5,47 @@
 
 namespace legato::cuda {
 
-/// An array seen as (outer, n, inner), row-major; a row runs along n.
-struct SoftmaxParams {
-  const void* x;  // of a vjp: the output
-  const void* g;  // of a vjp: the cotangent
+// Instances of the row kernels: X(W, K, the most threads a block may have).
+#define LEGATO_SOFTMAX_HALF(X) \
+  X(8, 1, 512)                 \
+  X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(8, 8, 512) X(1, 8, 256) X(1, 16, 1024)
+#define LEGATO_SOFTMAX_SINGLE(X) \
+  X(4, 1, 256) X(4, 2, 256) X(4, 4, 512) X(4, 8, 1024) X(1, 8, 256) X(1, 16, 1024)
+#define LEGATO_SOFTMAX_DOUBLE(X) X(2, 4, 512) X(1, 8, 512)
+#define LEGATO_SOFTMAX_VJP_HALF(X) X(8, 1, 512) X(8, 2, 512) X(8, 4, 1024) X(1, 8, 1024)
+#define LEGATO_SOFTMAX_VJP_SINGLE(X) X(4, 1, 256) X(4, 2, 256) X(4, 4, 1024) X(1, 8, 1024)
+#define LEGATO_SOFTMAX_VJP_DOUBLE(X) X(2, 4, 512) X(1, 8, 512)
+
+inline constexpr int kColumnThreads = 256;
+
+enum SoftmaxKind { kSoftmax, kLogSoftmax, kLogSumExp };
+
+/// Rows of n elements, one behind the other.
+struct SoftmaxRowParams {
+  const void* x;  // of a derivative: the output
+  const void* g;  // of a derivative: the cotangent
+  void* y;
+  long long rows, n;
+  int kind, group;  // group: threads that share a row
+};
+
+/// Rows that do not fit the registers of a block, cut into `parts` of `part` elements (a multiple
+/// of 16 bytes). One part: a block does all (pass 0). Else pass 1 writes (rows, parts) tallies, a
+/// pair of numbers each, and pass 2 uses them.
+struct SoftmaxLongParams {
+  const void *x, *g;
+  void *y, *tallies;
+  long long rows, n, parts, part;
+  int kind, pass;
+};
+
+/// An array seen as (outer, n, inner), row-major; a row runs along n. A block takes `across` packs
+/// along (outer, inner); `lines` threads share a row.
+struct SoftmaxColumnParams {
+  const void *x, *g;
   void* y;
   long long outer, n, inner;
-  int group;
+  int kind, across, lines;
 };
 
 }  // namespace legato::cuda

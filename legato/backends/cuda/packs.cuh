@@ -1,0 +1,161 @@
+// Rows in registers, for kernels that read each element once: loads of up to 16 bytes, and sums
+// over the threads that share a row. A row belongs to a group of threads: part of a warp, a warp,
+// or a whole block. Group and block sizes are powers of two, so the order of a sum is fixed.
+#pragma once
+
+#include "legato/backends/cuda/rows.cuh"
+
+namespace legato::cuda {
+
+/// Elements of a 16-byte load.
+template <class T>
+inline constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+
+/// W consecutive elements, as they are stored.
+template <class T, int W>
+struct Stored {
+  T at[W];
+};
+template <class T, int W>
+  requires(W > 1)
+struct Stored<T, W> {
+  static_assert(sizeof(T) * W == 16);
+  struct alignas(16) {
+    uint32_t at[4];
+  } words;
+};
+
+template <class T, int W>
+LEGATO_INLINE Stored<T, W> load(const T* p) {
+  if constexpr (W == 1)
+    return {{*p}};
+  else
+    return *reinterpret_cast<const Stored<T, W>*>(p);
+}
+
+/// Values in the type in which they are computed.
+template <class T, int W>
+LEGATO_INLINE void unpack(const Stored<T, W>& s, Compute<T>* v) {
+  if constexpr (W == 1) {
+    v[0] = read(s.at[0]);
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    for (int i = 0; i < 4; ++i) {
+      v[2 * i] = __builtin_bit_cast(float, s.words.at[i] << 16);
+      v[2 * i + 1] = __builtin_bit_cast(float, s.words.at[i] & 0xffff0000u);
+    }
+  } else {
+    struct Elements {
+      T at[W];
+    } const e = __builtin_bit_cast(Elements, s.words);
+    for (int i = 0; i < W; ++i) v[i] = read(e.at[i]);
+  }
+}
+
+#ifndef LEGATO_EMULATED
+LEGATO_INLINE uint32_t two_halves(f16, float low, float high) {
+  uint32_t w;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
+  return w;
+}
+LEGATO_INLINE uint32_t two_halves(bf16, float low, float high) {
+  uint32_t w;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
+  return w;
+}
+#else
+template <class T>
+LEGATO_INLINE uint32_t two_halves(T, float low, float high) {
+  return written<T>(low).bits | static_cast<uint32_t>(written<T>(high).bits) << 16;
+}
+#endif
+
+/// Rounds values to how they are stored.
+template <class T, int W>
+LEGATO_INLINE Stored<T, W> pack(const Compute<T>* v) {
+  Stored<T, W> s;
+  if constexpr (W == 1) {
+    s.at[0] = written<T>(v[0]);
+  } else if constexpr (sizeof(T) == 2) {
+    for (int i = 0; i < 4; ++i) s.words.at[i] = two_halves(T{}, v[2 * i], v[2 * i + 1]);
+  } else {
+    struct Elements {
+      T at[W];
+    } e;
+    for (int i = 0; i < W; ++i) e.at[i] = v[i];
+    s.words = __builtin_bit_cast(decltype(s.words), e);
+  }
+  return s;
+}
+template <class T, int W>
+LEGATO_INLINE void store(T* p, const Compute<T>* v) {
+  if constexpr (W == 1)
+    *p = written<T>(v[0]);
+  else
+    *reinterpret_cast<Stored<T, W>*>(p) = pack<T, W>(v);
+}
+
+/// As store, and lets what else is in the cache stay there.
+template <class T, int W>
+LEGATO_INLINE void store_once(T* p, const Compute<T>* v) {
+#ifndef LEGATO_EMULATED
+  if constexpr (W > 1) {
+    const auto words = pack<T, W>(v).words;
+    asm volatile("st.global.cs.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(words.at[0]),
+                 "r"(words.at[1]), "r"(words.at[2]), "r"(words.at[3])
+                 : "memory");
+    return;
+  }
+#endif
+  store<T, W>(p, v);
+}
+
+#ifndef LEGATO_EMULATED
+/// 2^x to 22 bits; denormal results are 0.
+LEGATO_INLINE float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+#else
+LEGATO_INLINE float exp2_fast(float x) { return ::exp2f(x); }
+#endif
+
+LEGATO_INLINE float max_of(float a, float b) { return ::fmaxf(a, b); }
+LEGATO_INLINE double max_of(double a, double b) { return ::fmax(a, b); }
+
+/// What the threads of a group have, combined and given to all of them. Groups of more than a warp
+/// need `shared`, 32 values, and all threads of the block; a kernel's next call takes another
+/// array.
+template <class V, class F>
+LEGATO_INLINE V over_threads(V v, int group, V* shared, F combine) {
+  for (int by = (group < 32 ? group : 32) / 2; by > 0; by /= 2)
+    v = combine(v, __shfl_xor_sync(~0u, v, by));
+  if (group <= 32) return v;
+  const int thread = static_cast<int>(threadIdx.x), warps = group / 32;
+  if (thread % 32 == 0) shared[thread / 32] = v;
+  __syncthreads();
+  v = shared[(thread / group) * warps + (thread & (warps - 1))];
+  for (int by = warps / 2; by > 0; by /= 2) v = combine(v, __shfl_xor_sync(~0u, v, by));
+  return v;
+}
+
+// --- rows that do not fit
+
+inline constexpr int kLongThreads = 512;
+
+/// Calls f(position, pack) for each pack of [first, last) in turn, several loads at once.
+template <class T, int W, class F>
+LEGATO_INLINE void each_pack(const T* x, long long first, long long last, F f) {
+  constexpr int kAtOnce = 4;
+  const long long step = static_cast<long long>(kLongThreads) * W;
+  for (long long at = first + static_cast<long long>(threadIdx.x) * W; at < last;
+       at += kAtOnce * step) {
+    Stored<T, W> stored[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k)
+      if (at + k * step < last) stored[k] = load<T, W>(x + at + k * step);
+    for (int k = 0; k < kAtOnce; ++k)
+      if (at + k * step < last) f(at + k * step, stored[k]);
+  }
+}
+
+}  // namespace legato::cuda

@@ -1,0 +1,126 @@
+// Group norm, channels last, in two kernels that are cut alike: the moments of each chunk of
+// positions, then the result from all moments of a sample. Its derivative: group_norm_vjp.cu. See
+// lab/gpu_norm.
+#include "legato/ops/norm/group_parts.cuh"
+
+namespace legato::cuda {
+
+template <class T, int W, int K>
+LEGATO_INLINE void group_moments(const GroupNormParams& p) {
+  using V = Compute<T>;
+  __shared__ Moments<V> shared[kGroupThreads * W];  // (line, channel of the tile)
+  const GroupPlace at = group_place(p, blockIdx.x);
+  const int width = p.across * W;
+  if (at.works) {
+    const T* x = static_cast<const T*>(p.x) + first_element<W>(p, at);
+    const long long step = p.channels * p.lines;
+    const int n = at.of_line(p, at.line);
+    Moments<V> m[W];
+    for (int j = 0; j < W; ++j) m[j] = {V(0), V(0)};
+    for (int done = 0; done < n; done += K, x += K * step) {
+      Stored<T, W> stored[K];
+      V means[W];
+      load_positions<T, W, K>(x, step, n - done, stored);
+      add_moments<T, W, K>(stored, n - done, done, m, means);
+    }
+    for (int j = 0; j < W; ++j) shared[at.line * width + at.column * W + j] = m[j];
+  }
+  __syncthreads();
+  chunk_moments(p, at, width, shared, [](int, V) {});
+}
+
+template <class T, int W, int K, bool stream = false, class F>
+LEGATO_INLINE void group_apply(const GroupNormParams& p, F f) {
+  using V = Compute<T>;
+  __shared__ Moments<V> shared[kGroupThreads * W];  // of the tile's groups: mean and scale
+  // Backwards: what was read last is still in the cache.
+  const GroupPlace at = group_place(p, gridDim.x - 1 - blockIdx.x);
+  const int width = p.across * W, own = own_channels(p, width), groups = width / own;
+  const int team = static_cast<int>(threadIdx.x) / kTeam,
+            teams = static_cast<int>(blockDim.x) / kTeam;
+  const T* x = static_cast<const T*>(p.x) + first_element<W>(p, at);
+  T* y = static_cast<T*>(p.y) + first_element<W>(p, at);
+  const long long step = p.channels * p.lines;
+  const int n = at.works ? at.of_line(p, at.line) : 0;
+  int done = n > 0 ? (n - 1) / K * K : -1;
+  Stored<T, W> stored[K];
+  if (done >= 0) load_positions<T, W, K>(x + done * step, step, n - done, stored);
+  for (int first = 0; first < groups; first += teams) {
+    const int local = first + team < groups ? first + team : groups - 1;
+    const Moments<V> m = group_total<V>(p, group_of(p, at, width, local), own);
+    if (first + team < groups && threadIdx.x % kTeam == 0)
+      shared[local] = {m.mean, scale_of(p, m.squares)};
+  }
+  __syncthreads();
+  if (n == 0) return;
+  const long long channel = first_channel<W>(p, at);
+  V mean[W], scale[W], shift[W];
+  if (p.weight) unpack<T, W>(load<T, W>(static_cast<const T*>(p.weight) + channel), scale);
+  if (p.bias) unpack<T, W>(load<T, W>(static_cast<const T*>(p.bias) + channel), shift);
+  for (int j = 0; j < W; ++j) {
+    const Moments<V> m = shared[(at.column * W + j) / own];
+    mean[j] = m.mean;
+    scale[j] = p.weight ? m.squares * scale[j] : m.squares;
+    if (!p.bias) shift[j] = V(0);
+  }
+  for (;;) {
+    for (int k = 0; k < K; ++k) {
+      if (k >= n - done) continue;
+      V v[W];
+      unpack<T, W>(stored[k], v);
+      for (int j = 0; j < W; ++j) v[j] = f(fma(v[j] - mean[j], scale[j], shift[j]));
+      if constexpr (stream)
+        store_once<T, W>(y + (done + k) * step, v);
+      else
+        store<T, W>(y + (done + k) * step, v);
+    }
+    done -= K;
+    if (done < 0) return;
+    load_positions<T, W, K>(x + done * step, step, K, stored);
+  }
+}
+struct Same {
+  template <class V>
+  LEGATO_INLINE V operator()(V v) const {
+    return v;
+  }
+};
+
+#define X(W, K)                                                                    \
+  LEGATO_KERNEL(group_moments_w##W##_k##K##_f16, GroupNormParams, kGroupThreads) { \
+    group_moments<f16, W, K>(p);                                                   \
+  }                                                                                \
+  LEGATO_KERNEL(group_apply_w##W##_k##K##_f16, GroupNormParams, kGroupThreads) {   \
+    group_apply<f16, W, K>(p, Same{});                                             \
+  }
+LEGATO_GROUP_NORM_HALF(X)
+#undef X
+#define X(W, K)                                                                     \
+  LEGATO_KERNEL(group_moments_w##W##_k##K##_bf16, GroupNormParams, kGroupThreads) { \
+    group_moments<bf16, W, K>(p);                                                   \
+  }                                                                                 \
+  LEGATO_KERNEL(group_apply_w##W##_k##K##_bf16, GroupNormParams, kGroupThreads) {   \
+    group_apply<bf16, W, K>(p, Same{});                                             \
+  }
+LEGATO_GROUP_NORM_HALF(X)
+#undef X
+#define X(W, K)                                                                    \
+  LEGATO_KERNEL(group_moments_w##W##_k##K##_f32, GroupNormParams, kGroupThreads) { \
+    group_moments<float, W, K>(p);                                                 \
+  }                                                                                \
+  LEGATO_KERNEL(group_apply_w##W##_k##K##_f32, GroupNormParams, kGroupThreads) {   \
+    group_apply<float, W, K>(p, Same{});                                           \
+  }
+LEGATO_GROUP_NORM_SINGLE(X)
+#undef X
+#define X(W, K)                                                                    \
+  LEGATO_KERNEL(group_moments_w##W##_k##K##_f64, GroupNormParams, kGroupThreads) { \
+    group_moments<double, W, K>(p);                                                \
+  }                                                                                \
+  LEGATO_KERNEL(group_apply_w##W##_k##K##_f64, GroupNormParams, kGroupThreads) {   \
+    group_apply<double, W, K>(p, Same{});                                          \
+  }
+LEGATO_GROUP_NORM_DOUBLE(X)
+#undef X
+
+}  // namespace legato::cuda
