@@ -17,7 +17,17 @@ std::mutex registration;
 
 std::atomic<bool> asynchronous{false};
 
+// The first backend of each type and how many devices it has: what a step of an evaluation asks
+// for several times.
+constexpr int kTypes = 4;
+std::atomic<Backend*> first_of_type[kTypes];
+std::atomic<int> devices_of_type[kTypes];
+
 Backend* find_registered(Device device) {
+  const auto type = static_cast<size_t>(device.type);
+  if (Backend* b = first_of_type[type].load(std::memory_order_acquire))
+    if (device.index >= 0 && device.index < devices_of_type[type].load(std::memory_order_relaxed))
+      return b;
   int n = n_backends.load(std::memory_order_acquire);
   for (int i = 0; i < n; ++i)
     if (backends[i]->type() == device.type && device.index >= 0 &&
@@ -99,6 +109,11 @@ void register_backend(Backend* backend) {
   LEGATO_CHECK(n < kMaxBackends, "too many backends");
   backends[n] = backend;
   n_backends.store(n + 1, std::memory_order_release);
+  const auto type = static_cast<size_t>(backend->type());
+  if (!first_of_type[type].load(std::memory_order_relaxed)) {
+    devices_of_type[type].store(backend->device_count(), std::memory_order_relaxed);
+    first_of_type[type].store(backend, std::memory_order_release);
+  }
   if (backend->asynchronous()) asynchronous.store(true, std::memory_order_release);
 }
 
