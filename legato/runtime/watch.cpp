@@ -293,6 +293,18 @@ void log_step(const StepRecord& r, const fuse::Program* program) {
 
 }  // namespace
 
+namespace {
+
+/// Returns when a device that works in the background has done what was given to it: around a step
+/// that is watched, so that its time is its own and not that of its launch.
+void wait_for(const Step& step, const fuse::PlanGraph& g) {
+  const Device device = device_of_stream(g.nodes[step.node].node->stream);
+  if (Backend& backend = backend_of(device); backend.asynchronous())
+    backend.synchronize(device.index);
+}
+
+}  // namespace
+
 StepRecord Runner::describe(const Step& step) const {
   const PlanNode& n = g_.nodes[step.node];
   StepRecord r;
@@ -329,8 +341,10 @@ void Runner::run_step_watched(const Step& step) {
   StepRecord r = describe(step);
   const int64_t copies = counts().layout_copies.load(), reused = counts().reused_buffers.load(),
                 moved = DeviceStorage::copies_made();
+  wait_for(step, g_);
   r.begin_ns = now();
   run_step(step);
+  wait_for(step, g_);
   r.end_ns = now();
   r.copies = counts().layout_copies.load() - copies;
   r.reused = counts().reused_buffers.load() - reused;

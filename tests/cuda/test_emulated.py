@@ -414,3 +414,17 @@ def test_a_forked_child_is_told_not_to_use_the_gpu(cache):
     print("forked child" in os.read(read, 1000).decode())
     """
     assert run(program, cache) == "True"
+
+
+def test_a_watched_step_is_waited_for(cache):
+    program = """
+    import legato
+    a = lg.random.normal((128, 128, 64))
+    lg.eval(a)
+    with legato.profile() as watched:
+        lg.eval(lg.softmax(a, axis=1))
+    step, = [s for s in watched.steps if s["name"] == "softmax"]
+    print((step["end_ns"] - step["begin_ns"]) / 1000)
+    """
+    # A launch takes microseconds; a million exponentials take the emulator milliseconds.
+    assert float(run(program, cache)) > 1000
