@@ -339,17 +339,40 @@ def write_json(path: Path, facts: list[str], results: list[Result]) -> None:
             "group": result.row.group,
             "name": result.row.name,
             "unit": result.row.unit,
+            "contenders": list(result.row.contenders),
             "measured": {
                 name: dataclasses.asdict(found) for name, found in result.measured.items()
             },
             "missing": result.missing,
             "bars": [
-                {"bar": str(v.bar), "reached": v.ratio, "held": v.held} for v in result.verdicts
+                {**dataclasses.asdict(v.bar), "reached": v.ratio, "held": v.held}
+                for v in result.verdicts
             ],
         }
         for result in results
     ]
     path.write_text(json.dumps({"facts": facts, "rows": rows}, indent=1) + "\n")
+
+
+def read_json(path: Path) -> tuple[list[str], list[Result]]:
+    """What `write_json` wrote, without the means to measure again."""
+    read = json.loads(path.read_text())
+    results = []
+    for one in read["rows"]:
+        contenders: dict[str, Factory] = dict.fromkeys(one["contenders"], _measured_elsewhere)
+        result = Result(Row(one["name"], one["group"], contenders, unit=one["unit"]))
+        result.measured = {name: Measured(**found) for name, found in one["measured"].items()}
+        result.missing = one["missing"]
+        result.verdicts = [
+            Verdict(Bar(bar["at_most"], tuple(bar["of"]), bar["by"]), bar["reached"], bar["held"])
+            for bar in one["bars"]
+        ]
+        results.append(result)
+    return read["facts"], results
+
+
+def _measured_elsewhere(_: Framework) -> Callable[[], object]:
+    raise MissingError("this row was read from a file")
 
 
 def mlx_like(build: Callable[[Any, Framework], Callable[[], object]]) -> dict[str, Factory]:

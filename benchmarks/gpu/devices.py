@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,7 @@ class Given:
     scale: float = 1.0
     seed: int = 0
 
+    @lru_cache(maxsize=6)  # noqa: B019 - the contenders of a row ask one after the other
     def numpy(self) -> np.ndarray:
         size = int(np.prod(self.shape))
         if callable(self.values):

@@ -68,7 +68,15 @@ def options() -> argparse.Namespace:
         "--brief", action="store_true", help="a line a row, and no spread: for a log"
     )
     parser.add_argument("--write", metavar="FILE", help="write a page of tables there")
-    parser.add_argument("--json", metavar="FILE", help="write medians and spreads there as well")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write medians and spreads there, after each row"
+    )
+    parser.add_argument(
+        "--read",
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing: take what --json wrote in other runs, for --write",
+    )
     chosen = parser.parse_args()
     for word in chosen.only:
         if word.partition(":")[0] not in GROUPS:
@@ -109,6 +117,8 @@ def main() -> int:
         print("\n".join(GROUPS))
         return 0
     sys.path.insert(0, str(HERE.parent))
+    if chosen.read:
+        return write_what_was_read(chosen)
     import gpu.ceilings
     import harness
     import machine
@@ -146,6 +156,8 @@ def main() -> int:
             flush=True,
         )
         devices.release()
+        if chosen.json:
+            harness.write_json(Path(chosen.json), [*facts, *ceilings.facts()], results)
     facts += ceilings.facts()
     print("\n".join(ceilings.facts()))
     lost = [result for result in results if result.lost]
@@ -153,9 +165,25 @@ def main() -> int:
     print(f"{judged} bars judged, {sum(not v.held for r in results for v in r.verdicts)} lost.")
     if chosen.write:
         write_page(Path(chosen.write), facts, harness.table(results), chosen.small)
-    if chosen.json:
-        harness.write_json(Path(chosen.json), facts, results)
     return 1 if lost else 0
+
+
+def write_what_was_read(chosen: argparse.Namespace) -> int:
+    """One page of several runs, such as one a group."""
+    import harness
+
+    facts: dict[str, str] = {}  # by what they begin with: the first run that says it counts
+    results = []
+    for name in chosen.read:
+        said, found = harness.read_json(Path(name))
+        results += found
+        for fact in said:
+            facts.setdefault(fact.partition(":")[0].partition(" at commit")[0], fact)
+    for result in results:
+        print(brief(harness, result, 0.0))
+    if chosen.write:
+        write_page(Path(chosen.write), list(facts.values()), harness.table(results), False)
+    return 1 if any(result.lost for result in results) else 0
 
 
 def brief(harness, result, took: float) -> str:

@@ -71,6 +71,9 @@ def test_the_suite_runs_on_the_emulated_gpu_and_writes_a_page_and_numbers(tmp_pa
     assert "Tiny sizes (--small)" in text
     rows = json.loads(numbers.read_text())["rows"]
     assert [row["missing"].get("legato") for row in rows] == [None, None]
+    done = run(tmp_path, "--read", str(numbers), str(numbers), "--write", str(tmp_path / "both.md"))
+    assert done.returncode in (0, 1), done.stderr
+    assert (tmp_path / "both.md").read_text().count("| 8 pointwise operations") == 2
 
 
 def test_an_unknown_group_is_answered_by_a_sentence(tmp_path):

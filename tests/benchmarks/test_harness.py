@@ -93,6 +93,17 @@ def test_the_table_marks_what_is_lost():
     assert "**lost** 2.00" in harness.table([result])
 
 
+def test_results_are_read_as_they_were_written(tmp_path):
+    row = Row("r", "g", {OURS: sleeping(0.001), "torch": sleeping(0.002), "jax": lambda f: f.none})
+    row = Row(row.name, row.group, row.contenders, (at_most(1.0, "torch"),), floor=0.0005)
+    result = harness.measure(row, EFFORT)
+    harness.write_json(tmp_path / "x.json", ["a fact"], [result])
+    facts, (again,) = harness.read_json(tmp_path / "x.json")
+    assert facts == ["a fact"]
+    assert harness.table([again]) == harness.table([result])
+    assert again.lost == result.lost
+
+
 def test_every_row_is_well_formed():
     sys.path.insert(0, str(Path(harness.__file__).parent))
     import run
