@@ -84,7 +84,7 @@ void Backend::begin_recording(int) {
 std::unique_ptr<Recording> Backend::end_recording(int, std::unique_ptr<Recording>) {
   return nullptr;
 }
-void Backend::replay(int, Recording&) {
+Ref<DeviceCheck> Backend::replay(int, Recording&) {
   throw InternalError("a backend that does not record is asked to replay");
 }
 std::vector<std::pair<std::string, std::string>> Backend::facts(int) const { return {}; }

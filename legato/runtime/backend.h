@@ -100,7 +100,8 @@ class Launch {
   /// fail with `error`, an exception object of the type the reader shall see. May be called from
   /// any worker; the first call wins.
   virtual void fail(std::exception_ptr error) = 0;
-  /// As fail, where the device finds out only after run() has returned. From run() itself.
+  /// As fail, where the device finds out only after run() has returned. From run() itself. Null:
+  /// the launch is recorded, and its replays have checks.
   virtual void fail_unless(Ref<DeviceCheck> check) = 0;
 
  protected:
@@ -221,8 +222,9 @@ class LEGATO_API Backend {
   /// Ends it, also after an error. Gives what was recorded, made by changing `old` (may be null) if
   /// that is a recording of the same launches with other operands; null if it cannot be repeated.
   virtual std::unique_ptr<Recording> end_recording(int device, std::unique_ptr<Recording> old);
-  /// Carries out what was recorded, in the order of the device's work.
-  virtual void replay(int device, Recording& recording);
+  /// Carries out what was recorded, in the order of the device's work. Gives the check of the
+  /// values of all launches in it that have one, or null.
+  virtual Ref<DeviceCheck> replay(int device, Recording& recording);
   /// Facts for people: {"device_name", "NVIDIA H100"}, ...
   virtual std::vector<std::pair<std::string, std::string>> facts(int device) const;
 };

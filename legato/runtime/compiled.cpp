@@ -194,7 +194,7 @@ class CompiledRun {
       if (!record(device, std::move(key), results)) return false;
       known = plan_.recorded.end() - 1;
     }
-    backend.replay(device.index, *known->recording);
+    const Ref<DeviceCheck> values = backend.replay(device.index, *known->recording);
     const int64_t work = backend.work_given(device.index);
     known->last_use = ++plan_.uses;
     counts().replays.fetch_add(1, std::memory_order_relaxed);
@@ -202,10 +202,13 @@ class CompiledRun {
       Value& to = *results[o];
       to.layout = known->results[o].layout;
       to.row_major = known->results[o].row_major;
-      if (plan_.roots[o] < 0)
+      if (plan_.roots[o] < 0) {
         to.storage = leaves_[~plan_.roots[o]]->storage;
-      else
-        static_cast<DeviceStorage&>(*to.storage).computed_by(work);
+        continue;
+      }
+      auto& storage = static_cast<DeviceStorage&>(*to.storage);
+      storage.computed_by(work);
+      if (values) storage.add_check(values);
     }
     for (const Value* leaf : leaves_) {
       auto& from = static_cast<DeviceStorage&>(*leaf->storage);

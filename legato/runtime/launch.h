@@ -27,6 +27,7 @@ class KernelLaunch final : public Launch {
     if (!error_) error_ = std::move(error);
   }
   void fail_unless(Ref<DeviceCheck> check) override {
+    if (!check) return;
     std::lock_guard lock(lock_);
     checks_.push_back(std::move(check));
   }

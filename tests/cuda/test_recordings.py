@@ -147,3 +147,33 @@ def test_when_no_graph_can_be_made_the_function_runs_as_ever(cache):  # noqa: F8
     print("right")
     """
     assert run(program, cache, LEGATO_EMULATOR_FAIL="graph:1") == "right"
+
+
+def test_an_index_out_of_range_in_a_replay_is_an_error_of_that_call_alone(cache):  # noqa: F811
+    program = """
+    def f(x, i):
+        y = lg.softmax(lg.cumsum(lg.take(x, i, axis=0), axis=0), axis=0)
+        return lg.cumsum(lg.take(y, i % 3, axis=0), axis=0)
+    g = lg.compile(f)
+    a = draw(5, 4)
+    x = lg.array(a)
+    wrong = 0
+    for n in range(20):
+        i = np.array([0, 3, 1 if n % 7 != 6 else 5], np.int32)
+        y = g(x, lg.array(i))
+        if n % 7 != 6:
+            with lg.stream(lg.cpu):
+                want = np.array(f(lg.array(a), lg.array(i)))
+            same(y, want)
+        else:
+            try:
+                np.array(y)
+            except IndexError as e:
+                assert "index 5 is out of range for axis 0 of size 5" in str(e), e
+                wrong += 1
+        del y
+    assert wrong == 2, wrong
+    assert counts()["replays"] > 8, counts()
+    print("right")
+    """
+    assert run(program, cache) == "right"

@@ -87,10 +87,11 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Recording> end_recording(int index, std::unique_ptr<Recording> old) override {
     return device(index).end_recording(std::move(old));
   }
-  void replay(int index, Recording& recording) override {
+  Ref<DeviceCheck> replay(int index, Recording& recording) override {
     GpuDevice& d = device(index);
-    d.replay(recording);
+    Ref<DeviceCheck> values = d.replay(recording);
     d.count_work();
+    return values;
   }
   std::vector<std::pair<std::string, std::string>> facts(int index) const override {
     const GpuDevice& d = device_properties(index);

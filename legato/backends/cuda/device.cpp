@@ -49,29 +49,6 @@ GpuDevice& device(int index) {
   return d;
 }
 
-/// Holds one record until nobody asks for it any more.
-class ReportCheck final : public DeviceCheck {
- public:
-  using Describe = std::exception_ptr (*)(const char* op, const ValueReport&);
-  ReportCheck(GpuDevice& device, int slot, const char* op, Describe describe)
-      : device_(device), slot_(slot), op_(op), describe_(describe) {}
-
-  std::exception_ptr error() override {
-    const ValueReport& r = device_.reports_[slot_];
-    return r.set ? describe_(op_, r) : nullptr;
-  }
-
- private:
-  ~ReportCheck() override {
-    std::lock_guard lock(device_.report_lock_);
-    device_.used_reports_.push_back(slot_);
-  }
-  GpuDevice& device_;
-  int slot_;
-  const char* op_;
-  Describe describe_;
-};
-
 GpuDevice::GpuDevice(int index) : index_(index) {
   Driver& d = driver();
   auto attribute = [&](CUdevice_attribute a) {
@@ -114,22 +91,7 @@ void GpuDevice::open() {
   check(d.cuMemPoolSetAttribute(pool_, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &keep),
         "setting up a GPU's memory pool");
 
-  void* reports = nullptr;
-  check(d.cuMemHostAlloc(&reports, sizeof(ValueReport) * kReports, CU_MEMHOSTALLOC_DEVICEMAP),
-        "pinning host memory");
-  reports_ = static_cast<ValueReport*>(reports);
-  check(d.cuMemAllocFromPoolAsync(&claims_, sizeof(int) * kReports, pool_, queue_), "an array");
-  for (int i = kReports; i-- > 0;) free_reports_.push_back(i);
-  clear_reports(free_reports_);
-}
-
-void GpuDevice::clear_reports(const std::vector<int>& slots) {
-  for (int slot : slots) {
-    reports_[slot] = ValueReport{};
-    reports_[slot].claim =
-        reinterpret_cast<int*>(claims_ + sizeof(int) * static_cast<unsigned>(slot));
-  }
-  check(driver().cuMemsetD8Async(claims_, 0, sizeof(int) * kReports, queue_), "clearing memory");
+  open_reports();
 }
 
 void GpuDevice::enter() {
@@ -201,28 +163,6 @@ void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, void* params, 
       driver().cuLaunchKernel(f, static_cast<unsigned>(blocks), 1, 1,
                               static_cast<unsigned>(threads), 1, 1, 0, queue(), arguments, nullptr),
       what);
-}
-
-GpuDevice::Report GpuDevice::report(const char* op,
-                                    std::exception_ptr (*describe)(const char*,
-                                                                   const ValueReport&)) {
-  refuse_to_record("a check of values");
-  std::unique_lock lock(report_lock_);
-  if (free_reports_.empty()) {
-    lock.unlock();
-    synchronize();  // launches whose records were released have ended
-    lock.lock();
-    free_reports_.swap(used_reports_);
-    if (free_reports_.empty())
-      throw EvalError(cat(op, ": ", kReports,
-                          " results whose indices have not been checked yet are "
-                          "alive on the GPU; evaluate some of them"));
-    clear_reports(free_reports_);
-  }
-  const int slot = free_reports_.back();
-  free_reports_.pop_back();
-  lock.unlock();
-  return {&reports_[slot], Ref<DeviceCheck>::adopt(new ReportCheck(*this, slot, op, describe))};
 }
 
 }  // namespace legato::cuda

@@ -66,7 +66,7 @@ class GpuDevice {
   /// From here on, launches of this thread are recorded instead of carried out; see backend.h.
   void begin_recording();
   std::unique_ptr<Recording> end_recording(std::unique_ptr<Recording> old);
-  void replay(const Recording& recording);
+  Ref<DeviceCheck> replay(const Recording& recording);
 
   /// A kernel of an embedded image, by the name it has there.
   CUfunction kernel(const char* image, std::string_view name);
@@ -75,12 +75,19 @@ class GpuDevice {
   void launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what);
 
   /// A record for a launch that checks values; give `where` to the kernel, and `check` to
-  /// Launch::fail_unless(). `describe` makes the exception of a violation out of it.
+  /// Launch::fail_unless(). `describe` makes the exception of a violation out of it. While the
+  /// launch is recorded there is no check: each replay has one.
+  using Describe = std::exception_ptr (*)(const char* op, const ValueReport&);
   struct Report {
     ValueReport* where;  // as the device sees it
     Ref<DeviceCheck> check;
   };
-  Report report(const char* op, std::exception_ptr (*describe)(const char* op, const ValueReport&));
+  Report report(const char* op, Describe describe);
+
+  /// The checks of a recording.
+  class RecordedReports;
+  /// Lets the next replay report to a record of its own; gives its check.
+  Ref<DeviceCheck> direct(RecordedReports& reports);
 
  private:
   friend class ReportCheck;
@@ -109,7 +116,9 @@ class GpuDevice {
     std::string name;
   };
   void open();
+  void open_reports();
   void clear_reports(const std::vector<int>& slots);  // the device has finished
+  int take_report(const char* op);
   Stage& take_stage(Lane& lane, int64_t bytes);
   void follow(Lane& lane, int64_t work);
   // Null if the work is known to have ended.
@@ -138,6 +147,7 @@ class GpuDevice {
   std::unordered_map<std::string, CUmodule> modules_;      // by image; guarded by module_lock_
   std::unordered_map<std::string, CUfunction> functions_;  // by image and name
 
+  std::shared_ptr<RecordedReports> recorded_reports_;  // of the recording that is being made
   std::mutex report_lock_;
   ValueReport* reports_ = nullptr;  // pinned memory that kernels can write
   CUdeviceptr claims_ = 0;          // their claims

@@ -14,6 +14,10 @@ struct ValueReport {
   int place;        // which operand, as the kernel numbers them
   long long value;  // what was found
   long long bound;  // what it had to stay within
+  // A launch that has been recorded reports to where this leads at the time of the replay, and says
+  // which launch of the recording it is.
+  ValueReport** redirect;
+  int launch;
 };
 
 inline constexpr int kMaxAxes = 10;  // after merging; longer walks are split by the host

@@ -10,6 +10,7 @@ namespace {
 class Graph final : public Recording {
  public:
   Graph(int device, CUgraphExec exec) : exec(exec), device_(device) {}
+  std::shared_ptr<GpuDevice::RecordedReports> reports;  // null if nothing checks values
   ~Graph() override {
     try {
       device(device_);  // enters its context; the driver lets a graph that runs end first
@@ -35,6 +36,7 @@ void GpuDevice::begin_recording() {
   check(driver().cuStreamBeginCapture(recorded_queue_, CU_STREAM_CAPTURE_MODE_RELAXED),
         "recording");
   recorder_ = this;
+  recorded_reports_ = nullptr;
 }
 
 std::unique_ptr<Recording> GpuDevice::end_recording(std::unique_ptr<Recording> old) {
@@ -47,21 +49,30 @@ std::unique_ptr<Recording> GpuDevice::end_recording(std::unique_ptr<Recording> o
       if (graph) driver().cuGraphDestroy(graph);
     }
   } captured;
+  auto reports = std::move(recorded_reports_);
   // An invalidated capture ends as well; what cannot be captured is carried out as ever.
   if (d.cuStreamEndCapture(recorded_queue_, &captured.graph) != CUDA_SUCCESS) return nullptr;
   if (old) {
     CUgraphExecUpdateResultInfo info{};
-    if (d.cuGraphExecUpdate(static_cast<Graph&>(*old).exec, captured.graph, &info) == CUDA_SUCCESS)
+    if (d.cuGraphExecUpdate(static_cast<Graph&>(*old).exec, captured.graph, &info) ==
+        CUDA_SUCCESS) {
+      static_cast<Graph&>(*old).reports = std::move(reports);
       return old;
+    }
     old.reset();
   }
   CUgraphExec exec = nullptr;
   if (d.cuGraphInstantiate(&exec, captured.graph, 0) != CUDA_SUCCESS) return nullptr;
-  return std::make_unique<Graph>(index_, exec);
+  auto made = std::make_unique<Graph>(index_, exec);
+  made->reports = std::move(reports);
+  return made;
 }
 
-void GpuDevice::replay(const Recording& recording) {
-  check(driver().cuGraphLaunch(static_cast<const Graph&>(recording).exec, queue_), "replaying");
+Ref<DeviceCheck> GpuDevice::replay(const Recording& recording) {
+  auto& graph = static_cast<const Graph&>(recording);
+  Ref<DeviceCheck> values = graph.reports ? direct(*graph.reports) : nullptr;
+  check(driver().cuGraphLaunch(graph.exec, queue_), "replaying");
+  return values;
 }
 
 }  // namespace legato::cuda

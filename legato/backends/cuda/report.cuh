@@ -9,11 +9,13 @@ namespace legato::cuda {
 /// The first report of a launch is kept. Threads compete for a word in the device's own memory:
 /// atomic operations on the host's, where the record lies, are refused on some systems.
 LEGATO_INLINE void report_value(ValueReport* report, int place, long long value, long long bound) {
-  if (atomicCAS(report->claim, 0, 1) != 0) return;
-  report->place = place;
-  report->value = value;
-  report->bound = bound;
-  report->set = 1;
+  ValueReport* const to = report->redirect ? *report->redirect : report;
+  if (atomicCAS(to->claim, 0, 1) != 0) return;
+  to->place = place;
+  to->value = value;
+  to->bound = bound;
+  to->launch = report->launch;
+  to->set = 1;
 }
 
 }  // namespace legato::cuda

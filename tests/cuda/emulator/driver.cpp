@@ -326,6 +326,13 @@ EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char v, size_t n, CUstr
     return CUDA_SUCCESS;
   });
 }
+EXPORT CUresult cuMemsetD32Async(CUdeviceptr to, unsigned v, size_t n, CUstream s) {
+  return later(s, [=] {
+    if (!inside(to, 4 * n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    for (size_t i = 0; i < n; ++i) std::memcpy(reinterpret_cast<void*>(to + 4 * i), &v, 4);
+    return CUDA_SUCCESS;
+  });
+}
 
 EXPORT CUresult cuModuleLoadData(CUmodule* m, const void* image) {
   auto* module = new Module;
