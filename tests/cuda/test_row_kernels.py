@@ -96,6 +96,16 @@ NORMS = """
     check_group((2, 50, 48), 48)
     check_group((1, 700, 16), 2)
     check_group((1, 5, 2560), 4)
+    # SiLU is applied as group norm stores its result.
+    import legato.nn as nn
+    (x, a), (w, wa) = made(2, 33, 40), made(40)
+    import legato._core as core
+    before = core._eval_counts()["epilogues"]
+    y = nn.silu(lg.fast.group_norm(x, 4, w, None, 1e-3))
+    lg.eval(y)
+    want = reference(a, wa, 0, a, (1, 3), (2, -1, 4, 10), True)[0]
+    same(y, want / (1 + np.exp(-want)), 330)
+    assert core._eval_counts()["epilogues"] == before + 1
     if DTYPE == "float32":                   # means far from 0: nothing cancels
         check(layer, (4, 1000), -1, (4, 1000), offset=300)
         check_group((1, 700, 16), 2, offset=300)

@@ -109,6 +109,65 @@ LEGATO_INLINE void store_once(T* p, const Compute<T>* v) {
   store<T, W>(p, v);
 }
 
+// Note [Odd rows]: rows whose length is no multiple of a pack begin anywhere within 16 bytes. Their
+// packs lie where memory is aligned, so that all loads and stores but those at the two ends take 16
+// bytes: the first pack may begin before the row, the last one end behind it.
+
+/// A thread's packs in its row of n elements: pack k has elements at(k) to at(k) + W. `shift`: how
+/// many elements of the first pack lie before the row.
+template <int W, bool odd>
+struct RowPlace {
+  int group, lane, n, shift;
+
+  LEGATO_INLINE int at(int k) const { return (k * group + lane) * W - (odd ? shift : 0); }
+  LEGATO_INLINE bool has(int k) const { return at(k) < n && (!odd || n > 0); }
+  /// Whether element j of pack k, which the row has, lies in it.
+  LEGATO_INLINE bool inside(int k, int j) const {
+    return !odd || static_cast<unsigned>(at(k) + j) < static_cast<unsigned>(n);
+  }
+  LEGATO_INLINE bool whole(int k) const { return !odd || (at(k) >= 0 && at(k) + W <= n); }
+  template <class T>
+  LEGATO_INLINE Stored<T, W> load(const T* row, int k) const {
+    if (whole(k)) return cuda::load<T, W>(row + at(k));
+    Stored<T, W> s{};
+    if constexpr (odd) {
+      struct Elements {
+        T at[W];
+      } e{};
+      for (int j = 0; j < W; ++j)
+        if (inside(k, j)) e.at[j] = row[at(k) + j];
+      s.words = __builtin_bit_cast(decltype(s.words), e);
+    }
+    return s;
+  }
+  /// Elements of another row, such as weights, which begins at a multiple of 16 bytes.
+  template <class T>
+  LEGATO_INLINE void load_values(const T* row, int k, Compute<T>* v) const {
+    if constexpr (odd) {
+      for (int j = 0; j < W; ++j) v[j] = inside(k, j) ? read(row[at(k) + j]) : Compute<T>(0);
+    } else {
+      unpack<T, W>(cuda::load<T, W>(row + at(k)), v);
+    }
+  }
+  template <class T>
+  LEGATO_INLINE void store(T* row, int k, const Compute<T>* v) const {
+    if (whole(k))
+      cuda::store<T, W>(row + at(k), v);
+    else
+      for (int j = 0; j < W; ++j)
+        if (inside(k, j)) row[at(k) + j] = written<T>(v[j]);
+  }
+};
+/// That of this thread: rows of `length` are numbered over the grid. `row` is set to its number.
+template <int W, bool odd>
+LEGATO_INLINE RowPlace<W, odd> row_place(int group, long long rows, long long length,
+                                         long long& row) {
+  const int thread = static_cast<int>(threadIdx.x);
+  row = static_cast<long long>(blockIdx.x) * (blockDim.x / group) + thread / group;
+  return {group, thread & (group - 1), row < rows ? static_cast<int>(length) : 0,
+          static_cast<int>(row * length & (W - 1))};
+}
+
 #ifndef LEGATO_EMULATED
 /// 2^x to 22 bits; denormal results are 0.
 LEGATO_INLINE float exp2_fast(float x) {
@@ -116,8 +175,15 @@ LEGATO_INLINE float exp2_fast(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+/// 1 / x to 23 bits; of denormals, infinity.
+LEGATO_INLINE float reciprocal_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 #else
 LEGATO_INLINE float exp2_fast(float x) { return ::exp2f(x); }
+LEGATO_INLINE float reciprocal_fast(float x) { return 1 / x; }
 #endif
 
 LEGATO_INLINE float max_of(float a, float b) { return ::fmaxf(a, b); }
@@ -137,6 +203,49 @@ LEGATO_INLINE V over_threads(V v, int group, V* shared, F combine) {
   v = shared[(thread / group) * warps + (thread & (warps - 1))];
   for (int by = warps / 2; by > 0; by /= 2) v = combine(v, __shfl_xor_sync(~0u, v, by));
   return v;
+}
+
+/// Two sums at once.
+template <class V>
+LEGATO_INLINE void add_two(V& a, V& b, int group, V (*shared)[32]) {
+  for (int by = (group < 32 ? group : 32) / 2; by > 0; by /= 2) {
+    a += __shfl_xor_sync(~0u, a, by);
+    b += __shfl_xor_sync(~0u, b, by);
+  }
+  if (group <= 32) return;
+  const int thread = static_cast<int>(threadIdx.x), warps = group / 32,
+            at = (thread / group) * warps + (thread & (warps - 1));
+  if (thread % 32 == 0) shared[0][thread / 32] = a, shared[1][thread / 32] = b;
+  __syncthreads();
+  a = shared[0][at];
+  b = shared[1][at];
+  for (int by = warps / 2; by > 0; by /= 2) {
+    a += __shfl_xor_sync(~0u, a, by);
+    b += __shfl_xor_sync(~0u, b, by);
+  }
+}
+
+/// Mean and sum of squared differences from it of all values of a group, from those of its threads,
+/// each of which has `count` values. One pass over the threads, and nothing cancels.
+template <class V>
+LEGATO_INLINE void add_moments(V& mean, V& squares, V count, int group, V (*shared)[32]) {
+  const auto merge = [&](V other_mean, V other_squares) {
+    const V d = other_mean - mean;
+    mean = (mean + other_mean) * V(0.5);
+    squares = (squares + other_squares) + d * d * (count * V(0.5));
+    count *= V(2);
+  };
+  for (int by = (group < 32 ? group : 32) / 2; by > 0; by /= 2)
+    merge(__shfl_xor_sync(~0u, mean, by), __shfl_xor_sync(~0u, squares, by));
+  if (group <= 32) return;
+  const int thread = static_cast<int>(threadIdx.x), warps = group / 32,
+            at = (thread / group) * warps + (thread & (warps - 1));
+  if (thread % 32 == 0) shared[0][thread / 32] = mean, shared[1][thread / 32] = squares;
+  __syncthreads();
+  mean = shared[0][at];
+  squares = shared[1][at];
+  for (int by = warps / 2; by > 0; by /= 2)
+    merge(__shfl_xor_sync(~0u, mean, by), __shfl_xor_sync(~0u, squares, by));
 }
 
 // --- rows that do not fit

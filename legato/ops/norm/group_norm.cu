@@ -8,14 +8,14 @@ namespace legato::cuda {
 template <class T, int W, int K>
 LEGATO_INLINE void group_moments(const GroupNormParams& p) {
   using V = Compute<T>;
-  __shared__ Moments<V> shared[kGroupThreads * W];  // (line, channel of the tile)
+  __shared__ PartMoments<V> shared[kGroupThreads * W];  // (line, channel of the tile)
   const GroupPlace at = group_place(p, blockIdx.x);
   const int width = p.across * W;
   if (at.works) {
     const T* x = static_cast<const T*>(p.x) + first_element<W>(p, at);
     const long long step = p.channels * p.lines;
     const int n = at.of_line(p, at.line);
-    Moments<V> m[W];
+    PartMoments<V> m[W];
     for (int j = 0; j < W; ++j) m[j] = {V(0), V(0)};
     for (int done = 0; done < n; done += K, x += K * step) {
       Stored<T, W> stored[K];
@@ -29,10 +29,10 @@ LEGATO_INLINE void group_moments(const GroupNormParams& p) {
   chunk_moments(p, at, width, shared, [](int, V) {});
 }
 
-template <class T, int W, int K, bool stream = false, class F>
+template <class T, int W, int K, class F>
 LEGATO_INLINE void group_apply(const GroupNormParams& p, F f) {
   using V = Compute<T>;
-  __shared__ Moments<V> shared[kGroupThreads * W];  // of the tile's groups: mean and scale
+  __shared__ PartMoments<V> shared[kGroupThreads * W];  // of the tile's groups: mean and scale
   // Backwards: what was read last is still in the cache.
   const GroupPlace at = group_place(p, gridDim.x - 1 - blockIdx.x);
   const int width = p.across * W, own = own_channels(p, width), groups = width / own;
@@ -47,7 +47,7 @@ LEGATO_INLINE void group_apply(const GroupNormParams& p, F f) {
   if (done >= 0) load_positions<T, W, K>(x + done * step, step, n - done, stored);
   for (int first = 0; first < groups; first += teams) {
     const int local = first + team < groups ? first + team : groups - 1;
-    const Moments<V> m = group_total<V>(p, group_of(p, at, width, local), own);
+    const PartMoments<V> m = group_total<V>(p, group_of(p, at, width, local), own);
     if (first + team < groups && threadIdx.x % kTeam == 0)
       shared[local] = {m.mean, scale_of(p, m.squares)};
   }
@@ -58,7 +58,7 @@ LEGATO_INLINE void group_apply(const GroupNormParams& p, F f) {
   if (p.weight) unpack<T, W>(load<T, W>(static_cast<const T*>(p.weight) + channel), scale);
   if (p.bias) unpack<T, W>(load<T, W>(static_cast<const T*>(p.bias) + channel), shift);
   for (int j = 0; j < W; ++j) {
-    const Moments<V> m = shared[(at.column * W + j) / own];
+    const PartMoments<V> m = shared[(at.column * W + j) / own];
     mean[j] = m.mean;
     scale[j] = p.weight ? m.squares * scale[j] : m.squares;
     if (!p.bias) shift[j] = V(0);
@@ -69,10 +69,7 @@ LEGATO_INLINE void group_apply(const GroupNormParams& p, F f) {
       V v[W];
       unpack<T, W>(stored[k], v);
       for (int j = 0; j < W; ++j) v[j] = f(fma(v[j] - mean[j], scale[j], shift[j]));
-      if constexpr (stream)
-        store_once<T, W>(y + (done + k) * step, v);
-      else
-        store<T, W>(y + (done + k) * step, v);
+      store_once<T, W>(y + (done + k) * step, v);
     }
     done -= K;
     if (done < 0) return;
@@ -85,42 +82,35 @@ struct Same {
     return v;
   }
 };
+/// v * sigmoid(v). Half types round away what the GPU's own exponential and reciprocal miss.
+template <class T>
+struct Silu {
+  template <class V>
+  LEGATO_INLINE V operator()(V v) const {
+    if constexpr (sizeof(T) == 2)
+      return v * reciprocal_fast(1.0f + exp2_fast(v * -1.44269504f));
+    else
+      return v / (V(1) + exp_of(-v));
+  }
+};
 
-#define X(W, K)                                                                    \
-  LEGATO_KERNEL(group_moments_w##W##_k##K##_f16, GroupNormParams, kGroupThreads) { \
-    group_moments<f16, W, K>(p);                                                   \
-  }                                                                                \
-  LEGATO_KERNEL(group_apply_w##W##_k##K##_f16, GroupNormParams, kGroupThreads) {   \
-    group_apply<f16, W, K>(p, Same{});                                             \
+#define LEGATO_GROUP_NORM(end, T, W, K)                                                 \
+  LEGATO_KERNEL(group_moments_w##W##_k##K##_##end, GroupNormParams, kGroupThreads) {    \
+    group_moments<T, W, K>(p);                                                          \
+  }                                                                                     \
+  LEGATO_KERNEL(group_apply_w##W##_k##K##_##end, GroupNormParams, kGroupThreads) {      \
+    group_apply<T, W, K>(p, Same{});                                                    \
+  }                                                                                     \
+  LEGATO_KERNEL(group_apply_silu_w##W##_k##K##_##end, GroupNormParams, kGroupThreads) { \
+    group_apply<T, W, K>(p, Silu<T>{});                                                 \
   }
-LEGATO_GROUP_NORM_HALF(X)
-#undef X
-#define X(W, K)                                                                     \
-  LEGATO_KERNEL(group_moments_w##W##_k##K##_bf16, GroupNormParams, kGroupThreads) { \
-    group_moments<bf16, W, K>(p);                                                   \
-  }                                                                                 \
-  LEGATO_KERNEL(group_apply_w##W##_k##K##_bf16, GroupNormParams, kGroupThreads) {   \
-    group_apply<bf16, W, K>(p, Same{});                                             \
-  }
-LEGATO_GROUP_NORM_HALF(X)
-#undef X
-#define X(W, K)                                                                    \
-  LEGATO_KERNEL(group_moments_w##W##_k##K##_f32, GroupNormParams, kGroupThreads) { \
-    group_moments<float, W, K>(p);                                                 \
-  }                                                                                \
-  LEGATO_KERNEL(group_apply_w##W##_k##K##_f32, GroupNormParams, kGroupThreads) {   \
-    group_apply<float, W, K>(p, Same{});                                           \
-  }
-LEGATO_GROUP_NORM_SINGLE(X)
-#undef X
-#define X(W, K)                                                                    \
-  LEGATO_KERNEL(group_moments_w##W##_k##K##_f64, GroupNormParams, kGroupThreads) { \
-    group_moments<double, W, K>(p);                                                \
-  }                                                                                \
-  LEGATO_KERNEL(group_apply_w##W##_k##K##_f64, GroupNormParams, kGroupThreads) {   \
-    group_apply<double, W, K>(p, Same{});                                          \
-  }
-LEGATO_GROUP_NORM_DOUBLE(X)
-#undef X
+LEGATO_GROUP_NORM(f16, f16, 8, 4)
+LEGATO_GROUP_NORM(f16, f16, 1, 8)
+LEGATO_GROUP_NORM(bf16, bf16, 8, 4)
+LEGATO_GROUP_NORM(bf16, bf16, 1, 8)
+LEGATO_GROUP_NORM(f32, float, 4, 4)
+LEGATO_GROUP_NORM(f32, float, 1, 8)
+LEGATO_GROUP_NORM(f64, double, 2, 4)
+LEGATO_GROUP_NORM(f64, double, 1, 8)
 
 }  // namespace legato::cuda

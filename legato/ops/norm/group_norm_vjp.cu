@@ -19,12 +19,12 @@ struct GroupSums {
 template <class T, int W, int K>
 LEGATO_INLINE void group_vjp_moments(const GroupNormParams& p) {
   using V = Compute<T>;
-  __shared__ Moments<V> shared[kGroupVjpThreads * W];         // (line, channel of the tile)
+  __shared__ PartMoments<V> shared[kGroupVjpThreads * W];     // (line, channel of the tile)
   __shared__ ChannelSums<V> line_sums[kGroupVjpThreads * W];  // relative to the line's mean
   __shared__ V means[kGroupVjpThreads * W];                   // of the tile's groups
   const GroupPlace at = group_place(p, blockIdx.x);
   const int width = p.across * W;
-  Moments<V> m[W];
+  PartMoments<V> m[W];
   ChannelSums<V> sums[W];
   for (int j = 0; j < W; ++j) m[j] = {V(0), V(0)}, sums[j] = {V(0), V(0)};
   if (at.works) {
@@ -90,10 +90,10 @@ LEGATO_INLINE void group_vjp_finish(const GroupNormParams& p) {
   const long long sample = blockIdx.x / p.groups, group = blockIdx.x % p.groups;
   const int width = p.across * W, own = own_channels(p, width);
   // Every team adds up all of it: the same numbers.
-  const Moments<V> m = group_total<V>(p, blockIdx.x, own);
+  const PartMoments<V> m = group_total<V>(p, blockIdx.x, own);
   const V scale = scale_of(p, m.squares);
-  const Moments<V>* moments = static_cast<const Moments<V>*>(p.moments) +
-                              static_cast<long long>(blockIdx.x) * p.chunks * p.cuts;
+  const PartMoments<V>* moments = static_cast<const PartMoments<V>*>(p.moments) +
+                                  static_cast<long long>(blockIdx.x) * p.chunks * p.cuts;
   const T* weight = static_cast<const T*>(p.weight);
   const int thread = static_cast<int>(threadIdx.x),
             across = p.group_channels < kGroupVjpThreads ? p.group_channels : kGroupVjpThreads,

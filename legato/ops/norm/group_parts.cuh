@@ -11,7 +11,7 @@ namespace legato::cuda {
 inline constexpr int kTeam = 8;  // threads that add up the parts of a group
 
 template <class V>
-struct Moments {
+struct PartMoments {
   V mean, squares;
 };
 
@@ -73,7 +73,7 @@ LEGATO_INLINE void load_positions(const T* from, long long step, int left, Store
 /// Adds K positions, of which `left` exist, to the moments of W channels, which have `count` so
 /// far. Returns the mean of the added ones.
 template <class T, int W, int K, class V>
-LEGATO_INLINE void add_moments(const Stored<T, W>* stored, int left, int count, Moments<V>* m,
+LEGATO_INLINE void add_moments(const Stored<T, W>* stored, int left, int count, PartMoments<V>* m,
                                V* means) {
   const int n = left < K ? left : K;
   V squares[W];
@@ -111,7 +111,7 @@ LEGATO_INLINE V over_team(V v) {
 /// `width` entries become those of the channels. f(local group, mean) is called by one thread.
 template <class V, class F>
 LEGATO_INLINE void chunk_moments(const GroupNormParams& p, const GroupPlace& at, int width,
-                                 Moments<V>* lines, F f) {
+                                 PartMoments<V>* lines, F f) {
   const V length = static_cast<V>(at.length), one = V(1) / length;
   // The first `more` lines have one position more than the others.
   const int fewest = at.length / p.lines, more = at.length - fewest * p.lines;
@@ -121,7 +121,7 @@ LEGATO_INLINE void chunk_moments(const GroupNormParams& p, const GroupPlace& at,
       sum = fma(static_cast<V>(fewest + (l < more)), lines[l * width + c].mean, sum);
     const V mean = sum * one;
     for (int l = 0; l < p.lines; ++l) {
-      const Moments<V> m = lines[l * width + c];
+      const PartMoments<V> m = lines[l * width + c];
       const V d = m.mean - mean;
       squares += fma(static_cast<V>(fewest + (l < more)) * d, d, m.squares);
     }
@@ -144,7 +144,7 @@ LEGATO_INLINE void chunk_moments(const GroupNormParams& p, const GroupPlace& at,
     if (end == 0 || member != 0) continue;
     const long long cut =
         group_of(p, at, width, local) * p.cuts + (p.cuts > 1 ? at.tile % p.cuts : 0);
-    static_cast<Moments<V>*>(p.moments)[cut * p.chunks + at.chunk] = {mean, squares};
+    static_cast<PartMoments<V>*>(p.moments)[cut * p.chunks + at.chunk] = {mean, squares};
     f(local, mean);
   }
 }
@@ -152,8 +152,9 @@ LEGATO_INLINE void chunk_moments(const GroupNormParams& p, const GroupPlace& at,
 /// The moments of a group (numbered over all samples), added up by a team from those of its cuts
 /// and chunks, each of which has `own` channels.
 template <class V>
-LEGATO_INLINE Moments<V> group_total(const GroupNormParams& p, long long group, int own) {
-  const Moments<V>* parts = static_cast<const Moments<V>*>(p.moments) + group * p.cuts * p.chunks;
+LEGATO_INLINE PartMoments<V> group_total(const GroupNormParams& p, long long group, int own) {
+  const PartMoments<V>* parts =
+      static_cast<const PartMoments<V>*>(p.moments) + group * p.cuts * p.chunks;
   const V whole = static_cast<V>(p.chunk) * static_cast<V>(own),
           last = static_cast<V>(p.positions - static_cast<long long>(p.chunks - 1) * p.chunk) *
                  static_cast<V>(own);
@@ -163,9 +164,9 @@ LEGATO_INLINE Moments<V> group_total(const GroupNormParams& p, long long group, 
         what(c + 1 < p.chunks ? whole : last, parts[static_cast<long long>(cut) * p.chunks + c]);
   };
   V sum = 0, squares = 0;
-  each([&](V n, const Moments<V>& m) { sum = fma(n, m.mean, sum); });
+  each([&](V n, const PartMoments<V>& m) { sum = fma(n, m.mean, sum); });
   const V mean = over_team(sum) / (static_cast<V>(p.positions) * static_cast<V>(p.group_channels));
-  each([&](V n, const Moments<V>& m) {
+  each([&](V n, const PartMoments<V>& m) {
     const V d = m.mean - mean;
     squares += fma(n * d, d, m.squares);
   });

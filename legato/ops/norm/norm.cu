@@ -6,55 +6,68 @@
 
 namespace legato::cuda {
 
-template <class T, int W, int K>
+template <class V>
+struct MeanScale {
+  V mean, scale;
+};
+
+/// values(k, v) gives the values of pack k. Where all threads have equally many, their moments are
+/// merged; else the mean comes first, since merging unequal ones takes divisions.
+template <int K, int W, bool odd, class V, class Values>
+LEGATO_INLINE MeanScale<V> row_moments(const RowNormParams& p, const RowPlace<W, odd>& r,
+                                       V (*shared)[32], Values values) {
+  const bool even = !odd && !p.rms && p.n == static_cast<long long>(r.group) * K * W;
+  const V count = static_cast<V>(p.n);
+  V mean = 0, squares = 0;
+  if (!p.rms) {
+    for (int k = 0; k < K; ++k) {
+      if (!r.has(k)) continue;
+      V v[W];
+      values(k, v);
+      for (int j = 0; j < W; ++j) mean += v[j];  // what lies outside of the row is 0
+    }
+    mean = even ? mean * (V(1) / V(K * W)) : over_threads(mean, r.group, shared[2], Plus{}) / count;
+  }
+  for (int k = 0; k < K; ++k) {
+    if (!r.has(k)) continue;
+    V v[W];
+    values(k, v);
+    for (int j = 0; j < W; ++j)
+      if (r.inside(k, j)) squares = fma(v[j] - mean, v[j] - mean, squares);
+  }
+  if (even)
+    add_moments(mean, squares, V(K * W), r.group, shared);
+  else
+    squares = over_threads(squares, r.group, shared[0], Plus{});
+  return {mean, V(1) / root_of(squares / count + static_cast<V>(p.eps))};
+}
+
+template <class T, int W, int K, bool odd = false>
 LEGATO_INLINE void norm_rows(const RowNormParams& p) {
   using V = Compute<T>;
-  __shared__ V shared[2][32];
-  const int group = p.group, thread = static_cast<int>(threadIdx.x), lane = thread & (group - 1);
-  const long long row = static_cast<long long>(blockIdx.x) * (blockDim.x / group) + thread / group;
-  const int n = row < p.rows ? static_cast<int>(p.n) : 0;
+  __shared__ V shared[3][32];
+  long long row;
+  const RowPlace<W, odd> r = row_place<W, odd>(p.group, p.rows, p.n, row);
   const T* x = static_cast<const T*>(p.x) + row * p.n;
   Stored<T, W> stored[K];
-  for (int k = 0; k < K; ++k) {
-    const int at = (k * group + lane) * W;
-    if (at < n) stored[k] = load<T, W>(x + at);
-  }
-  const V count = static_cast<V>(p.n);
-  V mean = 0;
-  if (!p.rms) {
-    V sum = 0;
-    for (int k = 0; k < K; ++k) {
-      if ((k * group + lane) * W >= n) continue;
-      V v[W];
-      unpack<T, W>(stored[k], v);
-      for (int j = 0; j < W; ++j) sum += v[j];
-    }
-    mean = over_threads(sum, group, shared[0], Plus{}) / count;
-  }
-  V squares = 0;
-  for (int k = 0; k < K; ++k) {
-    if ((k * group + lane) * W >= n) continue;
-    V v[W];
-    unpack<T, W>(stored[k], v);
-    for (int j = 0; j < W; ++j) squares = fma(v[j] - mean, v[j] - mean, squares);
-  }
-  const V variance = over_threads(squares, group, shared[1], Plus{}) / count;
-  const V scale = V(1) / root_of(variance + static_cast<V>(p.eps));
+  for (int k = 0; k < K; ++k)
+    if (r.has(k)) stored[k] = r.load(x, k);
+  const MeanScale<V> m =
+      row_moments<K>(p, r, shared, [&](int k, V* v) { unpack<T, W>(stored[k], v); });
   const T *weight = static_cast<const T*>(p.weight), *bias = static_cast<const T*>(p.bias);
   T* y = static_cast<T*>(p.y) + row * p.n;
   for (int k = 0; k < K; ++k) {
-    const int at = (k * group + lane) * W;
-    if (at >= n) continue;
+    if (!r.has(k)) continue;
     V v[W], w[W], b[W];
     unpack<T, W>(stored[k], v);
-    if (weight) unpack<T, W>(load<T, W>(weight + at), w);
-    if (bias) unpack<T, W>(load<T, W>(bias + at), b);
+    if (weight) r.load_values(weight, k, w);
+    if (bias) r.load_values(bias, k, b);
     for (int j = 0; j < W; ++j) {
-      v[j] = (v[j] - mean) * scale;
+      v[j] = (v[j] - m.mean) * m.scale;
       if (weight) v[j] *= w[j];
       if (bias) v[j] += b[j];
     }
-    store<T, W>(y + at, v);
+    r.store(y, k, v);
   }
 }
 
@@ -64,85 +77,69 @@ LEGATO_INLINE void norm_rows(const RowNormParams& p) {
 template <class T, int W, int K>
 LEGATO_INLINE void norm_rows_vjp(const RowNormParams& p) {
   using V = Compute<T>;
-  __shared__ V shared[4][32];
-  const int group = p.group, thread = static_cast<int>(threadIdx.x), lane = thread & (group - 1);
-  const int per_block = static_cast<int>(blockDim.x) / group;
-  const V count = static_cast<V>(p.n);
+  // The next row is on its way while one is worked on. Wider types have enough bytes in flight.
+  constexpr bool ahead = sizeof(T) == 2;
+  __shared__ V shared[5][32];
+  const int group = p.group, thread = static_cast<int>(threadIdx.x),
+            per_block = static_cast<int>(blockDim.x) / group;
+  RowPlace<W, false> r{group, thread & (group - 1), 0, 0};
   const T* weight = static_cast<const T*>(p.weight);
   V dw[K * W], db[K * W];
   for (int i = 0; i < K * W; ++i) dw[i] = db[i] = V(0);
-  const long long step = static_cast<long long>(gridDim.x) * per_block;
-  // The next row is on its way while this one is worked on.
-  Stored<T, W> xs[K], gs[K];
-  const auto load_row = [&](long long row) {
+  const auto load_row = [&](long long row, Stored<T, W>* xs, Stored<T, W>* gs) {
     const int n = row < p.rows ? static_cast<int>(p.n) : 0;
     const T *x = static_cast<const T*>(p.x) + row * p.n,
             *g = static_cast<const T*>(p.g) + row * p.n;
-    for (int k = 0; k < K; ++k) {
-      const int at = (k * group + lane) * W;
-      if (at < n) xs[k] = load<T, W>(x + at), gs[k] = load<T, W>(g + at);
-    }
+    for (int k = 0; k < K; ++k)
+      if (r.at(k) < n) xs[k] = load<T, W>(x + r.at(k)), gs[k] = load<T, W>(g + r.at(k));
   };
-  const long long begin = static_cast<long long>(blockIdx.x) * per_block;
-  load_row(begin + thread / group);
+  Stored<T, W> xs[K], gs[K], next_x[K], next_g[K];
+  const long long begin = static_cast<long long>(blockIdx.x) * per_block,
+                  step = static_cast<long long>(gridDim.x) * per_block;
+  if constexpr (ahead) load_row(begin + thread / group, next_x, next_g);
   for (long long first = begin; first < p.rows; first += step) {
     const long long row = first + thread / group;
-    const int n = row < p.rows ? static_cast<int>(p.n) : 0;
-    Stored<T, W> now[K];
-    V sum = 0;
-    V v[K * W];
-    for (int k = 0; k < K; ++k) {
-      for (int j = 0; j < W; ++j) v[k * W + j] = V(0);
-      if ((k * group + lane) * W >= n) continue;
-      unpack<T, W>(xs[k], v + k * W);
-      now[k] = gs[k];
-      for (int j = 0; j < W; ++j) sum += v[k * W + j];
+    r.n = row < p.rows ? static_cast<int>(p.n) : 0;
+    if constexpr (ahead) {
+      for (int k = 0; k < K; ++k) xs[k] = next_x[k], gs[k] = next_g[k];
+      if (step < p.rows - first) load_row(row + step, next_x, next_g);
+    } else {
+      load_row(row, xs, gs);
     }
-    if (step < p.rows - first) load_row(row + step);
-    V mean = 0;
-    if (!p.rms) mean = over_threads(sum, group, shared[0], Plus{}) / count;
-    V squares = 0;
-    for (int k = 0; k < K; ++k) {
-      if ((k * group + lane) * W >= n) continue;
-      for (int j = 0; j < W; ++j) {
-        v[k * W + j] -= mean;
-        squares = fma(v[k * W + j], v[k * W + j], squares);
-      }
-    }
-    const V variance = over_threads(squares, group, shared[1], Plus{}) / count;
-    const V scale = V(1) / root_of(variance + static_cast<V>(p.eps));
+    V v[K * W], wg[K * W];
+    for (int k = 0; k < K; ++k)
+      if (r.has(k)) unpack<T, W>(xs[k], v + k * W);
+    const MeanScale<V> m = row_moments<K>(p, r, shared, [&](int k, V* to) {
+      for (int j = 0; j < W; ++j) to[j] = v[k * W + j];
+    });
     V wg_sum = 0, wgx_sum = 0;
     for (int k = 0; k < K; ++k) {
-      const int at = (k * group + lane) * W;
-      if (at >= n) continue;
-      V g_[W], w[W];
-      unpack<T, W>(now[k], g_);
-      if (weight) unpack<T, W>(load<T, W>(weight + at), w);
+      if (!r.has(k)) continue;
+      V g[W], w[W];
+      unpack<T, W>(gs[k], g);
+      if (weight) unpack<T, W>(load<T, W>(weight + r.at(k)), w);
       for (int j = 0; j < W; ++j) {
         const int i = k * W + j;
-        v[i] *= scale;
-        dw[i] = fma(g_[j], v[i], dw[i]);
-        db[i] += g_[j];
-        const V wg = weight ? g_[j] * w[j] : g_[j];
-        wg_sum += wg;
-        wgx_sum = fma(wg, v[i], wgx_sum);
+        v[i] = (v[i] - m.mean) * m.scale;
+        wg[i] = weight ? g[j] * w[j] : g[j];
+        dw[i] = fma(g[j], v[i], dw[i]);
+        db[i] += g[j];
+        wg_sum += wg[i];
+        wgx_sum = fma(wg[i], v[i], wgx_sum);
       }
     }
-    V c1 = 0;
-    if (!p.rms) c1 = over_threads(wg_sum, group, shared[2], Plus{}) / count;
-    const V c2 = over_threads(wgx_sum, group, shared[3], Plus{}) / count;
+    add_two(wg_sum, wgx_sum, group, shared + 3);
+    const V over = m.scale / static_cast<V>(p.n), c1 = p.rms ? V(0) : wg_sum * over,
+            c2 = wgx_sum * over;
     T* dx = static_cast<T*>(p.y) + row * p.n;
     for (int k = 0; k < K; ++k) {
-      const int at = (k * group + lane) * W;
-      if (at >= n) continue;
-      V g_[W], w[W], out[W];
-      unpack<T, W>(now[k], g_);
-      if (weight) unpack<T, W>(load<T, W>(weight + at), w);
+      if (!r.has(k)) continue;
+      V out[W];
       for (int j = 0; j < W; ++j) {
-        const V wg = weight ? g_[j] * w[j] : g_[j];
-        out[j] = scale * (wg - c1 - v[k * W + j] * c2);
+        const int i = k * W + j;
+        out[j] = fma(-c2, v[i], fma(m.scale, wg[i], -c1));
       }
-      store<T, W>(dx + at, out);
+      store<T, W>(dx + r.at(k), out);
     }
   }
   if (!p.sums) return;
@@ -154,7 +151,7 @@ LEGATO_INLINE void norm_rows_vjp(const RowNormParams& p) {
   for (int turn = 0; turn < per_block; ++turn) {
     if (thread / group == turn)
       for (int k = 0; k < K; ++k) {
-        const int at = (k * group + lane) * W;
+        const int at = r.at(k);
         if (at >= n) continue;
         for (int j = 0; j < W; ++j) {
           dw_to[at + j] = (turn ? dw_to[at + j] : V(0)) + dw[k * W + j];
@@ -192,6 +189,12 @@ LEGATO_NORM_HALF(X)
   LEGATO_KERNEL(norm_vjp_w##W##_k##K##_f16, RowNormParams, threads) { norm_rows_vjp<f16, W, K>(p); }
 LEGATO_NORM_VJP_HALF(X)
 #undef X
+#define X(W, K, threads)                                              \
+  LEGATO_KERNEL(norm_odd_w##W##_k##K##_f16, RowNormParams, threads) { \
+    norm_rows<f16, W, K, true>(p);                                    \
+  }
+LEGATO_NORM_ODD(X)
+#undef X
 #define X(W, K, threads) \
   LEGATO_KERNEL(norm_w##W##_k##K##_bf16, RowNormParams, threads) { norm_rows<bf16, W, K>(p); }
 LEGATO_NORM_HALF(X)
@@ -201,6 +204,12 @@ LEGATO_NORM_HALF(X)
     norm_rows_vjp<bf16, W, K>(p);                                      \
   }
 LEGATO_NORM_VJP_HALF(X)
+#undef X
+#define X(W, K, threads)                                               \
+  LEGATO_KERNEL(norm_odd_w##W##_k##K##_bf16, RowNormParams, threads) { \
+    norm_rows<bf16, W, K, true>(p);                                    \
+  }
+LEGATO_NORM_ODD(X)
 #undef X
 #define X(W, K, threads) \
   LEGATO_KERNEL(norm_w##W##_k##K##_f32, RowNormParams, threads) { norm_rows<float, W, K>(p); }

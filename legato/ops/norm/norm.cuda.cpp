@@ -12,12 +12,13 @@ namespace {
 
 #define X(wide, packs, most) {wide, packs, most},
 constexpr RowInstance kHalf[] = {LEGATO_NORM_HALF(X)}, kSingle[] = {LEGATO_NORM_SINGLE(X)},
-                      kDouble[] = {LEGATO_NORM_DOUBLE(X)}, kHalfVjp[] = {LEGATO_NORM_VJP_HALF(X)},
+                      kDouble[] = {LEGATO_NORM_DOUBLE(X)}, kOdd[] = {LEGATO_NORM_ODD(X)},
+                      kHalfVjp[] = {LEGATO_NORM_VJP_HALF(X)},
                       kSingleVjp[] = {LEGATO_NORM_VJP_SINGLE(X)},
                       kDoubleVjp[] = {LEGATO_NORM_VJP_DOUBLE(X)};
 #undef X
-constexpr RowInstances kForward{kHalf, kSingle, kDouble},
-    kBackward{kHalfVjp, kSingleVjp, kDoubleVjp};
+constexpr RowInstances kForward{kHalf, kSingle, kDouble, kOdd},
+    kBackward{kHalfVjp, kSingleVjp, kDoubleVjp, {}};
 
 int64_t compute_bytes(Dtype dtype) { return dtype == Dtype::float64 ? 8 : 4; }
 
@@ -50,15 +51,15 @@ void run_rows(Launch& l) {
   const Operands o = operands(l, false);
   const int64_t n = x.shape->back(), rows = x.size / n;
   const double eps = l.attrs<NormAttrs>().eps;
-  const int wide = load_width(x.dtype, n, {o.x, o.weight, o.bias, o.y});
-  const RowSplit split = split_row(kForward, x.dtype, wide, n);
+  const RowSplit split = split_row(kForward, x.dtype, n, {o.x, o.weight, o.bias, o.y});
   if (split.group) {
     const RowNormParams p{o.x,  o.weight, o.bias, nullptr,     o.y,      nullptr,
                           rows, n,        eps,    split.group, is_rms(l)};
-    launch_blocks("norm", cat("norm", split.ending(), suffix(x.dtype)), split.blocks(rows),
-                  split.threads, p);
+    launch_blocks("norm", cat(split.odd ? "norm_odd" : "norm", split.ending(), suffix(x.dtype)),
+                  split.blocks(rows), split.threads, p);
     return;
   }
+  const int wide = load_width(x.dtype, n, {o.x, o.weight, o.bias, o.y});
   const RowParts parts = cut_rows(rows, n, current().multiprocessors());
   LongNormParams p{o.x, o.weight,    o.bias,     nullptr, o.y, nullptr,  rows,
                    n,   parts.count, parts.size, eps,     0,   is_rms(l)};
@@ -101,12 +102,14 @@ void run_rows_vjp(Launch& l) {
   const int64_t n = x.shape->back(), rows = x.size / n, bytes = compute_bytes(x.dtype);
   const double eps = l.attrs<NormAttrs>().eps;
   const int wide = load_width(x.dtype, n, {o.x, o.weight, o.g, o.y});
-  const RowSplit split = split_row(kBackward, x.dtype, wide, n);
+  const RowSplit split = split_row(kBackward, x.dtype, n, {o.x, o.weight, o.g, o.y});
   const int64_t sms = current().multiprocessors();
   int64_t parts = 0;
   void* sums = nullptr;
   if (split.group) {
-    parts = std::min<int64_t>(split.blocks(rows), sms * std::max(1, 512 / split.threads));
+    // One wave: `most` threads are what the registers of a multiprocessor are shared among.
+    parts = std::min<int64_t>(split.blocks(rows),
+                              sms * std::max(1, split.instance.most / split.threads));
     if (o.dw || o.db) sums = l.workspace(2 * parts * n * bytes);
     const RowNormParams p{o.x,  o.weight, nullptr, o.g,         o.y,      sums,
                           rows, n,        eps,     split.group, is_rms(l)};
@@ -159,16 +162,17 @@ struct GroupCut {
 
 /// Cuts the array into blocks of about `threads`, enough to fill the device.
 GroupCut cut_groups(GroupNormParams& p, int wide, int threads) {
-  constexpr int kBlocksEach = 4;  // of a multiprocessor
+  constexpr int kBlocksEach = 2;  // of a multiprocessor; fewer cuts leave less to add up
   if (!cut_channels(p, wide, threads)) {
     wide = 1;
     LEGATO_CHECK(cut_channels(p, 1, threads), "the channels of a group norm cannot be cut");
   }
   p.lines = static_cast<int>(std::min<int64_t>(std::max(1, threads / p.across), p.positions));
   const int64_t wanted = int64_t{current().multiprocessors()} * kBlocksEach,
-                parts = std::max<int64_t>(1, wanted / (p.samples * p.tiles));
-  int64_t chunk = ((p.positions + parts - 1) / parts + p.lines - 1) / p.lines * p.lines;
-  chunk = std::min<int64_t>(chunk, (int64_t{1} << 30) / p.lines * p.lines);
+                parts = std::max<int64_t>(1, wanted / (p.samples * p.tiles)),
+                once = int64_t{p.lines} * (wide > 1 ? 4 : 8);  // positions in flight
+  int64_t chunk = std::max<int64_t>((p.positions + parts - 1) / parts, once);
+  chunk = std::min<int64_t>((chunk + p.lines - 1) / p.lines, int64_t{1 << 30} / p.lines) * p.lines;
   p.chunk = static_cast<int>(chunk);
   p.chunks = static_cast<int>((p.positions + chunk - 1) / chunk);
   return {wide, (p.across * p.lines + 31) / 32 * 32, p.samples * p.chunks * p.tiles};
@@ -200,8 +204,19 @@ void run_group(Launch& l) {
   const GroupCut cut =
       cut_groups(p, load_width(x.dtype, p.channels, {o.x, o.weight, o.bias, o.y}), 320);
   p.moments = l.workspace(p.samples * p.groups * p.cuts * p.chunks * 2 * compute_bytes(x.dtype));
-  for (const char* part : {"group_moments", "group_apply"})
+  for (const char* part : {"group_moments", l.epilogue ? "group_apply_silu" : "group_apply"})
     launch_blocks("group_norm", cat(part, cut.ending(x.dtype)), cut.blocks, cut.threads, p);
+}
+
+/// Whether the program is x * sigmoid(x), what usually follows a group norm.
+bool takes_silu(const void*, const Epilogue& e) {
+  const fuse::Program& p = *e.program;
+  static const fuse::FnId sigmoid = fuse::find_fn("sigmoid"), multiply = fuse::find_fn("multiply");
+  return p.inputs.size() == 1 && p.literals.empty() && p.instrs.size() == 2 &&
+         p.instrs[0].fn == sigmoid && p.instrs[1].fn == multiply &&
+         p.instrs[1].src[0] + p.instrs[1].src[1] == 1 && p.outputs.size() == 1 &&
+         p.outputs[0] == 2 && p.dtype_of_value(1) == p.inputs[0] &&
+         p.dtype_of_value(2) == p.inputs[0];
 }
 
 void run_group_vjp(Launch& l) {
@@ -229,13 +244,16 @@ void run_group_vjp(Launch& l) {
 }  // namespace
 
 void register_norm_kernels(KernelTable& table) {
-  auto add = [&](const char* name, void (*run)(Launch&), int8_t reuses) {
-    add_kernels(table, op_named(name), FloatTypes{},
-                [=](auto) { return Kernel{run, AcceptLayout::row_major, reuses}; });
+  auto add = [&](const char* name, void (*run)(Launch&), int8_t reuses,
+                 bool (*takes)(const void*, const Epilogue&) = nullptr) {
+    add_kernels(table, op_named(name), FloatTypes{}, [=](auto) {
+      return Kernel{
+          .run = run, .accepts = AcceptLayout::row_major, .reuses = reuses, .takes = takes};
+    });
   };
   add("layer_norm", run_rows, 0);
   add("rms_norm", run_rows, 0);
-  add("group_norm", run_group, 0);
+  add("group_norm", run_group, 0, takes_silu);
   add("layer_norm_vjp", run_rows_vjp, -1);
   add("rms_norm_vjp", run_rows_vjp, -1);
   add("group_norm_vjp", run_group_vjp, -1);

@@ -5,17 +5,18 @@
 
 namespace legato::cuda {
 
-// Instances of the row kernels: X(W, K, the most threads a block may have).
+// Instances of the row kernels: X(W, K, the most threads a block may have). Odd: Note [Odd rows].
 #define LEGATO_NORM_HALF(X) \
   X(8, 1, 512)              \
-  X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(8, 8, 512) X(1, 8, 256) X(1, 16, 1024)
+  X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(8, 8, 1024) X(1, 8, 256) X(1, 16, 1024)
+#define LEGATO_NORM_ODD(X) X(8, 2, 256) X(8, 4, 1024)
 #define LEGATO_NORM_SINGLE(X) \
   X(4, 1, 256)                \
   X(4, 2, 256) X(4, 3, 512) X(4, 4, 512) X(4, 5, 256) X(4, 8, 1024) X(1, 8, 256) X(1, 16, 1024)
 #define LEGATO_NORM_DOUBLE(X) X(2, 4, 512) X(1, 8, 512)
-#define LEGATO_NORM_VJP_HALF(X) X(8, 1, 512) X(8, 2, 512) X(8, 3, 256) X(1, 8, 512)
+#define LEGATO_NORM_VJP_HALF(X) X(8, 1, 512) X(8, 2, 512) X(8, 3, 384) X(1, 8, 512)
 #define LEGATO_NORM_VJP_SINGLE(X) \
-  X(4, 1, 512) X(4, 2, 512) X(4, 3, 512) X(4, 4, 512) X(4, 5, 256) X(1, 8, 512)
+  X(4, 1, 512) X(4, 2, 512) X(4, 3, 512) X(4, 4, 512) X(4, 5, 384) X(1, 8, 512)
 #define LEGATO_NORM_VJP_DOUBLE(X) X(2, 2, 256) X(1, 4, 256)
 
 /// Rows of n elements, one behind the other. weight and bias: n elements, or null.
@@ -77,10 +78,6 @@ struct GroupNormParams {
   int groups, group_channels, across, lines, tiles, cuts;
   int chunk, chunks;  // positions in a chunk; the last one may have fewer
 };
-// Instances of the group norm kernels: X(W, K).
-#define LEGATO_GROUP_NORM_HALF(X) X(8, 4) X(8, 8) X(1, 8)
-#define LEGATO_GROUP_NORM_SINGLE(X) X(4, 4) X(1, 8)
-#define LEGATO_GROUP_NORM_DOUBLE(X) X(2, 4) X(1, 8)
 inline constexpr int kGroupThreads = 512, kGroupVjpThreads = 256;
 
 }  // namespace legato::cuda

@@ -75,15 +75,26 @@ case(
     skip={"vjp": "not finite", "jvp": "not finite"},
 )
 
-case(
-    "fast.cross_entropy",
-    [normal(4, 7), integers(4, high=7, dtype="int32")],
-    reference=lambda x, t: (
-        logsumexp(x, -1) - np.take_along_axis(x, t.astype(int)[..., None], -1)[..., 0]
-    ),
-    tol=rounding(8),
-    grad_tol=256,
-)
+
+def cross_entropy(x, t):
+    t = t.astype(int)[..., None]
+    return logsumexp(x, -1) - np.take_along_axis(x, t % x.shape[-1], -1)[..., 0]
+
+
+for logits, targets in (
+    (normal(4, 7), integers(4, high=7, dtype="int32")),
+    (normal(2, 3, 130), integers(2, 3, low=-130, high=130, dtype="int64")),
+    (normal(5, 33), integers(5, high=33, dtype="uint8")),
+    (normal(3, 40), integers(3, high=40, dtype="uint64")),
+    (normal(9), integers(high=9, dtype="int64")),
+):
+    case(
+        "fast.cross_entropy",
+        [logits, targets],
+        reference=cross_entropy,
+        tol=rounding(8),
+        grad_tol=256,
+    )
 
 error("softmax", [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")
 error("softmax", [normal(3, dtype="complex64")], dict(axis=0), match="expected a floating one")
@@ -91,3 +102,10 @@ error("softmax", [normal(3, 2)], dict(axis=(0, 0)), match="named twice")
 error("logsumexp", [normal(0)], match="no elements")
 error("fast.cross_entropy", [normal(2, 3), integers(3, high=3)], match=r"expected \(2,\)")
 error("fast.cross_entropy", [normal(2, 3), normal(2)], match="expected integers")
+error("fast.cross_entropy", [normal(2, 0), integers(2, high=1)], match="no classes")
+error(
+    "fast.cross_entropy",
+    [normal(2, 3), values([0, 3], dtype="int32")],
+    raises=IndexError,
+    match="3 is out of range",
+)

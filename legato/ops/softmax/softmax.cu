@@ -8,48 +8,56 @@ namespace legato::cuda {
 
 // Half types stay as they are stored, and are unpacked three times: registers are scarcer than
 // conversions are dear. Their exponentials need 11 bits only.
-template <class T, int W, int K>
+template <class T, int W, int K, bool odd = false>
 LEGATO_INLINE void softmax_rows(const SoftmaxRowParams& p) {
   using V = Compute<T>;
   __shared__ V shared[2][32];
-  const int group = p.group, thread = static_cast<int>(threadIdx.x), lane = thread & (group - 1);
-  const long long row = static_cast<long long>(blockIdx.x) * (blockDim.x / group) + thread / group;
-  const bool valid = row < p.rows;
-  const int n = valid ? static_cast<int>(p.n) : 0;
+  long long row;
+  const RowPlace<W, odd> r = row_place<W, odd>(p.group, p.rows, p.n, row);
   const T* x = static_cast<const T*>(p.x) + row * p.n;
   Stored<T, W> stored[K];
-  for (int k = 0; k < K; ++k) {
-    const int at = (k * group + lane) * W;
-    if (at < n) stored[k] = load<T, W>(x + at);
-  }
+  for (int k = 0; k < K; ++k)
+    if (r.has(k)) stored[k] = r.load(x, k);
   V top = lowest<V>();
   for (int k = 0; k < K; ++k) {
     V v[W];
-    if ((k * group + lane) * W >= n) continue;
+    if (!r.has(k)) continue;
     unpack<T, W>(stored[k], v);
-    for (int j = 0; j < W; ++j) top = max_of(top, v[j]);
+    for (int j = 0; j < W; ++j)
+      if (r.inside(k, j)) top = max_of(top, v[j]);
   }
-  top = over_threads(top, group, shared[0], Largest{});
-  const Exponentials<T> exponentials(p.kind == kLogSumExp ? finite(top) : top);
+  top = over_threads(top, p.group, shared[0], Largest{});
+  const bool one = p.kind >= kLogSumExp;  // result a row
+  const Exponentials<T> exponentials(one ? finite(top) : top);
   V sum = 0;
   for (int k = 0; k < K; ++k) {
     V v[W];
-    if ((k * group + lane) * W >= n) continue;
+    if (!r.has(k)) continue;
     unpack<T, W>(stored[k], v);
-    for (int j = 0; j < W; ++j) sum += v[j] = exponentials(v[j]);
+    for (int j = 0; j < W; ++j) {
+      v[j] = exponentials(v[j]);
+      if (r.inside(k, j)) sum += v[j];
+    }
     if constexpr (sizeof(T) > 2)
-      if (p.kind == kSoftmax) stored[k] = pack<T, W>(v);
+      if (p.kind != kLogSoftmax) stored[k] = pack<T, W>(v);
   }
-  sum = over_threads(sum, group, shared[1], Plus{});
-  if (p.kind == kLogSumExp) {
-    if (valid && lane == 0) static_cast<T*>(p.y)[row] = written<T>(log_sum_exp(Tally<V>{top, sum}));
+  sum = over_threads(sum, p.group, shared[1], Plus{});
+  if (one) {
+    if (r.n == 0 || r.lane != 0) return;
+    V v = log_sum_exp(Tally<V>{top, sum});
+    if (p.kind == kCrossEntropy) {
+      const long long target = target_of(p, row, true);
+      v -= target < 0 ? V(0) : read(x[target]);
+    }
+    static_cast<T*>(p.y)[row] = written<T>(v);
     return;
   }
   T* y = static_cast<T*>(p.y) + row * p.n;
-  const V scale = V(1) / sum, less = log_of(sum);
+  V scale = V(1) / sum;
+  const V less = log_of(sum);
+  if (p.kind == kCrossEntropyVjp && r.n > 0) scale *= read(static_cast<const T*>(p.g)[row]);
   for (int k = 0; k < K; ++k) {
-    const int at = (k * group + lane) * W;
-    if (at >= n) continue;
+    if (!r.has(k)) continue;
     V v[W];
     unpack<T, W>(stored[k], v);
     for (int j = 0; j < W; ++j) {
@@ -60,41 +68,45 @@ LEGATO_INLINE void softmax_rows(const SoftmaxRowParams& p) {
       else
         v[j] = exponentials(v[j]) * scale;
     }
-    store<T, W>(y + at, v);
+    r.store(y, k, v);
   }
+  if (p.kind != kCrossEntropyVjp || r.n == 0) return;
+  // The thread that wrote it corrects the target's.
+  const long long target = target_of(p, row, r.lane == 0);
+  if (target < 0 || r.lane != (static_cast<int>(target) + (odd ? r.shift : 0)) / W % p.group)
+    return;
+  y[target] =
+      written<T>(exponentials(read(x[target])) * scale - read(static_cast<const T*>(p.g)[row]));
 }
 
-template <class T, int W, int K>
+template <class T, int W, int K, bool odd = false>
 LEGATO_INLINE void softmax_rows_vjp(const SoftmaxRowParams& p) {
   using V = Compute<T>;
   __shared__ V shared[32];
-  const int group = p.group, thread = static_cast<int>(threadIdx.x), lane = thread & (group - 1);
-  const long long row = static_cast<long long>(blockIdx.x) * (blockDim.x / group) + thread / group;
-  const int n = row < p.rows ? static_cast<int>(p.n) : 0;
+  long long row;
+  const RowPlace<W, odd> r = row_place<W, odd>(p.group, p.rows, p.n, row);
   const T *y = static_cast<const T*>(p.x) + row * p.n, *g = static_cast<const T*>(p.g) + row * p.n;
   Stored<T, W> ys[K], gs[K];
-  for (int k = 0; k < K; ++k) {
-    const int at = (k * group + lane) * W;
-    if (at < n) ys[k] = load<T, W>(y + at), gs[k] = load<T, W>(g + at);
-  }
+  for (int k = 0; k < K; ++k)
+    if (r.has(k)) ys[k] = r.load(y, k), gs[k] = r.load(g, k);
   V sum = 0;
   for (int k = 0; k < K; ++k) {
     V a[W], c[W];
-    if ((k * group + lane) * W >= n) continue;
+    if (!r.has(k)) continue;
     unpack<T, W>(ys[k], a);
     unpack<T, W>(gs[k], c);
-    for (int j = 0; j < W; ++j) sum += vjp_term(p.kind, a[j], c[j]);
+    for (int j = 0; j < W; ++j)
+      if (r.inside(k, j)) sum += vjp_term(p.kind, a[j], c[j]);
   }
-  sum = over_threads(sum, group, shared, Plus{});
+  sum = over_threads(sum, p.group, shared, Plus{});
   T* out = static_cast<T*>(p.y) + row * p.n;
   for (int k = 0; k < K; ++k) {
-    const int at = (k * group + lane) * W;
-    if (at >= n) continue;
+    if (!r.has(k)) continue;
     V a[W], c[W], d[W];
     unpack<T, W>(ys[k], a);
     unpack<T, W>(gs[k], c);
     for (int j = 0; j < W; ++j) d[j] = vjp_result(p.kind, a[j], c[j], sum);
-    store<T, W>(out + at, d);
+    r.store(out, k, d);
   }
 }
 
@@ -138,12 +150,19 @@ LEGATO_INLINE void softmax_long(const SoftmaxLongParams& p) {
     t = over_block(t, shared + 2);
   }
   T* y = static_cast<T*>(p.y);
-  if (!vjp && p.kind == kLogSumExp) {
-    if (threadIdx.x == 0 && part == 0) y[row] = written<T>(log_sum_exp(t));
+  if (!vjp && p.kind >= kLogSumExp) {
+    if (threadIdx.x != 0 || part != 0) return;
+    V v = log_sum_exp(t);
+    if (p.kind == kCrossEntropy) {
+      const long long target = target_of(p, row, true);
+      v -= target < 0 ? V(0) : read(x[target]);
+    }
+    y[row] = written<T>(v);
     return;
   }
   y += row * p.n;
-  const Finish<V> finish(t, p.kind);
+  Finish<V> finish(t, p.kind);
+  if (!vjp && p.kind == kCrossEntropyVjp) finish.scale *= read(static_cast<const T*>(p.g)[row]);
   each_pack<T, W>(x, first, last, [&](long long at, const Stored<T, W>& stored) {
     V v[W], c[W];
     unpack<T, W>(stored, v);
@@ -156,6 +175,11 @@ LEGATO_INLINE void softmax_long(const SoftmaxLongParams& p) {
     }
     store<T, W>(y + at, v);
   });
+  if (vjp || p.kind != kCrossEntropyVjp) return;
+  const long long target = target_of(p, row, threadIdx.x == 0 && part == 0);
+  if (target < first || target >= last || (target - first) / W % kLongThreads != threadIdx.x)
+    return;
+  y[target] = written<T>(finish(read(x[target])) - read(static_cast<const T*>(p.g)[row]));
 }
 
 // --- instances
@@ -172,6 +196,18 @@ LEGATO_SOFTMAX_HALF(X)
   }
 LEGATO_SOFTMAX_VJP_HALF(X)
 #undef X
+#define X(W, K, threads)                                                    \
+  LEGATO_KERNEL(softmax_odd_w##W##_k##K##_f16, SoftmaxRowParams, threads) { \
+    softmax_rows<f16, W, K, true>(p);                                       \
+  }
+LEGATO_SOFTMAX_ODD(X)
+#undef X
+#define X(W, K, threads)                                                        \
+  LEGATO_KERNEL(softmax_odd_vjp_w##W##_k##K##_f16, SoftmaxRowParams, threads) { \
+    softmax_rows_vjp<f16, W, K, true>(p);                                       \
+  }
+LEGATO_SOFTMAX_VJP_ODD(X)
+#undef X
 #define X(W, K, threads)                                                 \
   LEGATO_KERNEL(softmax_w##W##_k##K##_bf16, SoftmaxRowParams, threads) { \
     softmax_rows<bf16, W, K>(p);                                         \
@@ -183,6 +219,18 @@ LEGATO_SOFTMAX_HALF(X)
     softmax_rows_vjp<bf16, W, K>(p);                                         \
   }
 LEGATO_SOFTMAX_VJP_HALF(X)
+#undef X
+#define X(W, K, threads)                                                     \
+  LEGATO_KERNEL(softmax_odd_w##W##_k##K##_bf16, SoftmaxRowParams, threads) { \
+    softmax_rows<bf16, W, K, true>(p);                                       \
+  }
+LEGATO_SOFTMAX_ODD(X)
+#undef X
+#define X(W, K, threads)                                                         \
+  LEGATO_KERNEL(softmax_odd_vjp_w##W##_k##K##_bf16, SoftmaxRowParams, threads) { \
+    softmax_rows_vjp<bf16, W, K, true>(p);                                       \
+  }
+LEGATO_SOFTMAX_VJP_ODD(X)
 #undef X
 #define X(W, K, threads)                                                \
   LEGATO_KERNEL(softmax_w##W##_k##K##_f32, SoftmaxRowParams, threads) { \

@@ -13,32 +13,38 @@ namespace {
 
 #define X(wide, packs, most) {wide, packs, most},
 constexpr RowInstance kHalf[] = {LEGATO_SOFTMAX_HALF(X)}, kSingle[] = {LEGATO_SOFTMAX_SINGLE(X)},
-                      kDouble[] = {LEGATO_SOFTMAX_DOUBLE(X)},
+                      kDouble[] = {LEGATO_SOFTMAX_DOUBLE(X)}, kOdd[] = {LEGATO_SOFTMAX_ODD(X)},
+                      kOddVjp[] = {LEGATO_SOFTMAX_VJP_ODD(X)},
                       kHalfVjp[] = {LEGATO_SOFTMAX_VJP_HALF(X)},
                       kSingleVjp[] = {LEGATO_SOFTMAX_VJP_SINGLE(X)},
                       kDoubleVjp[] = {LEGATO_SOFTMAX_VJP_DOUBLE(X)};
 #undef X
-constexpr RowInstances kForward{kHalf, kSingle, kDouble},
-    kBackward{kHalfVjp, kSingleVjp, kDoubleVjp};
+constexpr RowInstances kForward{kHalf, kSingle, kDouble, kOdd},
+    kBackward{kHalfVjp, kSingleVjp, kDoubleVjp, kOddVjp};
 
 struct Operands {
   const void *x, *g;
   void* y;
   int kind;
+  TargetParams target{};
 };
 
 void run_rows(Launch& l, const Operands& o, const char* vjp, int64_t rows, int64_t n) {
   const Dtype dtype = l.in[0].dtype;
-  const int wide = load_width(dtype, n, {o.x, o.g, o.kind == kLogSumExp ? nullptr : o.y});
-  const RowSplit split = split_row(*vjp ? kBackward : kForward, dtype, wide, n);
+  const bool one = o.kind >= kLogSumExp;  // result a row
+  const void *y = one ? nullptr : o.y, *g = *vjp ? o.g : nullptr;
+  const RowSplit split = split_row(*vjp ? kBackward : kForward, dtype, n, {o.x, g, y});
   if (split.group) {
-    const SoftmaxRowParams p{o.x, o.g, o.y, rows, n, o.kind, split.group};
-    launch_blocks("softmax", cat("softmax", vjp, split.ending(), suffix(dtype)), split.blocks(rows),
-                  split.threads, p);
+    const SoftmaxRowParams p{o.x, o.g, o.y, rows, n, o.target, o.kind, split.group};
+    launch_blocks("softmax",
+                  cat("softmax", split.odd ? "_odd" : "", vjp, split.ending(), suffix(dtype)),
+                  split.blocks(rows), split.threads, p);
     return;
   }
   const RowParts parts = cut_rows(rows, n, current().multiprocessors());
-  SoftmaxLongParams p{o.x, o.g, o.y, nullptr, rows, n, parts.count, parts.size, o.kind, 0};
+  SoftmaxLongParams p{o.x,         o.g,        o.y,      nullptr, rows, n,
+                      parts.count, parts.size, o.target, o.kind,  0};
+  const int wide = load_width(dtype, n, {o.x, g, y});
   const std::string name = cat("softmax_long", vjp, "_w", wide, suffix(dtype));
   if (p.parts > 1) {
     p.tallies = l.workspace(rows * p.parts * 16);
@@ -73,7 +79,7 @@ void run(Launch& l) {
   const size_t axis =
       static_cast<size_t>(normalize_axis(l.op->name, l.attrs<SoftmaxAttrs>().axis, x.ndim()));
   if (x.size == 0) return;
-  const Operands o{x.data, vjp ? l.in[1].data : nullptr, l.out[0].data, kind};
+  const Operands o{x.data, vjp ? l.in[1].data : nullptr, l.out[0].data, kind, {}};
   int64_t outer = 1, inner = 1;
   for (size_t i = 0; i < axis; ++i) outer *= x.dim(i);
   for (size_t i = axis + 1; i < x.ndim(); ++i) inner *= x.dim(i);
@@ -81,6 +87,26 @@ void run(Launch& l) {
     run_rows(l, o, vjp ? "_vjp" : "", outer, x.dim(axis));
   else
     run_columns(l, o, vjp ? "_vjp" : "", outer, x.dim(axis), inner);
+}
+
+std::exception_ptr no_class(const char* op, const ValueReport& r) {
+  const std::string value =
+      r.place ? cat(static_cast<uint64_t>(r.value)) : cat(static_cast<int64_t>(r.value));
+  return std::make_exception_ptr(
+      IndexError(cat(op, ": target ", value, " is out of range for ", static_cast<int64_t>(r.bound),
+                     " classes, the last axis of logits.")));
+}
+
+template <int kind>
+void run_cross_entropy(Launch& l) {
+  const View &x = l.in[0], &targets = l.in[1];
+  if (x.size == 0) return;
+  auto report = current().report("cross_entropy", no_class);
+  const TargetParams target{targets.data, report.where, targets.dtype == Dtype::uint64};
+  l.fail_unless(std::move(report.check));
+  run_rows(l,
+           {x.data, kind == kCrossEntropyVjp ? l.in[2].data : nullptr, l.out[0].data, kind, target},
+           "", targets.size, x.shape->back());
 }
 
 }  // namespace
@@ -95,6 +121,8 @@ void register_softmax_kernels(KernelTable& table) {
   add("logsumexp", run<kLogSumExp, false>, -1);
   add("softmax_vjp", run<kSoftmax, true>, 1);
   add("log_softmax_vjp", run<kLogSoftmax, true>, 1);
+  add("cross_entropy", run_cross_entropy<kCrossEntropy>, -1);
+  add("cross_entropy_vjp", run_cross_entropy<kCrossEntropyVjp>, -1);
 }
 
 }  // namespace legato::cuda

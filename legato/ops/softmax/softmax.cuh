@@ -5,10 +5,12 @@
 
 namespace legato::cuda {
 
-// Instances of the row kernels: X(W, K, the most threads a block may have).
+// Instances of the row kernels: X(W, K, the most threads a block may have). Odd: Note [Odd rows].
 #define LEGATO_SOFTMAX_HALF(X) \
   X(8, 1, 512)                 \
   X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(8, 8, 512) X(1, 8, 256) X(1, 16, 1024)
+#define LEGATO_SOFTMAX_ODD(X) X(8, 2, 256) X(8, 4, 512) X(8, 8, 512)
+#define LEGATO_SOFTMAX_VJP_ODD(X) X(8, 2, 256) X(8, 4, 1024)
 #define LEGATO_SOFTMAX_SINGLE(X) \
   X(4, 1, 256) X(4, 2, 256) X(4, 4, 512) X(4, 8, 1024) X(1, 8, 256) X(1, 16, 1024)
 #define LEGATO_SOFTMAX_DOUBLE(X) X(2, 4, 512) X(1, 8, 512)
@@ -18,14 +20,23 @@ namespace legato::cuda {
 
 inline constexpr int kColumnThreads = 256;
 
-enum SoftmaxKind { kSoftmax, kLogSoftmax, kLogSumExp };
+/// The results of the last two are one a row.
+enum SoftmaxKind { kSoftmax, kCrossEntropyVjp, kLogSoftmax, kLogSumExp, kCrossEntropy };
+
+/// Of the kinds that have targets: the class of each row.
+struct TargetParams {
+  const void* targets;  // 64-bit integers
+  ValueReport* report;
+  int is_unsigned;  // else negative ones count from the end
+};
 
 /// Rows of n elements, one behind the other.
 struct SoftmaxRowParams {
   const void* x;  // of a derivative: the output
-  const void* g;  // of a derivative: the cotangent
+  const void* g;  // of a derivative: the cotangent; of kCrossEntropyVjp: one a row
   void* y;
   long long rows, n;
+  TargetParams target;
   int kind, group;  // group: threads that share a row
 };
 
@@ -36,6 +47,7 @@ struct SoftmaxLongParams {
   const void *x, *g;
   void *y, *tallies;
   long long rows, n, parts, part;
+  TargetParams target;
   int kind, pass;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "legato/backends/cuda/packs.cuh"
+#include "legato/backends/cuda/report.cuh"
 #include "legato/ops/softmax/softmax.cuh"
 
 namespace legato::cuda {
@@ -73,13 +74,23 @@ struct Finish {
   int kind;
   LEGATO_INLINE Finish(Tally<V> t, int kind_) : top(t.top), kind(kind_) {
     const V sum = t.sum + (top - top);
-    scale = kind == kSoftmax ? V(1) / sum : V(1);
-    less = kind == kSoftmax ? V(0) : log_of(sum);
+    scale = V(1) / sum;
+    less = log_of(sum);
   }
   LEGATO_INLINE V operator()(V v) const {
-    return kind == kSoftmax ? exp_of(v - top) * scale : v - top - less;
+    return kind == kLogSoftmax ? v - top - less : exp_of(v - top) * scale;
   }
 };
+/// The class of a row, or -1 if it is none; then `tell` says whether this thread reports it.
+template <class P>
+LEGATO_INLINE long long target_of(const P& p, long long row, bool tell) {
+  const long long given = static_cast<const long long*>(p.target.targets)[row];
+  const long long at = given < 0 && !p.target.is_unsigned ? given + p.n : given;
+  if (at >= 0 && at < p.n) return at;
+  if (tell) report_value(p.target.report, p.target.is_unsigned, given, p.n);
+  return -1;
+}
+
 template <class V>
 LEGATO_INLINE V log_sum_exp(Tally<V> t) {
   return finite(t.top) + log_of(t.sum);
