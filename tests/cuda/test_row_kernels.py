@@ -96,6 +96,8 @@ NORMS = """
     check_group((2, 50, 48), 48)
     check_group((1, 700, 16), 2)
     check_group((1, 5, 2560), 4)
+    check_group((2, 2100, 40), 4)            # samples that no block holds
+    check_group((1, 9000, 16), 2)
     # SiLU is applied as group norm stores its result.
     import legato.nn as nn
     (x, a), (w, wa) = made(2, 33, 40), made(40)

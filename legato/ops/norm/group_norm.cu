@@ -1,6 +1,6 @@
 // Group norm, channels last, in two kernels that are cut alike: the moments of each chunk of
-// positions, then the result from all moments of a sample. Its derivative: group_norm_vjp.cu. See
-// lab/gpu_norm.
+// positions, then the result from all moments of a sample. Small samples take one. Its derivative:
+// group_norm_vjp.cu. See lab/gpu_norm.
 #include "legato/ops/norm/group_parts.cuh"
 
 namespace legato::cuda {
@@ -26,8 +26,38 @@ LEGATO_INLINE void group_moments(const GroupNormParams& p) {
     for (int j = 0; j < W; ++j) shared[at.line * width + at.column * W + j] = m[j];
   }
   __syncthreads();
-  chunk_moments(p, at, width, shared, [](int, V) {});
+  chunk_moments(p, at, width, shared, [&](int local, PartMoments<V> total) {
+    stored_moments<V>(p, at, width, local) = total;
+  });
 }
+
+/// What becomes of the W channels of a thread: (x - mean) * scale + shift.
+template <class T, int W>
+struct ChannelMap {
+  using V = Compute<T>;
+  V mean[W], scale[W], shift[W];
+
+  /// `groups`: mean and scale of the tile's groups, each of `own` channels.
+  LEGATO_INLINE ChannelMap(const GroupNormParams& p, const GroupPlace& at,
+                           const PartMoments<V>* groups, int own) {
+    const long long channel = first_channel<W>(p, at);
+    if (p.weight) unpack<T, W>(load<T, W>(static_cast<const T*>(p.weight) + channel), scale);
+    if (p.bias) unpack<T, W>(load<T, W>(static_cast<const T*>(p.bias) + channel), shift);
+    for (int j = 0; j < W; ++j) {
+      const PartMoments<V> m = groups[(at.column * W + j) / own];
+      mean[j] = m.mean;
+      scale[j] = p.weight ? m.squares * scale[j] : m.squares;
+      if (!p.bias) shift[j] = V(0);
+    }
+  }
+  template <class F>
+  LEGATO_INLINE void apply(const Stored<T, W>& x, F f, T* y) const {
+    V v[W];
+    unpack<T, W>(x, v);
+    for (int j = 0; j < W; ++j) v[j] = f(fma(v[j] - mean[j], scale[j], shift[j]));
+    store_once<T, W>(y, v);
+  }
+};
 
 template <class T, int W, int K, class F>
 LEGATO_INLINE void group_apply(const GroupNormParams& p, F f) {
@@ -53,29 +83,47 @@ LEGATO_INLINE void group_apply(const GroupNormParams& p, F f) {
   }
   __syncthreads();
   if (n == 0) return;
-  const long long channel = first_channel<W>(p, at);
-  V mean[W], scale[W], shift[W];
-  if (p.weight) unpack<T, W>(load<T, W>(static_cast<const T*>(p.weight) + channel), scale);
-  if (p.bias) unpack<T, W>(load<T, W>(static_cast<const T*>(p.bias) + channel), shift);
-  for (int j = 0; j < W; ++j) {
-    const PartMoments<V> m = shared[(at.column * W + j) / own];
-    mean[j] = m.mean;
-    scale[j] = p.weight ? m.squares * scale[j] : m.squares;
-    if (!p.bias) shift[j] = V(0);
-  }
+  const ChannelMap<T, W> map(p, at, shared, own);
   for (;;) {
-    for (int k = 0; k < K; ++k) {
-      if (k >= n - done) continue;
-      V v[W];
-      unpack<T, W>(stored[k], v);
-      for (int j = 0; j < W; ++j) v[j] = f(fma(v[j] - mean[j], scale[j], shift[j]));
-      store_once<T, W>(y + (done + k) * step, v);
-    }
+    for (int k = 0; k < K; ++k)
+      if (k < n - done) map.apply(stored[k], f, y + (done + k) * step);
     done -= K;
     if (done < 0) return;
     load_positions<T, W, K>(x + done * step, step, K, stored);
   }
 }
+
+// Samples of which a block holds all positions of a tile, at most K of them a thread: one launch,
+// and x is read once.
+template <class T, int W, int K, class F>
+LEGATO_INLINE void group_whole(const GroupNormParams& p, F f) {
+  using V = Compute<T>;
+  __shared__ PartMoments<V> shared[kGroupThreads * W];  // (line, channel of the tile)
+  __shared__ PartMoments<V> groups[W];                  // of the tile: mean and scale
+  const GroupPlace at = group_place(p, blockIdx.x);
+  const int width = p.across * W, n = at.works ? at.of_line(p, at.line) : 0;
+  const long long start = first_element<W>(p, at), step = p.channels * p.lines;
+  Stored<T, W> stored[K];
+  load_positions<T, W, K>(static_cast<const T*>(p.x) + start, step, n, stored);
+  if (at.works) {
+    PartMoments<V> m[W];
+    V means[W];
+    for (int j = 0; j < W; ++j) m[j] = {V(0), V(0)};
+    if (n > 0) add_moments<T, W, K>(stored, n, 0, m, means);
+    for (int j = 0; j < W; ++j) shared[at.line * width + at.column * W + j] = m[j];
+  }
+  __syncthreads();
+  chunk_moments(p, at, width, shared, [&](int local, PartMoments<V> total) {
+    groups[local] = {total.mean, scale_of(p, total.squares)};
+  });
+  __syncthreads();
+  if (n == 0) return;
+  const ChannelMap<T, W> map(p, at, groups, own_channels(p, width));
+  T* y = static_cast<T*>(p.y) + start;
+  for (int k = 0; k < K; ++k)
+    if (k < n) map.apply(stored[k], f, y + k * step);
+}
+
 struct Same {
   template <class V>
   LEGATO_INLINE V operator()(V v) const {
@@ -94,16 +142,21 @@ struct Silu {
   }
 };
 
-#define LEGATO_GROUP_NORM(end, T, W, K)                                                 \
-  LEGATO_KERNEL(group_moments_w##W##_k##K##_##end, GroupNormParams, kGroupThreads) {    \
-    group_moments<T, W, K>(p);                                                          \
-  }                                                                                     \
-  LEGATO_KERNEL(group_apply_w##W##_k##K##_##end, GroupNormParams, kGroupThreads) {      \
-    group_apply<T, W, K>(p, Same{});                                                    \
-  }                                                                                     \
-  LEGATO_KERNEL(group_apply_silu_w##W##_k##K##_##end, GroupNormParams, kGroupThreads) { \
-    group_apply<T, W, K>(p, Silu<T>{});                                                 \
-  }
+#define LEGATO_GROUP_KERNEL(name, end, T, W, K, ...) \
+  LEGATO_KERNEL(group_##name##_w##W##_k##K##_##end, GroupNormParams, kGroupThreads) { __VA_ARGS__; }
+#define LEGATO_GROUP_NORM(end, T, W, K)                                     \
+  LEGATO_GROUP_KERNEL(moments, end, T, W, K, group_moments<T, W, K>(p))     \
+  LEGATO_GROUP_KERNEL(apply, end, T, W, K, group_apply<T, W, K>(p, Same{})) \
+  LEGATO_GROUP_KERNEL(apply_silu, end, T, W, K, group_apply<T, W, K>(p, Silu<T>{}))
+#define LEGATO_GROUP_WHOLE(end, T, W, K)                                    \
+  LEGATO_GROUP_KERNEL(whole, end, T, W, K, group_whole<T, W, K>(p, Same{})) \
+  LEGATO_GROUP_KERNEL(whole_silu, end, T, W, K, group_whole<T, W, K>(p, Silu<T>{}))
+LEGATO_GROUP_WHOLE(f16, f16, 8, 4)
+LEGATO_GROUP_WHOLE(f16, f16, 8, 16)
+LEGATO_GROUP_WHOLE(bf16, bf16, 8, 4)
+LEGATO_GROUP_WHOLE(bf16, bf16, 8, 16)
+LEGATO_GROUP_WHOLE(f32, float, 4, 4)
+LEGATO_GROUP_WHOLE(f32, float, 4, 16)
 LEGATO_GROUP_NORM(f16, f16, 8, 4)
 LEGATO_GROUP_NORM(f16, f16, 1, 8)
 LEGATO_GROUP_NORM(bf16, bf16, 8, 4)

@@ -59,7 +59,10 @@ LEGATO_INLINE void group_vjp_moments(const GroupNormParams& p) {
   }
   // Sums relative to the mean of the thread's line: moved to that of the group once it is known.
   __syncthreads();
-  chunk_moments(p, at, width, shared, [&](int local, V mean) { means[local] = mean; });
+  chunk_moments(p, at, width, shared, [&](int local, PartMoments<V> total) {
+    stored_moments<V>(p, at, width, local) = total;
+    means[local] = total.mean;
+  });
   __syncthreads();
   const int own = own_channels(p, width);
   if (at.works)

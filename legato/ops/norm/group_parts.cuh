@@ -107,8 +107,8 @@ LEGATO_INLINE V over_team(V v) {
   return v;
 }
 
-/// Writes the moments of the block's chunk, from those of (lines, width) in `lines`, whose first
-/// `width` entries become those of the channels. f(local group, mean) is called by one thread.
+/// Adds up the moments of the block's chunk, from those of (lines, width) in `lines`, whose first
+/// `width` entries become those of the channels. f(local group, moments) is called by one thread.
 template <class V, class F>
 LEGATO_INLINE void chunk_moments(const GroupNormParams& p, const GroupPlace& at, int width,
                                  PartMoments<V>* lines, F f) {
@@ -141,12 +141,16 @@ LEGATO_INLINE void chunk_moments(const GroupNormParams& p, const GroupPlace& at,
       squares += fma(length * d, d, lines[c].squares);
     }
     squares = over_team(squares);
-    if (end == 0 || member != 0) continue;
-    const long long cut =
-        group_of(p, at, width, local) * p.cuts + (p.cuts > 1 ? at.tile % p.cuts : 0);
-    static_cast<PartMoments<V>*>(p.moments)[cut * p.chunks + at.chunk] = {mean, squares};
-    f(local, mean);
+    if (end > 0 && member == 0) f(local, PartMoments<V>{mean, squares});
   }
+}
+/// Where those of a tile's group in the block's chunk lie in p.moments.
+template <class V>
+LEGATO_INLINE PartMoments<V>& stored_moments(const GroupNormParams& p, const GroupPlace& at,
+                                             int width, int local) {
+  const long long cut =
+      group_of(p, at, width, local) * p.cuts + (p.cuts > 1 ? at.tile % p.cuts : 0);
+  return static_cast<PartMoments<V>*>(p.moments)[cut * p.chunks + at.chunk];
 }
 
 /// The moments of a group (numbered over all samples), added up by a team from those of its cuts

@@ -1,6 +1,7 @@
 #include "legato/ops/norm/norm.cuh"
 
 #include <algorithm>
+#include <numeric>
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/backends/cuda/row_split.h"
@@ -196,16 +197,45 @@ GroupNormParams group_params(const Launch& l, const Operands& o) {
   return p;
 }
 
+/// Cuts small samples so that a block holds all positions of the narrowest tile there is. Returns
+/// K of the kernel; 0: they are too large, or so few that cutting positions uses more of the
+/// device.
+int cut_whole(GroupNormParams& p, Dtype dtype, int wide, int multiprocessors) {
+  if (wide == 1 || dtype == Dtype::float64) return 0;
+  const int64_t width = std::lcm(p.group_channels, wide), across = width / wide;
+  p.across = static_cast<int>(across);
+  p.tiles = static_cast<int>(p.channels / width);
+  p.cuts = p.chunks = 1;
+  for (int packs : {4, 16}) {
+    const int64_t lines = (p.positions + packs - 1) / packs;
+    if (across * lines > kGroupThreads) continue;
+    const int64_t bytes = p.positions * width * size_of(dtype);
+    if (bytes > 32 << 10 && p.samples * p.tiles * 8 < multiprocessors) return 0;
+    p.lines = static_cast<int>(lines);
+    p.chunk = static_cast<int>(p.positions);
+    return packs;
+  }
+  return 0;
+}
+
 void run_group(Launch& l) {
   const View& x = l.in[0];
   if (x.size == 0) return;
   const Operands o = operands(l, false);
   GroupNormParams p = group_params(l, o);
-  const GroupCut cut =
-      cut_groups(p, load_width(x.dtype, p.channels, {o.x, o.weight, o.bias, o.y}), 320);
+  const char* silu = l.epilogue ? "_silu" : "";
+  const int wide = load_width(x.dtype, p.channels, {o.x, o.weight, o.bias, o.y});
+  if (const int packs = cut_whole(p, x.dtype, wide, current().multiprocessors())) {
+    launch_blocks("group_norm", cat("group_whole", silu, "_w", wide, "_k", packs, suffix(x.dtype)),
+                  p.samples * p.tiles, (p.across * p.lines + 31) / 32 * 32, p);
+    return;
+  }
+  const GroupCut cut = cut_groups(p, wide, 320);
   p.moments = l.workspace(p.samples * p.groups * p.cuts * p.chunks * 2 * compute_bytes(x.dtype));
-  for (const char* part : {"group_moments", l.epilogue ? "group_apply_silu" : "group_apply"})
-    launch_blocks("group_norm", cat(part, cut.ending(x.dtype)), cut.blocks, cut.threads, p);
+  launch_blocks("group_norm", cat("group_moments", cut.ending(x.dtype)), cut.blocks, cut.threads,
+                p);
+  launch_blocks("group_norm", cat("group_apply", silu, cut.ending(x.dtype)), cut.blocks,
+                cut.threads, p);
 }
 
 /// Whether the program is x * sigmoid(x), what usually follows a group norm.
