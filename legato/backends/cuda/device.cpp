@@ -127,7 +127,7 @@ void GpuDevice::trim() noexcept {
   driver().cuMemPoolTrimTo(pool_, 0);
 }
 
-CUfunction GpuDevice::kernel(const char* image, std::string_view name) {
+CUfunction GpuDevice::kernel(const char* image, std::string_view name, int shared_bytes) {
   std::lock_guard lock(module_lock_);
   std::string key = cat(image, ".", name);
   if (auto found = functions_.find(key); found != functions_.end()) return found->second;
@@ -143,6 +143,10 @@ CUfunction GpuDevice::kernel(const char* image, std::string_view name) {
   if (status == CUDA_ERROR_NOT_FOUND)
     throw InternalError(cat("the CUDA kernels of ", image, " have none called ", name));
   check(status, "finding a kernel");
+  if (shared_bytes > 48 << 10)  // what every launch may have
+    check(driver().cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                      shared_bytes),
+          "asking for shared memory");
   functions_.emplace(std::move(key), f);
   return f;
 }
@@ -155,14 +159,15 @@ CUfunction GpuDevice::load(const void* code, const char* name) {
   return f;
 }
 
-void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what) {
+void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what,
+                       int shared_bytes) {
   if (blocks <= 0) return;
   LEGATO_CHECK(blocks <= INT32_MAX, "a kernel is launched with too many blocks");
   void* arguments[] = {params};
-  check(
-      driver().cuLaunchKernel(f, static_cast<unsigned>(blocks), 1, 1,
-                              static_cast<unsigned>(threads), 1, 1, 0, queue(), arguments, nullptr),
-      what);
+  check(driver().cuLaunchKernel(f, static_cast<unsigned>(blocks), 1, 1,
+                                static_cast<unsigned>(threads), 1, 1,
+                                static_cast<unsigned>(shared_bytes), queue(), arguments, nullptr),
+        what);
 }
 
 }  // namespace legato::cuda

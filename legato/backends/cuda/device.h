@@ -68,11 +68,13 @@ class GpuDevice {
   std::unique_ptr<Recording> end_recording(std::unique_ptr<Recording> old);
   Ref<DeviceCheck> replay(const Recording& recording);
 
-  /// A kernel of an embedded image, by the name it has there.
-  CUfunction kernel(const char* image, std::string_view name);
+  /// A kernel of an embedded image, by the name it has there. `shared_bytes`: how much shared
+  /// memory its launches ask for, the same each time.
+  CUfunction kernel(const char* image, std::string_view name, int shared_bytes = 0);
   /// Loads code that NVRTC made and returns its only kernel, `name`.
   CUfunction load(const void* code, const char* name);
-  void launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what);
+  void launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what,
+              int shared_bytes = 0);
 
   /// A record for a launch that checks values; give `where` to the kernel, and `check` to
   /// Launch::fail_unless(). `describe` makes the exception of a violation out of it. While the

@@ -22,7 +22,8 @@ namespace legato::cuda {
   X(cuMemsetD8Async) X(cuMemsetD32Async)                                                          \
   X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload) X(cuLaunchKernel)                  \
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)                             \
-  X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)
+  X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)             \
+  X(cuFuncSetAttribute)
 // clang-format on
 
 struct Driver {

@@ -37,6 +37,15 @@ void launch_blocks(const char* image, const std::string& name, int64_t blocks, i
   d.launch(d.kernel(image, name), blocks, threads, &copy, image);
 }
 
+/// As launch_blocks, with shared memory whose size the kernel leaves to the launch.
+template <class Params>
+void launch_shared(const char* image, const std::string& name, int64_t blocks, int threads,
+                   int shared_bytes, const Params& params) {
+  GpuDevice& d = current();
+  Params copy = params;
+  d.launch(d.kernel(image, name, shared_bytes), blocks, threads, &copy, image, shared_bytes);
+}
+
 /// Axes with the strides of up to three operands, merged where all of them step through two axes as
 /// through one. Axes of size 1 are gone; at least one axis is left.
 struct MergedAxes {

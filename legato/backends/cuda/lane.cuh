@@ -15,12 +15,15 @@
     name##_body(*static_cast<const Params*>(arguments[0]));                                       \
   }                                                                                               \
   static void name##_body(const Params& p)
+// Shared memory whose size is given at the launch.
+#define LEGATO_DYNAMIC_SHARED(name) alignas(1024) static char name[232448]
 #else
 #define LEGATO_INLINE __device__ __forceinline__
 #define LEGATO_DEVICE static __device__ inline
 // A kernel has one parameter, a struct called p, and is launched with at most `threads` threads.
 #define LEGATO_KERNEL(name, Params, threads) \
   extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Params p)
+#define LEGATO_DYNAMIC_SHARED(name) extern __shared__ __align__(1024) char name[]
 #ifdef __CUDACC_RTC__
 using int8_t = signed char;
 using int16_t = short;

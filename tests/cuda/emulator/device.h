@@ -29,6 +29,8 @@ namespace legato::emulator {
 void block_barrier();
 /// Exchanges 16 bytes within the warp: every live lane gives one, and gets that of `lane`.
 void exchange(const void* mine, void* theirs, int bytes, int lane);
+/// Every lane of the warp gives up to 32 bytes, and gets those of all lanes, one behind the other.
+void gather(const void* mine, int bytes, void* all);
 int lane();
 unsigned live_lanes();
 }  // namespace legato::emulator

@@ -372,6 +372,11 @@ EXPORT CUresult cuModuleGetFunction(CUfunction* f, CUmodule m, const char* name)
   *f = reinterpret_cast<CUfunction>(&(module->functions[name] = {run, *size, name}));
   return CUDA_SUCCESS;
 }
+EXPORT CUresult cuFuncSetAttribute(CUfunction, CUfunction_attribute a, int bytes) {
+  return a == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES && bytes <= 232448
+             ? CUDA_SUCCESS
+             : CUDA_ERROR_INVALID_VALUE;
+}
 EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                unsigned by, unsigned bz, unsigned, CUstream stream,
                                void** arguments, void**) {

@@ -49,7 +49,7 @@ struct Fiber {
 struct Machine {
   char* stacks = nullptr;
   Fiber fibers[kMaxThreads];
-  char slots[kMaxThreads][16];
+  char slots[kMaxThreads][32];
   void* scheduler = nullptr;
   int current = 0;
   unsigned threads = 0;
@@ -145,6 +145,15 @@ void exchange(const void* mine, void* theirs, int bytes, int from) {
   std::memcpy(machine.slots[me], mine, static_cast<size_t>(bytes));
   yield(State::at_warp_barrier);
   std::memcpy(theirs, machine.slots[warp + from], static_cast<size_t>(bytes));
+  yield(State::at_warp_barrier);
+}
+void gather(const void* mine, int bytes, void* all) {
+  const int me = machine.current, warp = me / 32 * 32;
+  std::memcpy(machine.slots[me], mine, static_cast<size_t>(bytes));
+  yield(State::at_warp_barrier);
+  for (int i = 0; i < 32; ++i)
+    std::memcpy(static_cast<char*>(all) + i * bytes, machine.slots[warp + i],
+                static_cast<size_t>(bytes));
   yield(State::at_warp_barrier);
 }
 
