@@ -130,6 +130,9 @@ struct Kernel {
   /// nobody but the program sees the output. Half types may skip the rounding between the two.
   /// Null: never.
   bool (*takes)(const void* attrs, const Epilogue& epilogue) = nullptr;
+  /// Index of an input whose order of axes in memory output 0 takes, but for the last axis, which
+  /// stays innermost; or -1: row-major. For results that are used as that input came about.
+  int8_t ordered_like = -1;
 };
 
 /// Kernels of one backend: (op, dtype) → Kernel, where dtype is that of input 0 (of output 0 for

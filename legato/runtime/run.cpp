@@ -47,6 +47,24 @@ void allocate(Value& v, Device device) {
   place_at_start(v);
 }
 
+// Without gaps, axes before the last in the order in which those of `like` lie in memory.
+void allocate_like(Value& v, const Value& like, Device device) {
+  allocate(v, device);
+  if (like.row_major || v.shape.size() < 3) return;
+  const size_t last = v.shape.size() - 1;
+  Dims order;  // outermost first
+  for (size_t i = 0; i < last; ++i) order.push_back(static_cast<int64_t>(i));
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return std::abs(like.layout.strides[a]) > std::abs(like.layout.strides[b]);
+  });
+  int64_t step = v.shape[last];
+  for (size_t i = last; i-- > 0;) {
+    v.layout.strides[order[i]] = step;
+    step *= v.shape[order[i]];
+  }
+  v.row_major = is_row_major(v.shape, v.layout.strides);
+}
+
 bool accepts(AcceptLayout need, const Value& v) {
   if (need == AcceptLayout::any || v.row_major) return true;
   if (need == AcceptLayout::row_major) return false;
@@ -268,7 +286,11 @@ void Runner::run_kernel(const PlanNode& n) {
         counts().reused_buffers.fetch_add(1, std::memory_order_relaxed);
       }
     }
-    if (!v.storage) allocate(v, device);
+    if (!v.storage && o == 0 && kernel->ordered_like >= 0)
+      allocate_like(v, value(g_.in_slots[n.first_in + static_cast<size_t>(kernel->ordered_like)]),
+                    device);
+    else if (!v.storage)
+      allocate(v, device);
     out[o] = view_of(v, device);
   }
   KernelLaunch launch(device);
