@@ -1,15 +1,19 @@
-// Attention in terms of matmul and softmax.
+// Attention: its meaning in terms of matmul and softmax, and what follows from it.
 #include "legato/ops/attention/attention.h"
 
 #include <limits>
 
+#include "legato/op/algebra.h"
 #include "legato/op/composed.h"
 #include "legato/op/registry.h"
+#include "legato/ops/attention/ops.h"
 #include "legato/ops/concat/concat.h"
 #include "legato/ops/create/create.h"
 #include "legato/ops/matmul/matmul.h"
 #include "legato/ops/pointwise/pointwise.h"
+#include "legato/ops/reduce/reduce.h"
 #include "legato/ops/shape/shape.h"
+#include "legato/ops/softmax/ops.h"
 #include "legato/ops/softmax/softmax.h"
 
 namespace legato {
@@ -24,31 +28,289 @@ Array excluded(Dtype t) {
   return literal(Scalar(lowest), t);
 }
 
-void check_shapes(const Array& q, const Array& k, const Array& v) {
-  bool fits = q.ndim() == 4 && k.ndim() == 4 && v.ndim() == 4;
-  if (fits) {
-    const Shape &a = q.shape(), &b = k.shape(), &c = v.shape();
-    fits = a[0] == b[0] && b[0] == c[0] && a[3] == b[3] && b[2] == c[2] && b[1] == c[1] &&
-           b[1] > 0 && a[1] % b[1] == 0;
-  }
-  if (!fits)
+// --- shapes
+// ---------------------------------------------------------------------------------------
+
+void check_shapes(const Shape& q, const Shape& k, const Shape& v) {
+  if (q.size() != 4 || k.size() != 4 || v.size() != 4 || q[0] != k[0] || k[0] != v[0] ||
+      q[3] != k[3] || k[2] != v[2] || k[1] != v[1] || k[1] == 0 || q[1] % k[1] != 0)
     throw ValueError(
-        cat(kName, ": shapes do not fit: q is ", q.shape(), ", k ", k.shape(), ", v ", v.shape(),
+        cat(kName, ": shapes do not fit: q is ", q, ", k ", k, ", v ", v,
             "; expected (B, Hq, L, D), (B, Hkv, S, D), (B, Hkv, S, Dv) with Hq a multiple of Hkv"));
 }
 
-// A mask over (B, Hq, L, S) as one over (B, Hkv, Hq / Hkv, L, S).
-Array grouped(const Array& mask, int64_t kv_heads, int64_t group) {
-  Shape s = mask.shape();
-  if (s.size() < 3) return mask;
-  size_t heads = s.size() - 3;
-  bool one = s[heads] == 1;
-  s[heads] = one ? 1 : kv_heads;
-  s.insert(heads + 1, one ? 1 : group);
-  return reshape(mask, s);
+void check_mask(const Shape& mask, const Shape& q, const Shape& k) {
+  const Shape scores{q[0], q[1], q[2], k[2]};
+  if (broadcast_shapes(kName, mask, scores) != scores)
+    throw ValueError(
+        cat(kName, ": the mask of shape ", mask, " does not broadcast to the scores' ", scores));
+}
+
+void check_inputs(Inference& in) {
+  check_shapes(in.shape(0), in.shape(1), in.shape(2));
+  const auto& attrs = in.attrs<AttentionAttrs>();
+  if (attrs.has_mask) check_mask(in.shape(3), in.shape(0), in.shape(1));
+}
+
+void infer(Inference& in) {
+  check_inputs(in);
+  Shape out = in.shape(0);
+  out[3] = in.shape(2)[3];
+  in.result(out, in.dtype());
+}
+
+void infer_vjp(Inference& in) {
+  check_inputs(in);
+  for (int i = 0; i < 3; ++i) in.result(in.shape(i), in.dtype(), i);
+}
+
+// --- meaning
+// --------------------------------------------------------------------------------------
+
+// The inputs by name; arrays that are not there are null.
+struct Operands {
+  Array q, k, v, mask, sinks;
+  const AttentionAttrs& attrs;
+
+  Operands(Inputs in, const AttentionAttrs& a) : q(in[0]), k(in[1]), v(in[2]), attrs(a) {
+    size_t next = 3;
+    if (a.has_mask) mask = in[next++];
+    if (a.has_sinks) sinks = in[next];
+  }
+  Dtype dtype() const { return q.dtype(); }
+  Dtype compute() const { return compute_dtype(q.dtype()); }
+  int64_t batch() const { return q.shape()[0]; }
+  int64_t heads() const { return q.shape()[1]; }
+  int64_t length() const { return q.shape()[2]; }
+  int64_t kv_heads() const { return k.shape()[1]; }
+  int64_t keys() const { return k.shape()[2]; }
+  int64_t group() const { return heads() / kv_heads(); }
+  /// (B, Hq, L, n) as (B, Hkv, Hq / Hkv, L, n).
+  Array grouped(const Array& a) const {
+    return reshape(a, {batch(), kv_heads(), group(), length(), a.shape()[3]});
+  }
+  Array joined(const Array& a) const {
+    return reshape(a, {batch(), heads(), length(), a.shape()[4]});
+  }
+  /// A mask over (B, Hq, L, S) as one over (B, Hkv, Hq / Hkv, L, S).
+  Array grouped_mask(const Array& m) const {
+    Shape s = m.shape();
+    if (s.size() < 3) return m;
+    size_t axis = s.size() - 3;
+    bool one = s[axis] == 1;
+    s[axis] = one ? 1 : kv_heads();
+    s.insert(axis + 1, one ? 1 : group());
+    return reshape(m, s);
+  }
+  Array scaled_queries(const Array& x) const {
+    return grouped(multiply(astype(x, compute()), attrs.scale));
+  }
+  Array transposed_keys(const Array& x) const {
+    return expand_dims(swapaxes(astype(x, compute()), -1, -2), {2});
+  }
+  Array values(const Array& x) const { return expand_dims(astype(x, compute()), {2}); }
+  Array sink_column(const Array& x) const {
+    return broadcast_to(reshape(x, {x.shape()[0], kv_heads(), group(), 1, 1}),
+                        {batch(), kv_heads(), group(), length(), 1});
+  }
+  /// Which scores stay as they are; null: all.
+  Array kept() const {
+    if (attrs.causal) {
+      Array row = reshape(arange(Scalar(length())), {length(), 1}), column = arange(Scalar(keys()));
+      return greater_equal(add(row, keys() - length()), column);
+    }
+    return mask && is_bool(mask.dtype()) ? grouped_mask(mask) : Array();
+  }
+};
+
+Array joined_columns(const Array& a, const Array& b) {
+  std::vector<Array> parts{a, b};
+  return concatenate(parts, -1);
+}
+
+// What the forward pass knows at its end; the sinks are the last column of the weights.
+struct Weights {
+  Array queries, keys, kept, all;
+  Array of_keys(const Operands& o) const {
+    return o.sinks ? split_at(all, {o.keys()}, -1)[0] : all;
+  }
+};
+
+Weights weigh(const Operands& o) {
+  Weights w{o.scaled_queries(o.q), o.transposed_keys(o.k), o.kept(), {}};
+  Array scores = matmul(w.queries, w.keys);
+  if (w.kept)
+    scores = where(w.kept, scores, excluded(o.compute()));
+  else if (o.mask)
+    scores = add(scores, astype(o.grouped_mask(o.mask), o.compute()));
+  if (o.sinks) scores = joined_columns(scores, o.sink_column(astype(o.sinks, o.compute())));
+  w.all = softmax(scores, Axes(Dims{-1}));
+  return w;
+}
+
+Array attend(const Operands& o) {
+  Array mixed = matmul(weigh(o).of_keys(o), o.values(o.v));
+  return astype(o.joined(mixed), o.dtype());
+}
+
+void expand(const Call& c, std::span<Array> out) {
+  out[0] = attend(Operands(c.inputs(), c.attrs<AttentionAttrs>()));
+}
+
+// --- derivatives
+// ----------------------------------------------------------------------------------
+
+Array derive_softmax(const Array& weights, const Array& direction) {
+  return bind(softmax_vjp_op, {weights, direction}, SoftmaxAttrs{-1});
+}
+
+// The derivative with respect to a score that is kept: zero where another number stands for it.
+Array of_kept(const Array& kept, const Array& d) { return kept ? where(kept, d, 0.0) : d; }
+
+// The cotangents of q, k, v, the mask and the sinks, of the last two as far as asked for.
+void pull_back(const Operands& o, const Array& cotangent, bool of_mask, bool of_sinks,
+               std::span<Array> result) {
+  const Weights w = weigh(o);
+  const Array weights = w.of_keys(o), values = o.values(o.v);
+  const Array g = o.grouped(astype(cotangent, o.compute()));
+  Array d = matmul(g, swapaxes(values, -1, -2));
+  result[2] = algebra::sum_to_shape(matmul(swapaxes(weights, -1, -2), g), values.shape());
+  if (o.sinks) d = joined_columns(d, zeros_like(o.sink_column(astype(o.sinks, o.compute()))));
+  d = derive_softmax(w.all, d);
+  if (o.sinks) {
+    std::vector<Array> parts = split_at(d, {o.keys()}, -1);
+    d = parts[0];
+    if (of_sinks)
+      result[o.mask ? 4 : 3] =
+          algebra::sum_to_shape(reshape(parts[1], {o.batch(), o.heads(), o.length()}),
+                                Shape{o.sinks.shape()[0], o.heads(), 1});
+  }
+  if (of_mask) {
+    const Shape shape = o.grouped_mask(o.mask).shape();
+    result[3] = reshape(algebra::sum_to_shape(d, shape), o.mask.shape());
+  }
+  d = of_kept(w.kept, d);
+  result[0] = multiply(o.joined(matmul(d, swapaxes(w.keys, -1, -2))), o.attrs.scale);
+  result[1] = swapaxes(
+      algebra::sum_to_shape(matmul(swapaxes(w.queries, -1, -2), d), w.keys.shape()), -1, -2);
+  result[1] = astype(reshape(result[1], o.k.shape()), o.dtype());
+  result[2] = astype(reshape(result[2], o.v.shape()), o.dtype());
+  result[0] = astype(result[0], o.dtype());
+}
+
+void expand_vjp(const Call& c, std::span<Array> out) {
+  const Operands o(c.inputs(), c.attrs<AttentionAttrs>());
+  pull_back(o, c.inputs().back(), false, false, out);
+}
+
+// The op of the derivative serves where nothing is asked of mask and sinks, as kernels know it.
+void vjp_rule(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
+  const auto& attrs = c.attrs<AttentionAttrs>();
+  const Operands o(c.inputs(), attrs);
+  const bool of_mask = attrs.has_mask && !is_bool(o.mask.dtype()) && c.wanted(3);
+  if (of_mask || attrs.has_sinks) {
+    pull_back(o, cotangents[0], of_mask, true, result);
+    if (o.sinks) {
+      Array& d = result[attrs.has_mask ? 4 : 3];
+      d = reshape(d, o.sinks.shape());
+    }
+    return;
+  }
+  Array in[5] = {o.q, o.k, o.v};
+  size_t n = 3;
+  if (attrs.has_mask) in[n++] = o.mask;
+  in[n++] = cotangents[0];
+  std::vector<Array> d = bind_all(attention_vjp_op, std::span<const Array>(in, n), &attrs);
+  for (size_t i = 0; i < d.size(); ++i) result[i] = std::move(d[i]);
+}
+
+void jvp_rule(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
+  const auto& attrs = c.attrs<AttentionAttrs>();
+  const Operands o(c.inputs(), attrs);
+  const Weights w = weigh(o);
+  auto sum = [](const Array& a, Array&& b) { return a ? add(a, b) : std::move(b); };
+  Array d;  // of the scores
+  if (tangents[0]) d = matmul(o.scaled_queries(tangents[0]), w.keys);
+  if (tangents[1]) d = sum(d, matmul(w.queries, o.transposed_keys(tangents[1])));
+  if (d) d = of_kept(w.kept, d);
+  const bool added = attrs.has_mask && !w.kept;
+  if (added && tangents[3]) {
+    Array of_mask = astype(o.grouped_mask(tangents[3]), o.compute());
+    d = sum(d, broadcast_to(of_mask, {o.batch(), o.kv_heads(), o.group(), o.length(), o.keys()}));
+  }
+  const Array of_sinks = attrs.has_sinks ? tangents[attrs.has_mask ? 4 : 3] : Array();
+  if (attrs.has_sinks && (d || of_sinks)) {
+    const Array column =
+        o.sink_column(of_sinks ? astype(of_sinks, o.compute()) : zeros_like(o.sinks, o.compute()));
+    if (!d) d = zeros({o.batch(), o.kv_heads(), o.group(), o.length(), o.keys()}, o.compute());
+    d = joined_columns(d, column);
+  }
+  Array mixed;
+  if (d) {
+    d = derive_softmax(w.all, d);
+    mixed = matmul(o.sinks ? split_at(d, {o.keys()}, -1)[0] : d, o.values(o.v));
+  }
+  if (tangents[2]) mixed = sum(mixed, matmul(w.of_keys(o), o.values(tangents[2])));
+  if (mixed) result[0] = astype(o.joined(mixed), o.dtype());
+}
+
+// --- batching
+// -------------------------------------------------------------------------------------
+
+// The batch axis joins the one that is there.
+void batch(const BatchedCall& c, std::span<Array> out) {
+  const auto& attrs = c.attrs<AttentionAttrs>();
+  Array in[6];
+  size_t n = c.in.size();
+  for (size_t i = 0; i < n; ++i) {
+    const int at = static_cast<int>(i);
+    const bool is_mask = attrs.has_mask && i == 3;
+    const bool is_sinks = attrs.has_sinks && i == (attrs.has_mask ? 4u : 3u);
+    if (!is_mask && !is_sinks) {
+      in[i] = flatten(c.with_axis(at), 0, 1);
+      continue;
+    }
+    // (n, 1 or B, ...), and without batch axes where all share one.
+    const size_t rank = is_mask ? 4 : 2;
+    Shape own = c.in[i].shape();
+    if (c.batched[i]) own.erase(0);
+    while (own.size() < rank) own.insert(0, 1);
+    if (!c.batched[i] && own[0] == 1) {
+      in[i] = c.in[i];
+      continue;
+    }
+    const int64_t samples = c.in[0].shape()[c.batched[0] ? 1 : 0];
+    Shape with = own;
+    with.insert(0, c.batched[i] ? c.size : 1);
+    Array a = reshape(c.in[i], with);
+    with[0] = c.size;
+    with[1] = samples;
+    in[i] = flatten(broadcast_to(a, with), 0, 1);
+  }
+  std::vector<Array> flat = bind_all(c.op, std::span<const Array>(in, n), &attrs);
+  for (size_t i = 0; i < flat.size(); ++i)
+    out[i] = unflatten(flat[i], 0, {c.size, c.size ? flat[i].shape()[0] / c.size : -1});
 }
 
 }  // namespace
+
+constinit const Op attention_op{
+    .name = "attention",
+    .attrs = &attrs_type<AttentionAttrs>,
+    .infer = infer,
+    .expand = expand,
+    .derive = Vjp(vjp_rule, jvp_rule),
+    .batch = batch,
+};
+constinit const Op attention_vjp_op{
+    .name = "attention_vjp",
+    .attrs = &attrs_type<AttentionAttrs>,
+    .n_out = 3,
+    .infer = infer_vjp,
+    .expand = expand_vjp,
+    .derive = ThroughExpand(),
+    .batch = batch,
+};
 
 Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& v, double scale,
                                    const std::optional<ArrayOrText>& mask,
@@ -69,50 +331,36 @@ Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& 
               in[0], in[1], in[2], scale, m, sunk ? std::optional(in.back()) : std::nullopt, false);
         });
   }
-  check_shapes(q, k, v);
-  Dtype out = promote(promote(q.dtype(), k.dtype()), v.dtype());
+  check_shapes(q.shape(), k.shape(), v.shape());
+  const Dtype out = promote(promote(q.dtype(), k.dtype()), v.dtype());
   if (!is_floating(out)) throw ValueError(cat(kName, ": takes floating dtypes, got ", out));
-  Dtype t = compute_dtype(out);
-  int64_t batch = q.shape()[0], heads = q.shape()[1], length = q.shape()[2],
-          kv_heads = k.shape()[1], keys = k.shape()[2];
-  int64_t group = heads / kv_heads;
-  Shape scores_shape{batch, heads, length, keys};
-
-  Array queries =
-      reshape(multiply(astype(q, t), scale), {batch, kv_heads, group, length, q.shape()[3]});
-  Array scores = matmul(queries, expand_dims(swapaxes(astype(k, t), -1, -2), {2}));
+  const Dtype compute = compute_dtype(out);
+  AttentionAttrs attrs{scale, false, false, false};
+  std::vector<Array> in{astype(q, out), astype(k, out), astype(v, out)};
   if (mask && !mask->text.empty()) {
     if (mask->text != "causal")
       throw ValueError(
           cat(kName, ": mask is \"", mask->text, "\"; the only word it knows is \"causal\""));
-    Array row = reshape(arange(Scalar(length)), {length, 1}), column = arange(Scalar(keys));
-    scores = where(greater_equal(add(row, keys - length), column), scores, excluded(t));
+    attrs.causal = true;
   } else if (mask) {
     const Array& m = mask->array;
-    if (broadcast_shapes(kName, m.shape(), scores_shape) != scores_shape)
-      throw ValueError(cat(kName, ": the mask of shape ", m.shape(),
-                           " does not broadcast to the scores' ", scores_shape));
+    check_mask(m.shape(), q.shape(), k.shape());
     if (!is_bool(m.dtype()) && promote(m.dtype(), out) != out)
       throw ValueError(
           cat(kName, ": the mask's dtype ", m.dtype(), " does not promote to the result's ", out));
-    Array fitted = grouped(m, kv_heads, group);
-    scores =
-        is_bool(m.dtype()) ? where(fitted, scores, excluded(t)) : add(scores, astype(fitted, t));
+    attrs.has_mask = true;
+    in.push_back(is_bool(m.dtype()) || is_floating(m.dtype()) ? m : astype(m, compute));
   }
   if (sinks) {
+    const int64_t heads = q.shape()[1];
     if (sinks->shape() != Shape{heads})
       throw ValueError(
           cat(kName, ": sinks need shape (", heads, ",), one a query head, got ", sinks->shape()));
-    Array sink = broadcast_to(reshape(astype(*sinks, t), {1, kv_heads, group, 1, 1}),
-                              {batch, kv_heads, group, length, 1});
-    std::vector<Array> parts{scores, sink};
-    Array weights = softmax(concatenate(parts, -1), Axes(Dims{-1}));
-    scores = split_at(weights, {keys}, -1)[0];
-  } else {
-    scores = softmax(scores, Axes(Dims{-1}));
+    attrs.has_sinks = true;
+    in.push_back(reshape(astype(*sinks, compute), {1, heads}));
   }
-  Array mixed = matmul(scores, expand_dims(astype(v, t), {2}));
-  return astype(reshape(mixed, {batch, heads, length, v.shape()[3]}), out);
+  if (std::max(q.shape()[3], v.shape()[3]) > kWidestHead) return attend(Operands(in, attrs));
+  return bind(attention_op, in, &attrs);
 }
 
 namespace {
@@ -145,6 +393,10 @@ Raises:
 
 }  // namespace
 
-void register_attention(Registry& registry) { registry.add(attention_function); }
+void register_attention(Registry& registry) {
+  registry.add(attention_op);
+  registry.add(attention_vjp_op);
+  registry.add(attention_function);
+}
 
 }  // namespace legato

@@ -1,4 +1,4 @@
-// The op records of the family, for its kernels.
+// Public header: the op records of the family, for its kernels and for derivatives that contain one.
 #pragma once
 
 #include "legato/op/op.h"
