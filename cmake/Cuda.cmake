@@ -3,6 +3,7 @@
 #   legato/backends/cuda/*.cpp          its host code
 #   legato/ops/<family>/*.cuda.cpp      launches of kernels, registered by register_<family>_kernels(KernelTable&)
 #   legato/ops/<family>/<family>.cu     device code only: compiled to a fat binary and embedded as image <family>
+#   legato/ops/<family>/<name>_sm90a.cu device code that only Hopper runs, as image <name>_sm90a
 # Included only with LEGATO_CUDA=ON; needs nvcc, not a GPU.
 
 find_program(LEGATO_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
@@ -47,11 +48,15 @@ file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/cuda")
 foreach(source IN LISTS cuda_device_sources)
   get_filename_component(name "${source}" NAME_WE)
   set(image "${PROJECT_BINARY_DIR}/cuda/${name}.fatbin")
+  set(targets "${cuda_targets}")
+  if(name MATCHES "_sm90a$")
+    set(targets "-gencode=arch=compute_90a,code=sm_90a")
+  endif()
   add_custom_command(
     OUTPUT "${image}"
     # As the CPU computes: no contraction but by name.
     COMMAND "${LEGATO_NVCC}" -fatbin --compress-mode=size -std=c++20 -O3 -fmad=false -lineinfo "-I${PROJECT_SOURCE_DIR}"
-            ${cuda_targets} --Werror all-warnings -o "${image}" "${source}"
+            ${targets} --Werror all-warnings -o "${image}" "${source}"
     DEPENDS "${source}" ${cuda_device_headers}
     COMMENT "Compiling CUDA kernels ${name}.cu" VERBATIM)
   list(APPEND cuda_image_files "${image}")

@@ -23,7 +23,7 @@ namespace legato::cuda {
   X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload) X(cuLaunchKernel)                  \
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)                             \
   X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)             \
-  X(cuFuncSetAttribute)
+  X(cuFuncSetAttribute) X(cuTensorMapEncodeTiled)
 // clang-format on
 
 struct Driver {

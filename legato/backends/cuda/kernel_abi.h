@@ -20,6 +20,11 @@ struct ValueReport {
   int launch;
 };
 
+/// A description of an array that the driver writes for the tensor copies of Hopper and newer.
+struct alignas(64) TensorMap {
+  unsigned long long words[16];
+};
+
 inline constexpr int kMaxAxes = 10;  // after merging; longer walks are split by the host
 
 }  // namespace legato::cuda

@@ -5,6 +5,7 @@
 // Scores live in registers as mma.sync leaves them, which is how it takes the weights for the
 // second product. Keys and values of the next tile arrive while this one is computed.
 #include "legato/backends/cuda/mma.cuh"
+#include "legato/backends/cuda/rows.cuh"
 #include "legato/ops/attention/attention.cuh"
 
 namespace legato::cuda {
@@ -43,17 +44,6 @@ LEGATO_INLINE void fetch_rows(typename C::T* tile, const void* from, long long p
     } else {
       for (int e = 0; e < 8; ++e) to[e] = inside && c + e < columns ? at[e] : T{0};
     }
-  }
-}
-
-LEGATO_INLINE float mask_number(const AttentionParams& p, long long at) {
-  switch (p.mask_kind) {
-    case MaskKind::f16:
-      return to_float(static_cast<const f16*>(p.mask)[at]);
-    case MaskKind::bf16:
-      return to_float(static_cast<const bf16*>(p.mask)[at]);
-    default:
-      return static_cast<const float*>(p.mask)[at];
   }
 }
 
@@ -182,37 +172,60 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
     const int first_key = i * C::keys;
     const bool whole = first_key + C::keys <= p.keys &&
                        (!p.causal || first_key + C::keys <= first_query + shift + 1);
-    if (C::general || !whole) {
+    auto each_score = [&](auto change) {
+#pragma unroll
+      for (int row = 0; row < Rows<C>::n; ++row)
+#pragma unroll
+        for (int j = 0; j < 2 * kColumns; ++j)
+          change(score[row / 2][j / 2][row % 2 * 2 + j % 2], row,
+                 first_key + j / 2 * 8 + 2 * t + j % 2);
+    };
+    if constexpr (C::general) {
+      long long mask_row[Rows<C>::n];
 #pragma unroll
       for (int row = 0; row < Rows<C>::n; ++row) {
-        const int query = query_of(row);
-        const int bound = p.causal ? query + shift + 1 : p.keys;
-        [[maybe_unused]] const long long mask_row =
-            batch * p.mask_strides.batch + head * p.mask_strides.head +
-            (query < p.queries ? query : 0) * p.mask_strides.row;
-#pragma unroll
-        for (int j = 0; j < 2 * kColumns; ++j) {
-          float& x = score[row / 2][j / 2][row % 2 * 2 + j % 2];
-          const int key = first_key + j / 2 * 8 + 2 * t + j % 2;
-          if (key >= p.keys) {
-            x = -INFINITY;
-            continue;
-          }
-          if constexpr (C::general) {
-            x *= p.scale;
-            if (p.mask_kind == MaskKind::boolean)
-              x = static_cast<const bool*>(p.mask)[mask_row + key * p.mask_column] ? x : kLowest;
-            else if (p.mask_kind != MaskKind::none)
-              x += mask_number(p, mask_row + key * p.mask_column);
-            if (key >= bound) x = kLowest;
-          } else {
-            if (bound <= 0)
-              x = 0;
-            else if (key >= bound)
-              x = -INFINITY;
-          }
-        }
+        const int query = query_of(row) < p.queries ? query_of(row) : 0;
+        mask_row[row] =
+            batch * p.mask_strides.batch + head * p.mask_strides.head + query * p.mask_strides.row;
       }
+      auto add_mask = [&](auto* mask) {
+        each_score([&](float& x, int row, int key) {
+          x *= p.scale;
+          if (key < p.keys) x += read(mask[mask_row[row] + key * p.mask_column]);
+        });
+      };
+      switch (p.mask_kind) {
+        case MaskKind::none:
+          each_score([&](float& x, int, int) { x *= p.scale; });
+          break;
+        case MaskKind::boolean:
+          each_score([&](float& x, int row, int key) {
+            const bool* mask = static_cast<const bool*>(p.mask);
+            const bool kept = key < p.keys && mask[mask_row[row] + key * p.mask_column];
+            x = kept ? x * p.scale : kLowest;
+          });
+          break;
+        case MaskKind::f16:
+          add_mask(static_cast<const f16*>(p.mask));
+          break;
+        case MaskKind::bf16:
+          add_mask(static_cast<const bf16*>(p.mask));
+          break;
+        case MaskKind::f32:
+          add_mask(static_cast<const float*>(p.mask));
+          break;
+      }
+      if (!whole)
+        each_score([&](float& x, int row, int key) {
+          if (p.causal && key > query_of(row) + shift) x = kLowest;
+          if (key >= p.keys) x = -INFINITY;
+        });
+    } else if (!whole) {
+      each_score([&](float& x, int row, int key) {
+        const int bound = p.causal ? query_of(row) + shift + 1 : p.keys;
+        if (bound <= 0) x = 0;
+        if (key >= p.keys || (bound > 0 && key >= bound)) x = -INFINITY;
+      });
     }
 
     // weights = exp(scores - max)
@@ -306,20 +319,21 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
 }
 
 // Shared memory of a tiling is (queries + 4 keys) (width + 8) 2 bytes; attention.cuda.cpp knows it.
-#define LEGATO_ATTENTION(T, width, warps, rows, keys)                           \
-  LEGATO_KERNEL(attention_##T##_##width, AttentionParams, 32 * warps) {         \
-    attend<Tiling<T, width, warps, rows, keys, false>>(p);                      \
-  }                                                                             \
-  LEGATO_KERNEL(attention_general_##T##_##width, AttentionParams, 32 * warps) { \
-    attend<Tiling<T, width, warps, rows, keys, true>>(p);                       \
+// A mask needs registers: its warps take 16 queries.
+#define LEGATO_ATTENTION(T, width, rows, keys)                           \
+  LEGATO_KERNEL(attention_##T##_##width, AttentionParams, 128) {         \
+    attend<Tiling<T, width, 4, rows, keys, false>>(p);                   \
+  }                                                                      \
+  LEGATO_KERNEL(attention_general_##T##_##width, AttentionParams, 128) { \
+    attend<Tiling<T, width, 4, 1, keys, true>>(p);                       \
   }
-#define LEGATO_ATTENTION_WIDTHS(T)   \
-  LEGATO_ATTENTION(T, 32, 4, 2, 64)  \
-  LEGATO_ATTENTION(T, 48, 4, 2, 64)  \
-  LEGATO_ATTENTION(T, 64, 4, 2, 64)  \
-  LEGATO_ATTENTION(T, 96, 4, 1, 64)  \
-  LEGATO_ATTENTION(T, 128, 4, 1, 64) \
-  LEGATO_ATTENTION(T, 256, 4, 1, 32)
+#define LEGATO_ATTENTION_WIDTHS(T) \
+  LEGATO_ATTENTION(T, 32, 2, 64)   \
+  LEGATO_ATTENTION(T, 48, 2, 64)   \
+  LEGATO_ATTENTION(T, 64, 2, 64)   \
+  LEGATO_ATTENTION(T, 96, 1, 64)   \
+  LEGATO_ATTENTION(T, 128, 1, 64)  \
+  LEGATO_ATTENTION(T, 256, 1, 32)
 LEGATO_ATTENTION_WIDTHS(f16)
 LEGATO_ATTENTION_WIDTHS(bf16)
 

@@ -8,14 +8,15 @@
 namespace legato::cuda {
 namespace {
 
-/// The tilings that attention.cu compiles; widths for heads up to `width`.
+/// The tilings that attention.cu compiles for heads up to `width`: each of 4 warps takes 16 *
+/// `rows` queries, or 16 if there is more to do than multiply.
 struct Tiles {
-  int width, warps, rows, keys;
-  int queries() const { return 16 * rows * warps; }
-  int shared_bytes() const { return (queries() + 4 * keys) * (width + 8) * 2; }
+  int width, rows, keys;
+  int queries(bool general) const { return 64 * (general ? 1 : rows); }
+  int shared_bytes(bool general) const { return (queries(general) + 4 * keys) * (width + 8) * 2; }
 };
-constexpr Tiles kTilings[] = {{32, 4, 2, 64}, {48, 4, 2, 64},  {64, 4, 2, 64},
-                              {96, 4, 1, 64}, {128, 4, 1, 64}, {256, 4, 1, 32}};
+constexpr Tiles kTilings[] = {{32, 2, 64}, {48, 2, 64},  {64, 2, 64},
+                              {96, 1, 64}, {128, 1, 64}, {256, 1, 32}};
 
 const Tiles& tiling_for(int64_t width) {
   for (const Tiles& t : kTilings)
@@ -53,6 +54,76 @@ void set_mask(AttentionParams& p, const View& m) {
   p.mask_column = strides[3];
 }
 
+// --- Hopper
+
+/// The tilings that attention_sm90a.cu compiles for heads up to `width` and values up to
+/// `value_width`.
+struct HopperTiles {
+  int width, value_width, groups, keys, stages;
+  int queries() const { return 64 * groups; }
+  int shared_bytes() const {
+    return ((width + 63) / 64 * 128) * (queries() + 2 * stages * keys) + 8 * (1 + 4 * stages);
+  }
+};
+constexpr HopperTiles kHopperTilings[] = {
+    {48, 40, 3, 128, 2},
+    {64, 64, 3, 128, 2},
+    {128, 128, 2, 128, 2},
+};
+
+// Boxes of 64 columns and `rows` rows of a (batch, heads, rows, columns) view. Whether the driver
+// can describe it.
+bool describe(TensorMap& map, const View& v, int rows) {
+  cuuint64_t sizes[4], strides[3];
+  for (size_t i = 0; i < 4; ++i) sizes[i] = static_cast<cuuint64_t>(v.dim(3 - i));
+  for (size_t i = 0; i < 3; ++i) {
+    const int64_t stride = v.dim(2 - i) > 1 ? (*v.strides)[2 - i] : 8;
+    if (stride <= 0) return false;
+    strides[i] = static_cast<cuuint64_t>(stride) * 2;
+  }
+  const cuuint32_t box[4] = {64, static_cast<cuuint32_t>(rows), 1, 1}, step[4] = {1, 1, 1, 1};
+  const CUtensorMapDataType type = v.dtype == Dtype::float16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                             : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  static_assert(sizeof(CUtensorMap) == sizeof(TensorMap) && alignof(TensorMap) >= 64);
+  return driver().cuTensorMapEncodeTiled(
+             reinterpret_cast<CUtensorMap*>(&map), type, 4, v.data, sizes, strides, box, step,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+const HopperTiles* hopper_tiling(const AttentionParams& p) {
+  for (const HopperTiles& t : kHopperTilings)
+    if (p.width <= t.width && p.value_width <= t.value_width) return &t;
+  return nullptr;
+}
+
+// Launches the kernel of Hopper if this is such a device and the arrays lie as it needs them.
+bool run_on_hopper(Launch& l, const AttentionParams& p) {
+  if (current().capability() != 90 || !p.packed || p.width == 0 || p.keys == 0) return false;
+  const HopperTiles* tiles = hopper_tiling(p);
+  if (!tiles) return false;
+  HopperAttentionParams h{};
+  if (!describe(h.q, l.in[0], tiles->queries()) || !describe(h.k, l.in[1], tiles->keys) ||
+      !describe(h.v, l.in[2], tiles->keys))
+    return false;
+  h.out = p.out;
+  h.out_strides = p.out_strides;
+  h.heads = p.heads;
+  h.group = p.group;
+  h.queries = p.queries;
+  h.keys = p.keys;
+  h.value_width = p.value_width;
+  h.query_tiles = (p.queries + tiles->queries() - 1) / tiles->queries();
+  h.scale = p.scale;
+  h.causal = p.causal;
+  launch_shared("attention_sm90a",
+                cat("attention", suffix(l.in[0].dtype), "_", tiles->width, "_", tiles->groups, "_",
+                    tiles->keys),
+                int64_t{h.query_tiles} * p.heads * l.in[0].dim(0), 128 * (tiles->groups + 1),
+                tiles->shared_bytes(), h);
+  return true;
+}
+
 void run(Launch& l) {
   const View &q = l.in[0], &k = l.in[1], &v = l.in[2], &out = l.out[0];
   if (out.size == 0) return;
@@ -86,11 +157,11 @@ void run(Launch& l) {
   }
   // The maximum of scaled scores is that of scores, scaled, only for a positive scale.
   const bool general = attrs.has_mask || attrs.has_sinks || !(p.scale > 0);
+  if (!general && run_on_hopper(l, p)) return;
   const Tiles& tiles = tiling_for(std::max(p.width, p.value_width));
-  p.query_tiles = (p.queries + tiles.queries() - 1) / tiles.queries();
+  p.query_tiles = (p.queries + tiles.queries(general) - 1) / tiles.queries(general);
   launch_shared("attention",
-                cat(general ? "attention_general_" : "attention_",
-                    q.dtype == Dtype::float16 ? "f16_" : "bf16_", tiles.width),
+                cat(general ? "attention_general" : "attention", suffix(q.dtype), "_", tiles.width),
                 int64_t{p.query_tiles} * p.heads * q.dim(0), 32 * tiles.warps, tiles.shared_bytes(),
                 p);
 }

@@ -29,4 +29,16 @@ struct AttentionParams {
   bool packed;  // rows of q, k and v begin at multiples of 16 bytes
 };
 
+/// As AttentionParams; q, k and v as (batch, heads, rows, columns), copied in boxes of 64 columns.
+struct HopperAttentionParams {
+  TensorMap q, k, v;
+  void* out;
+  float* log_sum;
+  HeadStrides out_strides;
+  int heads, group, queries, keys, value_width;
+  int query_tiles;
+  float scale;  // positive
+  bool causal;
+};
+
 }  // namespace legato::cuda

@@ -63,6 +63,17 @@ row(GROUPED, sinks=normal(4))
 row(ONE, mask=normal(1, 2, 3, 5), sinks=normal(2))
 row([normal(1, 2, 1, 4), normal(1, 2, 1, 4), normal(1, 2, 1, 4)], mask="causal")
 row([normal(1, 1, 33, 16), normal(1, 1, 33, 16), normal(1, 1, 33, 16)], mask="causal")
+# Longer and wider than a tile of a kernel, with a remainder; rows that a mask leaves without a key.
+TEXT = [normal(1, 2, 70, 40), normal(1, 1, 77, 40), normal(1, 1, 77, 40)]
+LONG = [normal(1, 1, 150, 16), normal(1, 1, 90, 16), normal(1, 1, 90, 20)]
+WIDE = [normal(1, 2, 5, 100), normal(1, 1, 70, 100), normal(1, 1, 70, 72)]
+WIDER = [normal(1, 1, 3, 257), normal(1, 1, 4, 257), normal(1, 1, 4, 8)]
+row(TEXT, scale=40**-0.5)
+row(LONG, mask="causal", scale=0.25)
+row(LONG, mask=boolean(150, 90, dtype="bool"), scale=0.25)
+row(WIDE, scale=0.1)
+row(WIDE, mask=normal(5, 70), sinks=normal(2), scale=-0.1)
+row(WIDER, scale=0.1)
 
 error(NAME, [normal(2, 3), normal(2, 3), normal(2, 3)], dict(scale=1), match="shapes do not fit")
 error(

@@ -377,6 +377,13 @@ EXPORT CUresult cuFuncSetAttribute(CUfunction, CUfunction_attribute a, int bytes
              ? CUDA_SUCCESS
              : CUDA_ERROR_INVALID_VALUE;
 }
+// Kernels with tensor copies are not emulated.
+EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*,
+                                       const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
+                                       const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
+                                       CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
 EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                unsigned by, unsigned bz, unsigned, CUstream stream,
                                void** arguments, void**) {

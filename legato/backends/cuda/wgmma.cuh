@@ -1,0 +1,149 @@
+// What Hopper brings: products of a whole warpgroup (wgmma) on operands in shared memory, tensor
+// copies to there (TMA) and barriers that count their bytes. For sm_90a only, so for files called
+// *_sm90a.cu; nothing here is emulated.
+#pragma once
+
+#include "legato/backends/cuda/kernel_abi.h"
+#include "legato/backends/cuda/lane.cuh"
+
+namespace legato::cuda {
+
+LEGATO_INLINE uint32_t shared_address(const void* p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+// --- barriers in shared memory ---
+
+/// A barrier that a phase of ends when all who are expected have arrived, and all bytes.
+struct Barrier {
+  uint64_t word;
+
+  LEGATO_INLINE void init(int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(this)),
+                 "r"(arrivals)
+                 : "memory");
+  }
+  LEGATO_INLINE void arrive() {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(this)) : "memory");
+  }
+  LEGATO_INLINE void arrive_and_expect(int bytes) {
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(this)),
+        "r"(bytes)
+        : "memory");
+  }
+  /// Waits for the end of the phase of this parity: 0 for the first one.
+  LEGATO_INLINE void wait(int parity) {
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@!done bra again;\n"
+        "}\n" ::"r"(shared_address(this)),
+        "r"(parity)
+        : "memory");
+  }
+};
+/// After init(), before anybody else uses the barriers; then __syncthreads().
+LEGATO_INLINE void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// --- tensor copies ---
+
+/// Copies the box at these coordinates, innermost first, to shared memory; `barrier` gets the bytes
+/// of the whole box. Elements outside of the tensor become zeros.
+LEGATO_INLINE void copy_box(void* to, const TensorMap& map, Barrier& barrier, int c0, int c1,
+                            int c2, int c3) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(&barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
+      : "memory");
+}
+
+// --- products of a warpgroup ---
+
+/// Describes a matrix of halves in shared memory whose rows are 128 bytes, swizzled by TMA in
+/// groups of 8 rows. `panel`: bytes between panels of 64 columns, where rows are not the summed
+/// axis.
+LEGATO_INLINE uint64_t swizzled_matrix(uint32_t address, int panel = 16) {
+  constexpr uint64_t kGroupOfRows = uint64_t{1024 >> 4} << 32, kSwizzle128 = uint64_t{1} << 62;
+  return ((address & 0x3ffffu) >> 4) | static_cast<uint64_t>(panel >> 4) << 16 | kGroupOfRows |
+         kSwizzle128;
+}
+/// Before the first product, and after registers that it uses were written.
+LEGATO_INLINE void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+LEGATO_INLINE void commit_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/// Waits until all but the last `n` committed groups are done.
+template <int n>
+LEGATO_INLINE void wait_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(n) : "memory");
+}
+/// Keeps the compiler from moving uses of these registers across a wait.
+template <int n>
+LEGATO_INLINE void pin(float (&r)[n]) {
+#pragma unroll
+  for (int i = 0; i < n; ++i) asm volatile("" : "+f"(r[i])::"memory");
+}
+
+/// c (64, n) += a (64, 16) b (16, n) for halves of T, summed in float32 from zero unless `add`.
+/// multiply: a and b as swizzled_matrix(), b with its columns as rows. multiply_registers: a in
+/// registers as multiply_tile() takes it, b with rows as rows; always adds.
+template <class T, int n>
+struct Warpgroup;
+
+#define LEGATO_REGS_20 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19"
+#define LEGATO_REGS_24 LEGATO_REGS_20 ", %20, %21, %22, %23"
+#define LEGATO_REGS_32 LEGATO_REGS_24 ", %24, %25, %26, %27, %28, %29, %30, %31"
+#define LEGATO_REGS_40 LEGATO_REGS_32 ", %32, %33, %34, %35, %36, %37, %38, %39"
+#define LEGATO_REGS_48 LEGATO_REGS_40 ", %40, %41, %42, %43, %44, %45, %46, %47"
+#define LEGATO_REGS_64                                                                \
+  LEGATO_REGS_48                                                                      \
+      ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, " \
+      "%63"
+#define LEGATO_OUT_4(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
+#define LEGATO_OUT_20 \
+  LEGATO_OUT_4(0), LEGATO_OUT_4(4), LEGATO_OUT_4(8), LEGATO_OUT_4(12), LEGATO_OUT_4(16)
+#define LEGATO_OUT_24 LEGATO_OUT_20, LEGATO_OUT_4(20)
+#define LEGATO_OUT_32 LEGATO_OUT_24, LEGATO_OUT_4(24), LEGATO_OUT_4(28)
+#define LEGATO_OUT_40 LEGATO_OUT_32, LEGATO_OUT_4(32), LEGATO_OUT_4(36)
+#define LEGATO_OUT_48 LEGATO_OUT_40, LEGATO_OUT_4(40), LEGATO_OUT_4(44)
+#define LEGATO_OUT_64 \
+  LEGATO_OUT_48, LEGATO_OUT_4(48), LEGATO_OUT_4(52), LEGATO_OUT_4(56), LEGATO_OUT_4(60)
+
+// i0 ... i4: numbers of the operands behind the n / 2 registers of c.
+#define LEGATO_WARPGROUP(T, type, n, half_n, i0, i1, i2, i3, i4)                               \
+  template <>                                                                                  \
+  struct Warpgroup<T, n> {                                                                     \
+    static LEGATO_INLINE void multiply(float (&c)[half_n], uint64_t a, uint64_t b, bool add) { \
+      asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " i2                                  \
+                   ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type       \
+                   " {" LEGATO_REGS_##half_n "}, " i0 ", " i1 ", add, 1, 1, 0, 0;\n}"          \
+                   : LEGATO_OUT_##half_n                                                       \
+                   : "l"(a), "l"(b), "r"(static_cast<int>(add)));                              \
+    }                                                                                          \
+    static LEGATO_INLINE void multiply_registers(float (&c)[half_n], const uint32_t* a,        \
+                                                 uint64_t b) {                                 \
+      asm volatile(                                                                            \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\nwgmma.mma_async.sync.aligned.m64n" #n   \
+          "k16.f32." type "." type " {" LEGATO_REGS_##half_n "}, {" i0 ", " i1 ", " i2 ", " i3 \
+                                                             "}, " i4 ", add, 1, 1, 1;\n}"     \
+          : LEGATO_OUT_##half_n                                                                \
+          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                               \
+    }                                                                                          \
+  };
+#define LEGATO_WARPGROUPS(T, type)                                     \
+  LEGATO_WARPGROUP(T, type, 40, 20, "%20", "%21", "%22", "%23", "%24") \
+  LEGATO_WARPGROUP(T, type, 48, 24, "%24", "%25", "%26", "%27", "%28") \
+  LEGATO_WARPGROUP(T, type, 64, 32, "%32", "%33", "%34", "%35", "%36") \
+  LEGATO_WARPGROUP(T, type, 80, 40, "%40", "%41", "%42", "%43", "%44") \
+  LEGATO_WARPGROUP(T, type, 96, 48, "%48", "%49", "%50", "%51", "%52") \
+  LEGATO_WARPGROUP(T, type, 128, 64, "%64", "%65", "%66", "%67", "%68")
+LEGATO_WARPGROUPS(f16, "f16")
+LEGATO_WARPGROUPS(bf16, "bf16")
+
+}  // namespace legato::cuda

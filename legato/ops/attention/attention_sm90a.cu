@@ -1,0 +1,298 @@
+// Attention on Hopper (the plan of FlashAttention-3: Shah et al., 2024): one warp keeps copying
+// tiles of keys and values to shared memory, some warpgroups take 64 queries each. While a
+// warpgroup turns the scores of a tile into weights, the tensor cores multiply the weights of the
+// tile before with its values.
+//
+// The masks of attention.cu other than the causal one are not for this kernel.
+#ifndef LEGATO_EMULATED
+
+#include "legato/backends/cuda/mma.cuh"
+#include "legato/backends/cuda/wgmma.cuh"
+#include "legato/ops/attention/attention.cuh"
+
+namespace legato::cuda {
+
+inline constexpr float kLog2E = 1.4426950408889634f;
+
+/// q and k have up to `width_` columns, v up to `value_width_`. `groups_` warpgroups share tiles of
+/// `keys_` keys, of which `stages_` are in flight. `resident_` blocks share a multiprocessor.
+template <class T_, int width_, int value_width_, int keys_, int groups_, int stages_,
+          int resident_>
+struct HopperTiling {
+  using T = T_;
+  static constexpr int width = width_, value_width = value_width_, keys = keys_, groups = groups_,
+                       stages = stages_, resident = resident_;
+  static constexpr int threads = 128 * (groups + 1), queries = 64 * groups;
+  static constexpr int panels = (width + 63) / 64;  // of 64 columns
+  static constexpr int q_bytes = queries * 128 * panels, kv_bytes = keys * 128 * panels;
+  // Registers that the copying warpgroup does without go to the others.
+  static constexpr int even = 65536 / (threads * resident) / 8 * 8;
+  static constexpr int idle_registers = 24;
+  static constexpr int spare = (even * threads - idle_registers * 128) / (128 * groups) / 8 * 8;
+  static constexpr int registers = spare < 240 ? spare : 240;
+};
+
+template <class C>
+struct HopperShared {
+  char q[C::q_bytes];
+  char k[C::stages][C::kv_bytes], v[C::stages][C::kv_bytes];
+  Barrier q_full, k_full[C::stages], k_free[C::stages], v_full[C::stages], v_free[C::stages];
+};
+
+/// Which tile of a ring of `stages`, and the parity of the barriers' phase that fills it.
+template <int stages>
+struct Turn {
+  int stage = 0, parity = 0;
+  LEGATO_INLINE void next() {
+    if (++stage == stages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+/// What a block works on.
+struct Work {
+  int head, kv_head, batch, plane, first_query, tiles;
+};
+template <class C>
+LEGATO_INLINE Work work_of(const HopperAttentionParams& p) {
+  Work w;
+  const int tile = static_cast<int>(blockIdx.x) % p.query_tiles;
+  w.plane = static_cast<int>(blockIdx.x) / p.query_tiles;
+  w.head = w.plane % p.heads;
+  w.batch = w.plane / p.heads;
+  w.kv_head = w.head / p.group;
+  // The last queries of a causal mask see the most keys: they begin first.
+  w.first_query = (p.causal ? p.query_tiles - 1 - tile : tile) * C::queries;
+  // Rows that a causal mask leaves no key attend to all alike.
+  const int shift = p.keys - p.queries;
+  int seen = p.keys;
+  if (p.causal && w.first_query + shift >= 0 && w.first_query + C::queries + shift < seen)
+    seen = w.first_query + C::queries + shift;
+  w.tiles = (seen + C::keys - 1) / C::keys;
+  return w;
+}
+
+template <class C>
+LEGATO_INLINE void copy_tiles(const HopperAttentionParams& p, HopperShared<C>& s, const Work& w) {
+  s.q_full.arrive_and_expect(C::q_bytes);
+  for (int i = 0; i < C::panels; ++i)
+    copy_box(s.q + i * C::queries * 128, p.q, s.q_full, i * 64, w.first_query, w.head, w.batch);
+  Turn<C::stages> turn;
+  for (int tile = w.tiles - 1; tile >= 0; --tile, turn.next()) {
+    const int at = turn.stage;
+    s.k_free[at].wait(turn.parity ^ 1);
+    s.k_full[at].arrive_and_expect(C::kv_bytes);
+    for (int i = 0; i < C::panels; ++i)
+      copy_box(s.k[at] + i * C::keys * 128, p.k, s.k_full[at], i * 64, tile * C::keys, w.kv_head,
+               w.batch);
+    s.v_free[at].wait(turn.parity ^ 1);
+    s.v_full[at].arrive_and_expect(C::kv_bytes);
+    for (int i = 0; i < C::panels; ++i)
+      copy_box(s.v[at] + i * C::keys * 128, p.v, s.v_full[at], i * 64, tile * C::keys, w.kv_head,
+               w.batch);
+  }
+}
+
+/// A lane's part of 64 rows, in the layout of multiply_tile()'s c: rows g and g + 8 of its
+/// warp's 16.
+template <class C>
+struct Softmax {
+  float max[2], sum[2], before[2];  // `before`: the factor for what was summed before
+  float unit;                       // of scores, in powers of two
+
+  LEGATO_INLINE explicit Softmax(float scale)
+      : max{-INFINITY, -INFINITY}, sum{0, 0}, before{0, 0}, unit(scale * kLog2E) {}
+
+  /// Scores become weights.
+  LEGATO_INLINE void weigh(float (&x)[C::keys / 2]) {
+    float a[2] = {::fmaxf(max[0], x[0]), ::fmaxf(max[1], x[2])}, b[2] = {x[1], x[3]};
+#pragma unroll
+    for (int i = 4; i < C::keys / 2; i += 4) {
+      a[0] = ::fmaxf(a[0], x[i]);
+      a[1] = ::fmaxf(a[1], x[i + 2]);
+      b[0] = ::fmaxf(b[0], x[i + 1]);
+      b[1] = ::fmaxf(b[1], x[i + 3]);
+    }
+    float offset[2], part[2][2] = {};
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float most = ::fmaxf(a[r], b[r]);
+      most = ::fmaxf(most, __shfl_xor_sync(~0u, most, 1));
+      most = ::fmaxf(most, __shfl_xor_sync(~0u, most, 2));
+      offset[r] = most == -INFINITY ? 0.f : -most * unit;
+      before[r] = exp2_fast(::fmaf(max[r], unit, offset[r]));
+      max[r] = most;
+    }
+#pragma unroll
+    for (int i = 0; i < C::keys / 2; ++i) {
+      const int r = i / 2 % 2;
+      x[i] = exp2_fast(::fmaf(x[i], unit, offset[r]));
+      part[r][i % 2] += x[i];
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) sum[r] = ::fmaf(sum[r], before[r], part[r][0] + part[r][1]);
+  }
+};
+
+/// Keys behind the last one, and those that a causal mask hides, get no weight.
+template <class C>
+LEGATO_INLINE void mask_scores(const HopperAttentionParams& p, float (&x)[C::keys / 2],
+                               int first_key, int first_row, int row) {
+  const int shift = p.keys - p.queries, end = first_key + C::keys;
+  if (end <= p.keys && (!p.causal || end <= first_row + shift + 1)) return;
+  const int t = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int i = 0; i < C::keys / 2; ++i) {
+    const int key = first_key + i / 4 * 8 + 2 * t + i % 2;
+    const int bound = p.causal ? row + i / 2 % 2 * 8 + shift + 1 : p.keys;
+    if (bound <= 0) x[i] = 0;
+    if (key >= p.keys || (bound > 0 && key >= bound)) x[i] = -INFINITY;
+  }
+}
+
+template <class C>
+LEGATO_INLINE void multiply_queries(float (&score)[C::keys / 2], uint32_t q, uint32_t k) {
+  begin_products();
+#pragma unroll
+  for (int i = 0; i < C::width / 16; ++i)
+    Warpgroup<typename C::T, C::keys>::multiply(
+        score, swizzled_matrix(q + i / 4 * C::queries * 128 + i % 4 * 32),
+        swizzled_matrix(k + i / 4 * C::keys * 128 + i % 4 * 32), i > 0);
+  commit_products();
+}
+template <class C>
+LEGATO_INLINE void multiply_values(float (&out)[C::value_width / 2],
+                                   const uint32_t (&weights)[C::keys / 4], uint32_t v) {
+  pin(out);
+  begin_products();
+#pragma unroll
+  for (int i = 0; i < C::keys / 16; ++i)
+    Warpgroup<typename C::T, C::value_width>::multiply_registers(
+        out, weights + 4 * i, swizzled_matrix(v + i * 16 * 128, C::keys * 128));
+  commit_products();
+}
+
+template <class C>
+LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C>& s,
+                                  const Work& w) {
+  using T = typename C::T;
+  const int thread = static_cast<int>(threadIdx.x), group = thread / 128, lane = thread % 32;
+  const bool leader = thread % 128 == 0;
+  const int first_row = w.first_query + group * 64;
+  const int row = first_row + thread % 128 / 32 * 16 + lane / 4;  // and row + 8
+  const uint32_t q = shared_address(s.q) + static_cast<uint32_t>(group * 64 * 128);
+
+  Softmax<C> softmax(p.scale);
+  float score[C::keys / 2], out[C::value_width / 2];
+  uint32_t weights[C::keys / 4];
+#pragma unroll
+  for (int i = 0; i < C::value_width / 2; ++i) out[i] = 0;
+  auto keep_weights = [&] {
+#pragma unroll
+    for (int i = 0; i < C::keys / 4; ++i)
+      weights[i] = pack_halves<T>(score[2 * i], score[2 * i + 1]);
+  };
+
+  s.q_full.wait(0);
+  Turn<C::stages> turn, previous;
+  s.k_full[0].wait(0);
+  multiply_queries<C>(score, q, shared_address(s.k[0]));
+  wait_products<0>();
+  pin(score);
+  if (leader) s.k_free[0].arrive();
+  mask_scores<C>(p, score, (w.tiles - 1) * C::keys, first_row, row);
+  softmax.weigh(score);
+  keep_weights();
+  turn.next();
+  if (w.tiles > 1) s.k_full[turn.stage].wait(turn.parity);
+  for (int tile = w.tiles - 2; tile >= 0; --tile) {
+    multiply_queries<C>(score, q, shared_address(s.k[turn.stage]));
+    s.v_full[previous.stage].wait(previous.parity);
+    multiply_values<C>(out, weights, shared_address(s.v[previous.stage]));
+    wait_products<1>();
+    pin(score);
+    if (leader) s.k_free[turn.stage].arrive();
+    mask_scores<C>(p, score, tile * C::keys, first_row, row);
+    softmax.weigh(score);
+    pin(score);
+    const int used = previous.stage;
+    previous.next();
+    turn.next();
+    // This wait, a loop, also keeps the compiler from waiting for the values' product any earlier.
+    if (tile > 0) s.k_full[turn.stage].wait(turn.parity);
+    wait_products<0>();
+    pin(out);
+    if (leader) s.v_free[used].arrive();
+#pragma unroll
+    for (int i = 0; i < C::value_width / 2; ++i) out[i] *= softmax.before[i / 2 % 2];
+    keep_weights();
+  }
+  s.v_full[previous.stage].wait(previous.parity);
+  multiply_values<C>(out, weights, shared_address(s.v[previous.stage]));
+  wait_products<0>();
+  pin(out);
+
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    float sum = softmax.sum[r];
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    sum += __shfl_xor_sync(~0u, sum, 2);
+    const float scale = 1.f / sum;
+    const int query = row + 8 * r;
+    if (query >= p.queries) continue;
+    T* to = static_cast<T*>(p.out) + w.batch * p.out_strides.batch + w.head * p.out_strides.head +
+            query * p.out_strides.row;
+#pragma unroll
+    for (int j = 0; j < C::value_width / 8; ++j) {
+      const int column = j * 8 + 2 * (lane % 4);
+      if (column < p.value_width)
+        *reinterpret_cast<uint32_t*>(to + column) =
+            pack_halves<T>(out[4 * j + 2 * r] * scale, out[4 * j + 2 * r + 1] * scale);
+    }
+    if (p.log_sum && lane % 4 == 0)
+      p.log_sum[static_cast<long long>(w.plane) * p.queries + query] =
+          softmax.max[r] * p.scale + ::logf(sum);
+  }
+}
+
+template <class C>
+LEGATO_INLINE void attend_hopper(const HopperAttentionParams& p) {
+  LEGATO_DYNAMIC_SHARED(memory);
+  HopperShared<C>& s = *reinterpret_cast<HopperShared<C>*>(memory);
+  if (threadIdx.x == 0) {
+    s.q_full.init(1);
+    for (int i = 0; i < C::stages; ++i) {
+      s.k_full[i].init(1);
+      s.v_full[i].init(1);
+      s.k_free[i].init(C::groups);
+      s.v_free[i].init(C::groups);
+    }
+    publish_barriers();
+  }
+  __syncthreads();
+  const Work w = work_of<C>(p);
+  if (threadIdx.x >= 128 * C::groups) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::idle_registers));
+    if (threadIdx.x == 128 * C::groups) copy_tiles<C>(p, s, w);
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(C::registers));
+    attend_queries<C>(p, s, w);
+  }
+}
+
+// Named after T, width and how many queries and keys a block takes; attention.cuda.cpp knows them.
+#define LEGATO_HOPPER(T, width, value_width, keys, groups, stages, resident)               \
+  extern "C" __global__ void __launch_bounds__(128 * (groups + 1), resident)               \
+      attention_##T##_##width##_##groups##_##keys(                                         \
+          const __grid_constant__ HopperAttentionParams p) {                               \
+    attend_hopper<HopperTiling<T, width, value_width, keys, groups, stages, resident>>(p); \
+  }
+LEGATO_HOPPER(f16, 48, 40, 128, 3, 2, 1)
+LEGATO_HOPPER(f16, 64, 64, 128, 3, 2, 1)
+LEGATO_HOPPER(f16, 128, 128, 128, 2, 2, 1)
+
+}  // namespace legato::cuda
+
+#endif
