@@ -220,7 +220,8 @@ void vjp_rule(const Call& c, std::span<const Array> cotangents, std::span<Array>
   size_t n = 3;
   if (attrs.has_mask) in[n++] = o.mask;
   in[n++] = cotangents[0];
-  std::vector<Array> d = bind_all(attention_vjp_op, std::span<const Array>(in, n), &attrs);
+  const Op& op = &c.op() == &small_attention_op ? small_attention_vjp_op : attention_vjp_op;
+  std::vector<Array> d = bind_all(op, std::span<const Array>(in, n), &attrs);
   for (size_t i = 0; i < d.size(); ++i) result[i] = std::move(d[i]);
 }
 
@@ -294,23 +295,31 @@ void batch(const BatchedCall& c, std::span<Array> out) {
 
 }  // namespace
 
-constinit const Op attention_op{
-    .name = "attention",
-    .attrs = &attrs_type<AttentionAttrs>,
-    .infer = infer,
-    .expand = expand,
-    .derive = Vjp(vjp_rule, jvp_rule),
-    .batch = batch,
-};
-constinit const Op attention_vjp_op{
-    .name = "attention_vjp",
-    .attrs = &attrs_type<AttentionAttrs>,
-    .n_out = 3,
-    .infer = infer_vjp,
-    .expand = expand_vjp,
-    .derive = ThroughExpand(),
-    .batch = batch,
-};
+#define LEGATO_ATTENTION_OPS(prefix)                                                              \
+  constinit const Op prefix##_op{.name = #prefix,                                                 \
+                                 .attrs = &attrs_type<AttentionAttrs>,                            \
+                                 .infer = infer,                                                  \
+                                 .expand = expand,                                                \
+                                 .derive = Vjp(vjp_rule, jvp_rule),                               \
+                                 .batch = batch};                                                 \
+  constinit const Op prefix##_vjp_op {                                                            \
+    .name = #prefix "_vjp", .attrs = &attrs_type<AttentionAttrs>, .n_out = 3, .infer = infer_vjp, \
+    .expand = expand_vjp, .derive = ThroughExpand(), .batch = batch                               \
+  }
+LEGATO_ATTENTION_OPS(attention);
+LEGATO_ATTENTION_OPS(small_attention);
+#undef LEGATO_ATTENTION_OPS
+
+namespace {
+
+// Half types have kernels with tensor cores, which are better from a few dozen keys on.
+bool prefers_small(const Array& q, const Array& k, const Array& v, Dtype t) {
+  const int64_t queries = q.shape()[2], keys = k.shape()[2];
+  if (queries * keys > (size_of(t) == 2 ? 1024 : 4096)) return false;
+  return small_numbers(queries, keys, q.shape()[3], v.shape()[3]) <= kMostSmallNumbers;
+}
+
+}  // namespace
 
 Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& v, double scale,
                                    const std::optional<ArrayOrText>& mask,
@@ -360,7 +369,7 @@ Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& 
     in.push_back(reshape(astype(*sinks, compute), {1, heads}));
   }
   if (std::max(q.shape()[3], v.shape()[3]) > kWidestHead) return attend(Operands(in, attrs));
-  return bind(attention_op, in, &attrs);
+  return bind(prefers_small(q, k, v, out) ? small_attention_op : attention_op, in, &attrs);
 }
 
 namespace {
@@ -394,8 +403,9 @@ Raises:
 }  // namespace
 
 void register_attention(Registry& registry) {
-  registry.add(attention_op);
-  registry.add(attention_vjp_op);
+  for (const Op* op :
+       {&attention_op, &attention_vjp_op, &small_attention_op, &small_attention_vjp_op})
+    registry.add(*op);
   registry.add(attention_function);
 }
 

@@ -4,14 +4,9 @@
 //
 // Scores live in registers as mma.sync leaves them, which is how it takes the weights for the
 // second product. Keys and values of the next tile arrive while this one is computed.
-#include "legato/backends/cuda/mma.cuh"
-#include "legato/backends/cuda/rows.cuh"
-#include "legato/ops/attention/attention.cuh"
+#include "legato/ops/attention/attention_tiles.cuh"
 
 namespace legato::cuda {
-
-inline constexpr float kLog2E = 1.4426950408889634f;
-inline constexpr float kLowest = -3.40282347e38f;  // as the op's meaning excludes a key
 
 /// T: of q, k, v. Tile sizes: `width_` columns of q, k and v, at least as many as they have, and
 /// `keys_` rows of k and v. A warp takes 16 * `rows_` queries. general: any mask, sign of scale,
@@ -22,30 +17,9 @@ struct Tiling {
   static constexpr int width = width_, warps = warps_, rows = rows_, keys = keys_;
   static constexpr bool general = general_;
   static constexpr int threads = 32 * warps, queries = 16 * rows * warps;
-  static constexpr int pitch = width + 8;  // of rows in shared memory: ldmatrix without conflicts
+  static constexpr int pitch = kPitch<width>;
   static constexpr bool q_stays = width * rows <= 128;  // in registers
 };
-
-/// Copies rows first .. first + n of a (limit, columns) matrix to a tile; zeros elsewhere.
-template <class C, int n>
-LEGATO_INLINE void fetch_rows(typename C::T* tile, const void* from, long long pitch, int first,
-                              int limit, int columns, bool packed) {
-  using T = typename C::T;
-  const T* base = static_cast<const T*>(from);
-  constexpr int pieces = C::width / 8;  // of 16 bytes
-  for (int i = static_cast<int>(threadIdx.x); i < n * pieces; i += C::threads) {
-    const int r = i / pieces, c = i % pieces * 8;
-    T* to = tile + r * C::pitch + c;
-    const bool inside = first + r < limit;
-    const T* at = base + (first + r) * pitch + c;
-    if (packed) {
-      const bool valid = inside && c < columns;
-      copy_16(to, valid ? at : base, valid);
-    } else {
-      for (int e = 0; e < 8; ++e) to[e] = inside && c + e < columns ? at[e] : T{0};
-    }
-  }
-}
 
 /// The maximum, the sum of exponentials and the factor for what was summed before, of the rows that
 /// a lane holds parts of: 2 for each 16 rows. Scores count in units of which `unit` is log2(e) of
@@ -83,15 +57,15 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
     seen = first_query + C::queries + shift;
   const int tiles = (seen + C::keys - 1) / C::keys;
 
-  fetch_rows<C, C::queries>(
+  fetch_rows<T, C::width, C::threads, C::queries>(
       q_tile, static_cast<const T*>(p.q) + batch * p.q_strides.batch + head * p.q_strides.head,
       p.q_strides.row, first_query, p.queries, p.width, p.packed);
   auto fetch = [&](int i) {
     const int at = (i & 1) * C::keys * C::pitch;
-    fetch_rows<C, C::keys>(k_tiles + at, k, p.k_strides.row, i * C::keys, p.keys, p.width,
-                           p.packed);
-    fetch_rows<C, C::keys>(v_tiles + at, v, p.v_strides.row, i * C::keys, p.keys, p.value_width,
-                           p.packed);
+    fetch_rows<T, C::width, C::threads, C::keys>(k_tiles + at, k, p.k_strides.row, i * C::keys,
+                                                 p.keys, p.width, p.packed);
+    fetch_rows<T, C::width, C::threads, C::keys>(v_tiles + at, v, p.v_strides.row, i * C::keys,
+                                                 p.keys, p.value_width, p.packed);
     commit_copies();
   };
   if (tiles > 0) fetch(0);
@@ -113,7 +87,7 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
     }
   }
 
-  const T* q_row = q_tile + (warp * C::rows * 16 + lane % 16) * C::pitch + lane / 16 * 8;
+  const T* q_row = left_rows<T, C::width>(q_tile + warp * C::rows * 16 * C::pitch);
   uint32_t q_kept[C::q_stays ? C::rows : 1][C::q_stays ? kSteps : 1][4];
   auto query_of = [&](int i) {  // the row of rows.max[i]
     return first_query + (warp * C::rows + i / 2) * 16 + i % 2 * 8 + g;
@@ -158,8 +132,7 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
 #pragma unroll
       for (int j = 0; j < kColumns; j += 2) {
         uint32_t b[4];
-        load_matrices<false>(
-            b, k_tile + (j * 8 + lane / 16 * 8 + lane % 8) * C::pitch + s * 16 + lane / 8 % 2 * 8);
+        load_matrices<false>(b, transposed_rows<T, C::width>(k_tile) + j * 8 * C::pitch + s * 16);
 #pragma unroll
         for (int r = 0; r < C::rows; ++r) {
           multiply_tile<T>(score[r][j], q[r], b[0], b[1]);
@@ -177,52 +150,19 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
       for (int row = 0; row < Rows<C>::n; ++row)
 #pragma unroll
         for (int j = 0; j < 2 * kColumns; ++j)
-          change(score[row / 2][j / 2][row % 2 * 2 + j % 2], row,
+          change(score[row / 2][j / 2][row % 2 * 2 + j % 2], query_of(row),
                  first_key + j / 2 * 8 + 2 * t + j % 2);
     };
     if constexpr (C::general) {
-      long long mask_row[Rows<C>::n];
-#pragma unroll
-      for (int row = 0; row < Rows<C>::n; ++row) {
-        const int query = query_of(row) < p.queries ? query_of(row) : 0;
-        mask_row[row] =
-            batch * p.mask_strides.batch + head * p.mask_strides.head + query * p.mask_strides.row;
-      }
-      auto add_mask = [&](auto* mask) {
-        each_score([&](float& x, int row, int key) {
-          x *= p.scale;
-          if (key < p.keys) x += read(mask[mask_row[row] + key * p.mask_column]);
-        });
-      };
-      switch (p.mask_kind) {
-        case MaskKind::none:
-          each_score([&](float& x, int, int) { x *= p.scale; });
-          break;
-        case MaskKind::boolean:
-          each_score([&](float& x, int row, int key) {
-            const bool* mask = static_cast<const bool*>(p.mask);
-            const bool kept = key < p.keys && mask[mask_row[row] + key * p.mask_column];
-            x = kept ? x * p.scale : kLowest;
-          });
-          break;
-        case MaskKind::f16:
-          add_mask(static_cast<const f16*>(p.mask));
-          break;
-        case MaskKind::bf16:
-          add_mask(static_cast<const bf16*>(p.mask));
-          break;
-        case MaskKind::f32:
-          add_mask(static_cast<const float*>(p.mask));
-          break;
-      }
+      apply_mask(p, mask_start(p, batch, head), each_score);
       if (!whole)
-        each_score([&](float& x, int row, int key) {
-          if (p.causal && key > query_of(row) + shift) x = kLowest;
+        each_score([&](float& x, int query, int key) {
+          if (p.causal && key > query + shift) x = kLowest;
           if (key >= p.keys) x = -INFINITY;
         });
     } else if (!whole) {
-      each_score([&](float& x, int row, int key) {
-        const int bound = p.causal ? query_of(row) + shift + 1 : p.keys;
+      each_score([&](float& x, int query, int key) {
+        const int bound = p.causal ? query + shift + 1 : p.keys;
         if (bound <= 0) x = 0;
         if (key >= p.keys || (bound > 0 && key >= bound)) x = -INFINITY;
       });
@@ -277,7 +217,7 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
 #pragma unroll
       for (int j = 0; j < kOut; j += 2) {
         uint32_t b[4];
-        load_matrices<true>(b, v_tile + (s * 16 + lane % 16) * C::pitch + j * 8 + lane / 16 * 8);
+        load_matrices<true>(b, left_rows<T, C::width>(v_tile) + s * 16 * C::pitch + j * 8);
 #pragma unroll
         for (int r = 0; r < C::rows; ++r) {
           multiply_tile<T>(out[r][j], weights[r], b[0], b[1]);
@@ -311,10 +251,9 @@ LEGATO_INLINE void attend(const AttentionParams& p) {
         if (column + 1 < p.value_width) to[column + 1] = T{static_cast<uint16_t>(pair >> 16)};
       }
     }
-    if (p.log_sum && t == 0) {
-      const float max = C::general ? rows.max[row] : rows.max[row] * p.scale;
-      p.log_sum[static_cast<long long>(plane) * p.queries + query] = max + ::logf(sum);
-    }
+    if (p.sums && t == 0)
+      p.sums[static_cast<long long>(plane) * p.queries + query] = {
+          C::general ? rows.max[row] : rows.max[row] * p.scale, scale};
   }
 }
 

@@ -1,5 +1,6 @@
 #include "legato/ops/attention/attention.cuh"
 
+#include <algorithm>
 #include <climits>
 
 #include "legato/backends/cuda/kit.h"
@@ -18,9 +19,10 @@ struct Tiles {
 constexpr Tiles kTilings[] = {{32, 2, 64}, {48, 2, 64},  {64, 2, 64},
                               {96, 1, 64}, {128, 1, 64}, {256, 1, 32}};
 
-const Tiles& tiling_for(int64_t width) {
-  for (const Tiles& t : kTilings)
-    if (width <= t.width) return t;
+template <class Tiling, size_t n>
+const Tiling& tiling_for(const Tiling (&all)[n], const AttentionParams& p) {
+  for (const Tiling& t : all)
+    if (p.width <= t.width && p.value_width <= t.width) return t;
   throw InternalError("attention on the GPU was given heads wider than any kernel takes");
 }
 
@@ -59,17 +61,28 @@ void set_mask(AttentionParams& p, const View& m) {
 /// The tilings that attention_sm90a.cu compiles for heads up to `width` and values up to
 /// `value_width`.
 struct HopperTiles {
-  int width, value_width, groups, keys, stages;
+  int width, value_width, groups, keys;
   int queries() const { return 64 * groups; }
-  int shared_bytes() const {
-    return ((width + 63) / 64 * 128) * (queries() + 2 * stages * keys) + 8 * (1 + 4 * stages);
-  }
+  int row_bytes() const { return (width + 63) / 64 * 128; }
+  int shared_bytes() const { return row_bytes() * (queries() + 4 * keys) + 8 * 9; }
 };
 constexpr HopperTiles kHopperTilings[] = {
-    {48, 40, 3, 128, 2},
-    {64, 64, 3, 128, 2},
-    {128, 128, 2, 128, 2},
+    {48, 40, 4, 80}, {64, 64, 3, 128}, {80, 80, 2, 128}, {96, 96, 2, 128}, {128, 128, 2, 128},
 };
+/// Those for at most `keys` keys, of which `resident` blocks share a multiprocessor.
+struct FewKeysTiles {
+  int width, value_width, keys, resident;
+  int shared_bytes() const { return (width + 63) / 64 * 128 * (128 + 2 * keys) + 8 * 3; }
+};
+constexpr FewKeysTiles kFewKeysTilings[] = {
+    {48, 40, 80, 4}, {64, 64, 80, 4}, {80, 80, 80, 3}, {128, 128, 80, 2}};
+
+template <class Tiles, size_t n>
+const Tiles* fitting(const Tiles (&all)[n], const AttentionParams& p) {
+  for (const Tiles& t : all)
+    if (p.width <= t.width && p.value_width <= t.value_width) return &t;
+  return nullptr;
+}
 
 // Boxes of 64 columns and `rows` rows of a (batch, heads, rows, columns) view. Whether the driver
 // can describe it.
@@ -91,20 +104,17 @@ bool describe(TensorMap& map, const View& v, int rows) {
              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
-const HopperTiles* hopper_tiling(const AttentionParams& p) {
-  for (const HopperTiles& t : kHopperTilings)
-    if (p.width <= t.width && p.value_width <= t.value_width) return &t;
-  return nullptr;
-}
-
-// Launches the kernel of Hopper if this is such a device and the arrays lie as it needs them.
-bool run_on_hopper(Launch& l, const AttentionParams& p) {
+// Launches a kernel of Hopper if this is such a device and the arrays lie as it needs them.
+bool run_on_hopper(const Launch& l, const AttentionParams& p) {
   if (current().capability() != 90 || !p.packed || p.width == 0 || p.keys == 0) return false;
-  const HopperTiles* tiles = hopper_tiling(p);
-  if (!tiles) return false;
+  const FewKeysTiles* few = fitting(kFewKeysTilings, p);
+  if (few && p.keys > few->keys) few = nullptr;
+  const HopperTiles* tiles = fitting(kHopperTilings, p);
+  if (!few && !tiles) return false;
+  const int queries = few ? 64 : tiles->queries(), keys = few ? few->keys : tiles->keys;
   HopperAttentionParams h{};
-  if (!describe(h.q, l.in[0], tiles->queries()) || !describe(h.k, l.in[1], tiles->keys) ||
-      !describe(h.v, l.in[2], tiles->keys))
+  if (!describe(h.q, l.in[0], queries) || !describe(h.k, l.in[1], keys) ||
+      !describe(h.v, l.in[2], keys))
     return false;
   h.out = p.out;
   h.out_strides = p.out_strides;
@@ -113,20 +123,26 @@ bool run_on_hopper(Launch& l, const AttentionParams& p) {
   h.queries = p.queries;
   h.keys = p.keys;
   h.value_width = p.value_width;
-  h.query_tiles = (p.queries + tiles->queries() - 1) / tiles->queries();
+  h.query_tiles = (p.queries + queries - 1) / queries;
   h.scale = p.scale;
   h.causal = p.causal;
-  launch_shared("attention_sm90a",
-                cat("attention", suffix(l.in[0].dtype), "_", tiles->width, "_", tiles->groups, "_",
-                    tiles->keys),
-                int64_t{h.query_tiles} * p.heads * l.in[0].dim(0), 128 * (tiles->groups + 1),
-                tiles->shared_bytes(), h);
+  const char* dtype = suffix(l.in[0].dtype);
+  const int64_t planes = int64_t{p.heads} * l.in[0].dim(0);
+  if (few) {  // one wave, if there are not too many planes
+    const int64_t slots = int64_t{current().multiprocessors()} * few->resident;
+    h.walkers = static_cast<int>(std::clamp<int64_t>(slots / planes, 1, h.query_tiles));
+    launch_shared("attention_sm90a", cat("attention_few", dtype, "_", few->width, "_", few->keys),
+                  planes * h.walkers, 128, few->shared_bytes(), h);
+  } else {
+    launch_shared("attention_sm90a",
+                  cat("attention", dtype, "_", tiles->width, "_", tiles->groups, "_", tiles->keys),
+                  planes * h.query_tiles, 128 * (tiles->groups + 1), tiles->shared_bytes(), h);
+  }
   return true;
 }
 
-void run(Launch& l) {
-  const View &q = l.in[0], &k = l.in[1], &v = l.in[2], &out = l.out[0];
-  if (out.size == 0) return;
+AttentionParams params_of(const Launch& l) {
+  const View &q = l.in[0], &k = l.in[1], &v = l.in[2];
   const auto& attrs = l.attrs<AttentionAttrs>();
   if (q.dim(2) > INT_MAX / 2 || k.dim(2) > INT_MAX / 2)
     throw ValueError(cat("scaled_dot_product_attention: ", q.dim(2), " queries and ", k.dim(2),
@@ -135,11 +151,9 @@ void run(Launch& l) {
   p.q = q.data;
   p.k = k.data;
   p.v = v.data;
-  p.out = out.data;
   p.q_strides = head_strides(q);
   p.k_strides = head_strides(k);
   p.v_strides = head_strides(v);
-  p.out_strides = head_strides(out);
   p.heads = static_cast<int>(q.dim(1));
   p.group = static_cast<int>(q.dim(1) / k.dim(1));
   p.queries = static_cast<int>(q.dim(2));
@@ -155,15 +169,119 @@ void run(Launch& l) {
     p.sinks = sinks.as<const float>();
     p.sinks_batch = sinks.dim(0) == 1 ? 0 : (*sinks.strides)[0];
   }
-  // The maximum of scaled scores is that of scores, scaled, only for a positive scale.
-  const bool general = attrs.has_mask || attrs.has_sinks || !(p.scale > 0);
+  return p;
+}
+void set_result(AttentionParams& p, const View& out) {
+  p.out = out.data;
+  p.out_strides = head_strides(out);
+}
+
+// The maximum of scaled scores is that of scores, scaled, only for a positive scale.
+bool is_general(const AttentionParams& p) { return p.mask || p.sinks || !(p.scale > 0); }
+
+void attend(const Launch& l, AttentionParams& p) {
+  const bool general = is_general(p);
   if (!general && run_on_hopper(l, p)) return;
-  const Tiles& tiles = tiling_for(std::max(p.width, p.value_width));
+  const Tiles& tiles = tiling_for(kTilings, p);
   p.query_tiles = (p.queries + tiles.queries(general) - 1) / tiles.queries(general);
-  launch_shared("attention",
-                cat(general ? "attention_general" : "attention", suffix(q.dtype), "_", tiles.width),
-                int64_t{p.query_tiles} * p.heads * q.dim(0), 32 * tiles.warps, tiles.shared_bytes(),
-                p);
+  launch_shared(
+      "attention",
+      cat(general ? "attention_general" : "attention", suffix(l.in[0].dtype), "_", tiles.width),
+      int64_t{p.query_tiles} * p.heads * l.in[0].dim(0), 128, tiles.shared_bytes(general), p);
+}
+
+void run(Launch& l) {
+  if (l.out[0].size == 0) return;
+  AttentionParams p = params_of(l);
+  set_result(p, l.out[0]);
+  attend(l, p);
+}
+
+// --- derivative
+
+/// The tilings that attention_grad.cu compiles. split: dk and dv by a kernel each, for want of
+/// registers.
+struct GradTiles {
+  int width, walked, stages;
+  bool split;
+  int shared_bytes() const {
+    return 4 * (64 + stages * walked) * (width + 8) + 12 * std::max(64, stages * walked);
+  }
+};
+constexpr GradTiles kGradTilings[] = {{64, 64, 2, false}, {128, 32, 2, false}, {256, 16, 1, true}};
+
+// The forward pass again, for the sums of its rows; then what needs them.
+void run_vjp(Launch& l) {
+  const int64_t batch = l.in[0].dim(0);
+  AttentionGradParams s{};
+  AttentionParams& p = s.attention;
+  p = params_of(l);
+  const View& g = l.in.back();
+  p.packed = p.packed && packed(g);
+  s.cotangent = g.data;
+  s.cotangent_strides = head_strides(g);
+  s.planes = static_cast<int>(batch * p.heads);
+  s.dq = l.out[0].data;
+  s.dk = l.out[1].data;
+  s.dv = l.out[2].data;
+  const int64_t rows = int64_t{s.planes} * p.queries;
+  const char* dtype = suffix(l.in[0].dtype);
+  if (rows > 0) {
+    p.out = l.workspace(rows * p.value_width * 2);
+    p.out_strides = {int64_t{p.heads} * p.queries * p.value_width,
+                     int64_t{p.queries} * p.value_width, p.value_width};
+    p.sums = static_cast<RowSums*>(l.workspace(rows * static_cast<int64_t>(sizeof(RowSums))));
+    attend(l, p);
+    s.result = p.out;
+    s.inner = static_cast<float*>(l.workspace(rows * 4));
+    launch_blocks("attention_grad", cat("attention_grad_inner", dtype), (rows + 3) / 4, 128, s);
+  }
+  const GradTiles& tiles = tiling_for(kGradTilings, p);
+  auto launch = [&](const char* what, int owned, int64_t planes) {
+    s.tiles = (owned + 63) / 64;
+    launch_shared(
+        "attention_grad",
+        cat("attention_grad_", what, is_general(p) ? "_general" : "", dtype, "_", tiles.width),
+        s.tiles * planes, 128, tiles.shared_bytes(), s);
+  };
+  const int64_t kv_planes = batch * (p.heads / p.group);
+  launch("keys", p.keys, kv_planes);
+  if (tiles.split) launch("values", p.keys, kv_planes);
+  launch("queries", p.queries, s.planes);
+}
+
+// --- where a head fits shared memory
+
+void launch_small(const Launch& l, const char* name, const SmallAttentionParams& params,
+                  int64_t numbers) {
+  GpuDevice& d = current();
+  SmallAttentionParams copy = params;
+  d.launch(d.kernel("attention_small", cat(name, suffix(l.in[0].dtype)), 4 * kMostSmallNumbers),
+           l.in[1].dim(0) * l.in[1].dim(1), 128, &copy, "attention", static_cast<int>(4 * numbers));
+}
+
+void run_small(Launch& l) {
+  if (l.out[0].size == 0) return;
+  SmallAttentionParams s{};
+  AttentionParams& p = s.attention;
+  p = params_of(l);
+  set_result(p, l.out[0]);
+  launch_small(l, "small_attention", s,
+               int64_t{p.keys} * (p.width + p.value_width + 2) +
+                   int64_t{p.queries} * (p.width + p.keys + 2));
+}
+
+void run_small_vjp(Launch& l) {
+  SmallAttentionParams s{};
+  const AttentionParams& p = s.attention = params_of(l);
+  const View& g = l.in.back();
+  s.cotangent = g.data;
+  s.cotangent_strides = head_strides(g);
+  s.dq = l.out[0].data;
+  s.dk = l.out[1].data;
+  s.dv = l.out[2].data;
+  launch_small(l, "small_attention_vjp", s,
+               small_numbers(p.queries, p.keys, p.width, p.value_width));
 }
 
 }  // namespace
@@ -174,6 +292,16 @@ void register_attention_kernels(KernelTable& table) {
     kernel.ordered_like = 0;
     return kernel;
   });
+  add_kernels(table, op_named("attention_vjp"), Types<float16_t, bfloat16_t>{},
+              [](auto) { return Kernel{run_vjp, AcceptLayout::inner_dense, -1}; });
+  using Computed = Types<float16_t, bfloat16_t, float>;
+  add_kernels(table, op_named("small_attention"), Computed{}, [](auto) {
+    Kernel kernel{run_small, AcceptLayout::inner_dense, -1};
+    kernel.ordered_like = 0;
+    return kernel;
+  });
+  add_kernels(table, op_named("small_attention_vjp"), Computed{},
+              [](auto) { return Kernel{run_small_vjp, AcceptLayout::inner_dense, -1}; });
 }
 
 }  // namespace legato::cuda

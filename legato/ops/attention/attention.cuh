@@ -13,12 +13,17 @@ struct HeadStrides {
 /// What a mask's elements are; no other dtype is added to scores.
 enum class MaskKind : int { none, boolean, f16, bf16, f32 };
 
+/// Of a row of scores: weights are exp(score - max) * scale.
+struct RowSums {
+  float max, scale;
+};
+
 /// q (batch, heads, queries, width), k (batch, heads / group, keys, width), v (..., value_width).
 struct AttentionParams {
   const void *q, *k, *v, *mask;
   const float* sinks;  // (1 or batch, heads), or null
   void* out;           // (batch, heads, queries, value_width) in any order of its axes
-  float* log_sum;      // (batch, heads, queries): log of the sum of exp(scores), or null
+  RowSums* sums;       // (batch, heads, queries), or null
   HeadStrides q_strides, k_strides, v_strides, out_strides, mask_strides;
   long long mask_column, sinks_batch;  // distances between columns of the mask, batches of sinks
   int heads, group, queries, keys, width, value_width;
@@ -29,14 +34,37 @@ struct AttentionParams {
   bool packed;  // rows of q, k and v begin at multiples of 16 bytes
 };
 
+/// The derivative: `sums` of `attention` are those of the forward pass, read. The cotangents of q,
+/// k and v are row-major.
+struct AttentionGradParams {
+  AttentionParams attention;
+  const void* cotangent;
+  HeadStrides cotangent_strides;
+  const void* result;  // of the forward pass, row-major
+  float* inner;        // (batch, heads, queries): cotangent times result, summed over a row
+  void *dq, *dk, *dv;
+  int planes;  // batch times heads
+  int tiles;   // of what a kernel's blocks own
+};
+
+/// Where a plane fits shared memory: `attention` and, of its derivative, the cotangents, which are
+/// row-major but for that of the result.
+struct SmallAttentionParams {
+  AttentionParams attention;
+  const void* cotangent;
+  HeadStrides cotangent_strides;
+  void *dq, *dk, *dv;
+};
+
 /// As AttentionParams; q, k and v as (batch, heads, rows, columns), copied in boxes of 64 columns.
 struct HopperAttentionParams {
   TensorMap q, k, v;
   void* out;
-  float* log_sum;
+  RowSums* sums;
   HeadStrides out_strides;
   int heads, group, queries, keys, value_width;
   int query_tiles;
+  int walkers;  // where one tile holds all keys: blocks that share the queries of a head
   float scale;  // positive
   bool causal;
 };

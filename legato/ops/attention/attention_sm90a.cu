@@ -174,6 +174,51 @@ LEGATO_INLINE void multiply_values(float (&out)[C::value_width / 2],
   commit_products();
 }
 
+/// Divides by the sums and writes 2 rows of each lane: 32 bytes at once by four lanes.
+template <class C>
+LEGATO_INLINE void store_rows(const HopperAttentionParams& p, const Softmax<C>& softmax,
+                              const float (&out)[C::value_width / 2], int plane, int head,
+                              int batch, int row) {
+  using T = typename C::T;
+  const int t = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    float sum = softmax.sum[r];
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    sum += __shfl_xor_sync(~0u, sum, 2);
+    const float scale = 1.f / sum;
+    const int query = row + 8 * r;
+    const bool inside = query < p.queries;
+    T* to = static_cast<T*>(p.out) + batch * p.out_strides.batch + head * p.out_strides.head +
+            query * p.out_strides.row;
+    uint32_t pair[C::value_width / 8];
+#pragma unroll
+    for (int j = 0; j < C::value_width / 8; ++j)
+      pair[j] = pack_halves<T>(out[4 * j + 2 * r] * scale, out[4 * j + 2 * r + 1] * scale);
+#pragma unroll
+    for (int j = 0; j + 1 < C::value_width / 8; j += 2) {
+      // Lanes 0 and 1 get the four lanes' pairs of j, lanes 2 and 3 those of j + 1.
+      uint32_t four[2];
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const uint32_t first = __shfl_sync(~0u, pair[j], 2 * t % 4 + e, 4),
+                       second = __shfl_sync(~0u, pair[j + 1], 2 * t % 4 + e, 4);
+        four[e] = t < 2 ? first : second;
+      }
+      const int column = j * 8 + 4 * t;
+      if (inside && column < p.value_width)
+        *reinterpret_cast<uint2*>(to + column) = uint2{four[0], four[1]};
+    }
+    if (C::value_width % 16 != 0) {
+      const int column = C::value_width - 8 + 2 * t;
+      if (inside && column < p.value_width)
+        *reinterpret_cast<uint32_t*>(to + column) = pair[C::value_width / 8 - 1];
+    }
+    if (p.sums && inside && t == 0)
+      p.sums[static_cast<long long>(plane) * p.queries + query] = {softmax.max[r] * p.scale, scale};
+  }
+}
+
 template <class C>
 LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C>& s,
                                   const Work& w) {
@@ -234,27 +279,7 @@ LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C
   wait_products<0>();
   pin(out);
 
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    float sum = softmax.sum[r];
-    sum += __shfl_xor_sync(~0u, sum, 1);
-    sum += __shfl_xor_sync(~0u, sum, 2);
-    const float scale = 1.f / sum;
-    const int query = row + 8 * r;
-    if (query >= p.queries) continue;
-    T* to = static_cast<T*>(p.out) + w.batch * p.out_strides.batch + w.head * p.out_strides.head +
-            query * p.out_strides.row;
-#pragma unroll
-    for (int j = 0; j < C::value_width / 8; ++j) {
-      const int column = j * 8 + 2 * (lane % 4);
-      if (column < p.value_width)
-        *reinterpret_cast<uint32_t*>(to + column) =
-            pack_halves<T>(out[4 * j + 2 * r] * scale, out[4 * j + 2 * r + 1] * scale);
-    }
-    if (p.log_sum && lane % 4 == 0)
-      p.log_sum[static_cast<long long>(w.plane) * p.queries + query] =
-          softmax.max[r] * p.scale + ::logf(sum);
-  }
+  store_rows<C>(p, softmax, out, w.plane, w.head, w.batch, row);
 }
 
 template <class C>
@@ -282,16 +307,95 @@ LEGATO_INLINE void attend_hopper(const HopperAttentionParams& p) {
   }
 }
 
-// Named after T, width and how many queries and keys a block takes; attention.cuda.cpp knows them.
-#define LEGATO_HOPPER(T, width, value_width, keys, groups, stages, resident)               \
-  extern "C" __global__ void __launch_bounds__(128 * (groups + 1), resident)               \
-      attention_##T##_##width##_##groups##_##keys(                                         \
-          const __grid_constant__ HopperAttentionParams p) {                               \
-    attend_hopper<HopperTiling<T, width, value_width, keys, groups, stages, resident>>(p); \
+// --- few keys: one tile holds them all, and a block of one warpgroup walks over queries
+
+template <class C>
+struct FewKeysShared {
+  char q[2][C::q_bytes];
+  char k[C::kv_bytes], v[C::kv_bytes];
+  Barrier q_full[2], kv_full;
+};
+
+template <class C>
+LEGATO_INLINE void attend_few_keys(const HopperAttentionParams& p) {
+  static_assert(C::groups == 1);
+  LEGATO_DYNAMIC_SHARED(memory);
+  FewKeysShared<C>& s = *reinterpret_cast<FewKeysShared<C>*>(memory);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
+  const int plane = static_cast<int>(blockIdx.x) / p.walkers,
+            first = static_cast<int>(blockIdx.x) % p.walkers;
+  const int head = plane % p.heads, batch = plane / p.heads, kv_head = head / p.group;
+  auto copy_queries = [&](int tile, int at) {
+    s.q_full[at].arrive_and_expect(C::q_bytes);
+    for (int i = 0; i < C::panels; ++i)
+      copy_box(s.q[at] + i * C::queries * 128, p.q, s.q_full[at], i * 64, tile * 64, head, batch);
+  };
+  if (thread == 0) {
+    s.q_full[0].init(1);
+    s.q_full[1].init(1);
+    s.kv_full.init(1);
+    publish_barriers();
+    s.kv_full.arrive_and_expect(2 * C::kv_bytes);
+    copy_queries(first, 0);
+    for (int i = 0; i < C::panels; ++i) {
+      copy_box(s.k + i * C::keys * 128, p.k, s.kv_full, i * 64, 0, kv_head, batch);
+      copy_box(s.v + i * C::keys * 128, p.v, s.kv_full, i * 64, 0, kv_head, batch);
+    }
+    if (first + p.walkers < p.query_tiles) copy_queries(first + p.walkers, 1);
   }
-LEGATO_HOPPER(f16, 48, 40, 128, 3, 2, 1)
-LEGATO_HOPPER(f16, 64, 64, 128, 3, 2, 1)
-LEGATO_HOPPER(f16, 128, 128, 128, 2, 2, 1)
+  __syncthreads();
+  s.kv_full.wait(0);
+  Turn<2> turn;
+  for (int tile = first; tile < p.query_tiles; tile += p.walkers, turn.next()) {
+    const int row = tile * 64 + thread / 32 * 16 + lane / 4;
+    float score[C::keys / 2], out[C::value_width / 2];
+    uint32_t weights[C::keys / 4];
+    s.q_full[turn.stage].wait(turn.parity);
+    multiply_queries<C>(score, shared_address(s.q[turn.stage]), shared_address(s.k));
+    wait_products<0>();
+    pin(score);
+    __syncthreads();  // these queries are no longer needed
+    if (thread == 0 && tile + 2 * p.walkers < p.query_tiles)
+      copy_queries(tile + 2 * p.walkers, turn.stage);
+    mask_scores<C>(p, score, 0, tile * 64, row);
+    Softmax<C> softmax(p.scale);
+    softmax.weigh(score);
+#pragma unroll
+    for (int i = 0; i < C::keys / 4; ++i)
+      weights[i] = pack_halves<typename C::T>(score[2 * i], score[2 * i + 1]);
+#pragma unroll
+    for (int i = 0; i < C::value_width / 2; ++i) out[i] = 0;
+    multiply_values<C>(out, weights, shared_address(s.v));
+    wait_products<0>();
+    pin(out);
+    store_rows<C>(p, softmax, out, plane, head, batch, row);
+  }
+}
+
+// Named after T, width, and how many warpgroups and keys a tile has; attention.cuda.cpp knows them.
+#define LEGATO_HOPPER(T, width, value_width, groups, keys)                     \
+  extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1)          \
+      attention_##T##_##width##_##groups##_##keys(                             \
+          const __grid_constant__ HopperAttentionParams p) {                   \
+    attend_hopper<HopperTiling<T, width, value_width, keys, groups, 2, 1>>(p); \
+  }
+#define LEGATO_HOPPER_FEW(T, width, value_width, keys, resident)                              \
+  extern "C" __global__ void __launch_bounds__(128, resident)                                 \
+      attention_few_##T##_##width##_##keys(const __grid_constant__ HopperAttentionParams p) { \
+    attend_few_keys<HopperTiling<T, width, value_width, keys, 1, 1, resident>>(p);            \
+  }
+#define LEGATO_HOPPER_ALL(T)          \
+  LEGATO_HOPPER(T, 48, 40, 4, 80)     \
+  LEGATO_HOPPER(T, 64, 64, 3, 128)    \
+  LEGATO_HOPPER(T, 80, 80, 2, 128)    \
+  LEGATO_HOPPER(T, 96, 96, 2, 128)    \
+  LEGATO_HOPPER(T, 128, 128, 2, 128)  \
+  LEGATO_HOPPER_FEW(T, 48, 40, 80, 4) \
+  LEGATO_HOPPER_FEW(T, 64, 64, 80, 4) \
+  LEGATO_HOPPER_FEW(T, 80, 80, 80, 3) \
+  LEGATO_HOPPER_FEW(T, 128, 128, 80, 2)
+LEGATO_HOPPER_ALL(f16)
+LEGATO_HOPPER_ALL(bf16)
 
 }  // namespace legato::cuda
 

@@ -23,9 +23,18 @@ struct AttentionAttrs {
 /// The widest heads (D and Dv) that the ops take; wider ones are composed of other ops at once.
 inline constexpr int64_t kWidestHead = 256;
 
+/// The numbers that concern one head of the keys, with its derivative.
+inline int64_t small_numbers(int64_t queries, int64_t keys, int64_t width, int64_t value_width) {
+  return (2 * keys + queries) * (width + value_width + 2) + 2 * queries * (keys + 1);
+}
+/// How many of them fit the shared memory of a block on any GPU, in float32.
+inline constexpr int64_t kMostSmallNumbers = 24 << 10;
+
 extern const Op attention_op;
 /// The inputs of attention without sinks, then the cotangent of its output; gives the cotangents of
 /// q, k and v.
 extern const Op attention_vjp_op;
+/// The same ops, bound for at most kMostSmallNumbers: a block does a head alone.
+extern const Op small_attention_op, small_attention_vjp_op;
 
 }  // namespace legato
