@@ -246,6 +246,56 @@ def test_cudnn_takes_the_convolutions_that_it_can(cache):
     assert run(CONVOLUTIONS + program, cache, LEGATO_EMULATOR_LOG=1) == "right"
 
 
+def test_attention_with_its_derivative(cache):
+    program = """
+    rng = np.random.default_rng(0)
+    def check(dtype, shape, keys, value_width, kv_heads, **kw):
+        batch, heads, queries, width = shape
+        def some(n, heads, width):  # as it comes out of a projection
+            a = lg.array(rng.standard_normal((batch, n, heads, width)).astype(np.float32))
+            return a.astype(dtype).swapaxes(1, 2)
+        q, k = some(queries, heads, width), some(keys, kv_heads, width)
+        v, g = some(keys, kv_heads, value_width), some(queries, heads, value_width)
+        attend = lambda q, k, v: lg.fast.scaled_dot_product_attention(q, k, v, **kw)
+        found = []
+        for device in lg.cpu, lg.gpu:
+            lg.set_default_device(device)
+            y, grads = lg.vjp(attend, [q, k, v], [g])
+            found.append([np.array(a.astype(lg.float32)) for a in y + grads])
+        tol = {lg.float32: 1e-5, lg.float16: 4e-3, lg.bfloat16: 3e-2}[dtype]
+        for a, b in zip(*found):
+            assert abs(a - b).max() <= tol * max(1, abs(a).max()), (dtype, shape, keys, kw)
+    some_rows = lg.array(rng.random((70, 1)) > 0.2)  # the other queries look nowhere
+    for dtype in lg.float16, lg.bfloat16:
+        added = lg.array(rng.standard_normal(66)).astype(dtype)
+        kept = lg.array(rng.random((2, 1, 1, 50)) > 0.4) & some_rows
+        check(dtype, (1, 4, 70, 40), 77, 40, 2, scale=0.2)
+        check(dtype, (1, 1, 130, 24), 66, 20, 1, scale=0.2, mask="causal")
+        check(dtype, (1, 2, 70, 30), 50, 7, 1, scale=-0.2, mask="causal")
+        check(dtype, (2, 2, 70, 64), 50, 64, 1, scale=0.1, mask=kept)
+        check(dtype, (1, 2, 40, 100), 66, 128, 2, scale=0.1, mask=added)
+        check(dtype, (1, 1, 40, 200), 33, 256, 1, scale=0.1)
+    check(lg.float32, (2, 4, 16, 32), 16, 32, 2, scale=0.2)
+    check(lg.float32, (1, 2, 9, 5), 13, 6, 1, scale=0.2, mask="causal")
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_attention_writes_in_the_order_of_its_queries(cache):
+    program = """
+    from legato._core import _eval_counts as counts
+    x = lg.array(np.ones((2, 70, 3, 32), np.float16)).swapaxes(1, 2)
+    lg.eval(x)
+    before = counts()
+    y = lg.fast.scaled_dot_product_attention(x, x, x, scale=0.2)
+    lg.eval(y.swapaxes(1, 2).reshape(2, 70, 96))  # the heads are joined without a copy
+    after = counts()
+    print(*(after[name] - before[name] for name in ("kernels", "layout_copies")))
+    """
+    assert run(program, cache) == "1 0"
+
+
 def test_scans_and_pools(cache):
     program = """
     rng = np.random.default_rng(4)
