@@ -96,7 +96,7 @@ dnn::Descriptor tensor(int64_t id, const Shape& shape, dnn::DataType type, int64
 enum Id : int64_t { kX = 1, kW, kY };
 
 std::shared_ptr<dnn::Plan> make_plan(GpuDevice& device, const Normal& n, Dtype dtype,
-                                     int64_t alignment) try {
+                                     int64_t alignment, bool allow_tf32) try {
   dnn::DataType type;
   if (!dnn::data_type(dtype, type)) return nullptr;
   const bool wide = dtype == Dtype::float64;
@@ -139,7 +139,7 @@ std::shared_ptr<dnn::Plan> make_plan(GpuDevice& device, const Normal& n, Dtype d
   operation.finalize();
   dnn::PlanRules rules;
   // A tensor core takes float32 only after rounding it.
-  if (dtype == Dtype::float32)
+  if (dtype == Dtype::float32 && !allow_tf32)
     rules.without_numerics |= 1u << static_cast<int>(dnn::Numerics::tensor_core) |
                               1u << static_cast<int>(dnn::Numerics::down_converts);
   auto plans = dnn::make_plans(device, {&operation, 1}, rules);
@@ -171,7 +171,7 @@ class Key {
   }
 
  private:
-  static constexpr size_t kMost = 40;  // 4 + 3 * 5 + 4 * 3 are in use
+  static constexpr size_t kMost = 40;  // 5 + 3 * 5 + 4 * 3 are in use
   int64_t values_[kMost];
   size_t n_ = 0;
 };
@@ -212,12 +212,12 @@ bool convolve_by_dnn(Launch& l, ConvRole role) {
       alignment_of({n.x_view->data, moved ? nullptr : n.w_view->data, n.y_view->data});
   Key key;
   for (int64_t v : {static_cast<int64_t>(n.role), static_cast<int64_t>(dtype), alignment,
-                    static_cast<int64_t>(n.x.size())})
+                    static_cast<int64_t>(n.x.size()), int64_t{l.allow_tf32}})
     key.add(v);
   for (const Dims* d : {&n.x, &n.w, &n.y, &n.stride, &n.low, &n.high, &n.dilation}) key.add(*d);
   GpuDevice& device = current();
   const std::shared_ptr<dnn::Plan> plan = plans_of(device.index()).get(key.bytes(), [&] {
-    return make_plan(device, n, dtype, alignment);
+    return make_plan(device, n, dtype, alignment, l.allow_tf32);
   });
   if (!plan) return false;
   void* weights = n.w_view->data;
