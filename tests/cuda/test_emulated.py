@@ -206,6 +206,11 @@ def test_convolutions_of_all_kinds(dnn, cache):
     check((1, 2, 3, 4, 10), (9, 2, 2, 2, 10), low=1, high=1, input_dilation=(1, 2, 1), flip=True)
     check((1, 1, 1, 600), (12, 1, 1, 600))                                                 # sums in parts
     check((3, 20, 20, 9), (8, 3, 3, 9))
+    for channels, low in ((32, 0), (64, 1), (132, 0)):                                     # four at a time
+        check((2, 9, 7, 20), (channels, 3, 3, 20), low=low, high=1, stride=(1, 2))
+        check((2, 5, 5, channels), (24, 3, 3, channels // 2), low=low, high=1, groups=2, flip=True)
+    check((1, 3, 3, 320), (36, 3, 3, 320), low=1, high=1)
+    check((5, 17, 9, 4), (132, 3, 2, 4), kernel_dilation=2)
     assert lg.conv2d(lg.zeros((0, 5, 5, 8)), lg.zeros((4, 3, 3, 8))).shape == (0, 3, 3, 4)
     empty = lg.conv2d(lg.zeros((1, 5, 5, 0)), lg.zeros((4, 3, 3, 0)))
     np.testing.assert_array_equal(np.array(empty), np.zeros((1, 3, 3, 4)))
@@ -230,6 +235,8 @@ def test_cudnn_takes_the_convolutions_that_it_can(cache):
             return [int(line.split()[-1]) for line in file if line.startswith("cuDNN")]
     assert engines((2, 6, 5, 9), (10, 4, 3, 9), low=1, high=2) == [4, 4, 4]
     assert engines((2, 6, 5, 9), (10, 4, 3, 9), lg.float16, 2e-3) == [0, 0, 0]   # nothing is rounded to TF32
+    with lg.allow_tf32():
+        assert engines((2, 6, 5, 9), (10, 4, 3, 9), low=1, high=2) == [0, 0, 0]
     assert engines((2, 9, 4), (6, 3, 4), low=2, stride=2, flip=True) == [4, 4, 4]
     assert engines((2, 6, 5, 9), (10, 4, 3, 9), low=2, high=3, input_dilation=(2, 3), flip=True) == [4, 4, 4]
     assert engines((2, 6, 7, 12), (10, 3, 2, 12), low=1, stride=2, input_dilation=3) == []

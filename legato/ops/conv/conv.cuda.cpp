@@ -43,28 +43,55 @@ void meet(ConvParams& p, const Sizes& s, bool from_y) {
   }
 }
 
-int64_t blocks_of(int64_t n) { return (n + kConvTile - 1) / kConvTile; }
+int64_t parts(int64_t n, int64_t of) { return (n + of - 1) / of; }
 
-// By tiles of a product of `rows` x `cols` with `terms` in each sum. Few tiles with long sums are
-// split, so that the device is busy.
-void launch_tiles(Launch& l, const char* kernel, ConvParams& p, int64_t rows, int64_t cols,
+/// A kernel that does a product in tiles.
+struct Tiled {
+  const char *image, *name;
+  int rows, cols;
+  bool one_dtype = false;
+};
+
+// `rows` x `cols` results with `terms` in each sum. Few tiles with long sums are split, so that the
+// device is busy.
+void launch_tiles(Launch& l, const Tiled& kernel, ConvParams& p, int64_t rows, int64_t cols,
                   int64_t terms) {
   const View& out = l.out[0];
-  const int64_t tiles = blocks_of(rows) * blocks_of(cols) * p.groups,
+  const int64_t tiles = parts(rows, kernel.rows) * parts(cols, kernel.cols) * p.groups,
                 wide = out.dtype == Dtype::float64 ? 8 : 4;
   constexpr int64_t kLeastTerms = 16 * kConvDepth, kMostPartial = int64_t{256} << 20;
   int64_t splits = std::min({current().multiprocessors() * 2 / tiles, terms / kLeastTerms,
                              kMostPartial / (out.size * wide)});
-  splits = std::max<int64_t>(splits, 1);
-  p.per_split = (terms + splits - 1) / splits;
-  p.per_split = std::max<int64_t>((p.per_split + kConvDepth - 1) / kConvDepth, 1) * kConvDepth;
-  splits = std::max<int64_t>((terms + p.per_split - 1) / p.per_split, 1);
+  p.per_split =
+      std::max<int64_t>(parts(parts(terms, std::max<int64_t>(splits, 1)), kConvDepth), 1) *
+      kConvDepth;
+  splits = std::max<int64_t>(parts(terms, p.per_split), 1);
   p.splits = static_cast<int>(splits);
   if (splits > 1) p.partial = l.workspace(splits * out.size * wide);
-  launch_blocks("conv", cat(kernel, suffix(out.dtype)), tiles * splits, kConvThreads, p);
+  launch_blocks(kernel.image, cat(kernel.name, kernel.one_dtype ? "" : suffix(out.dtype)),
+                tiles * splits, kConvThreads, p);
   if (splits == 1) return;
   const ConvSumParams sum{p.partial, out.data, out.size, p.splits};
   launch_over("conv", cat("conv_sum", suffix(out.dtype)), out.size, sum);
+}
+
+constexpr Tiled kGather{"conv", "conv_gather", kConvTile, kConvTile};
+constexpr Tiled kWeight{"conv", "conv_weight", kConvTile, kConvTile};
+constexpr Tiled kWideGather[] = {{"conv_wide", "conv_gather_wide_128x32", 128, 32, true},
+                                 {"conv_wide", "conv_gather_wide_128x64", 128, 64, true},
+                                 {"conv_wide", "conv_gather_wide_128x128", 128, 128, true}};
+constexpr Tiled kWideWeight[] = {{"conv_wide", "conv_weight_wide_32x128", 32, 128, true},
+                                 {"conv_wide", "conv_weight_wide_64x128", 64, 128, true},
+                                 {"conv_wide", "conv_weight_wide_128x128", 128, 128, true}};
+
+// Whether four channels at a time can be moved.
+bool in_fours(const ConvParams& p, Dtype dtype) {
+  const auto bits = reinterpret_cast<uintptr_t>(p.gathered) | reinterpret_cast<uintptr_t>(p.other);
+  return dtype == Dtype::float32 && bits % 16 == 0 && p.gathered_channels % 4 == 0 &&
+         p.result_channels % 4 == 0;
+}
+const Tiled& wide_enough(const Tiled (&kernels)[3], int64_t channels) {
+  return kernels[channels <= 32 ? 0 : channels <= 64 ? 1 : 2];
 }
 
 // A group with fewer channels than this leaves tiles mostly empty.
@@ -97,7 +124,8 @@ void run_own(Launch& l, ConvRole role) {
     if (few)
       launch_blocks("conv", cat("conv_weight_one", suffix(out.dtype)), out.size, kConvThreads, p);
     else
-      launch_tiles(l, "conv_weight", p, out_channels, taps * in_channels, places);
+      launch_tiles(l, in_fours(p, out.dtype) ? wide_enough(kWideWeight, out_channels) : kWeight, p,
+                   out_channels, taps * in_channels, places);
     return;
   }
   const bool forward = role == ConvRole::forward;
@@ -110,7 +138,8 @@ void run_own(Launch& l, ConvRole role) {
   if (p.result_channels < kFewChannels)
     launch_over("conv", cat("conv_gather_one", suffix(out.dtype)), out.size, p);
   else
-    launch_tiles(l, "conv_gather", p, places, p.result_channels, taps * p.gathered_channels);
+    launch_tiles(l, in_fours(p, out.dtype) ? wide_enough(kWideGather, p.result_channels) : kGather,
+                 p, places, p.result_channels, taps * p.gathered_channels);
 }
 
 template <ConvRole role>
