@@ -46,6 +46,7 @@ class Pair:
     def __init__(self, ours: Callable[[Any], Any], theirs: Callable[[Any], Any]):
         self.ours, self.theirs = ours, theirs
         self.made: Any = None
+        self.peer: Any = None
 
     def legato(self) -> Any:
         if self.made is None:
@@ -57,11 +58,13 @@ class Pair:
         return self.made
 
     def torch(self, f: OnGpu) -> Any:
-        peer = importlib.import_module("peers.unet_torch")
-        module = self.theirs(peer).eval()
-        peer.load(module, weights(self.legato()))
-        module = module.to(torch_device(), f.module.float16)
-        return module.to(memory_format=f.module.channels_last)
+        if self.peer is None:
+            peer = importlib.import_module("peers.unet_torch")
+            with f.module.device(torch_device()):  # drawing the first weights there is quicker
+                module = self.theirs(peer).eval().to(f.module.float16)
+            peer.load(module, weights(self.legato()))
+            self.peer = module.to(memory_format=f.module.channels_last)
+        return self.peer
 
 
 def ours(pair: Pair, given: tuple[Given, ...], compiled: bool):
