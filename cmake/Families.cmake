@@ -65,7 +65,7 @@ endfunction()
 # The one header for users of the library, generated so that a new family is in it.
 function(legato_generate_umbrella_header)
   file(GLOB headers RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/ops/*/*.h")
-  set(included legato/array/array.h legato/base/error.h legato/io/io.h legato/io/print.h legato/nn/nn.h legato/runtime/evaluator.h
+  set(included legato/array/array.h legato/array/precision.h legato/base/error.h legato/io/io.h legato/io/print.h legato/nn/nn.h legato/runtime/evaluator.h
                legato/runtime/stream.h legato/transform/transform.h)
   foreach(header IN LISTS headers)
     if(header MATCHES "^legato/ops/([^/]+)/([^/]+)\\.h$" AND CMAKE_MATCH_1 STREQUAL CMAKE_MATCH_2)
