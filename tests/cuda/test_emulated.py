@@ -303,6 +303,114 @@ def test_attention_writes_in_the_order_of_its_queries(cache):
     assert run(program, cache) == "1 0"
 
 
+@pytest.mark.parametrize("blas", [True, False])
+def test_products_apply_what_follows_them(blas, cache):
+    program = """
+    import legato.nn as nn
+    rng = np.random.default_rng(7)
+    def made(*shape): return rng.integers(-8, 9, shape).astype(np.float32) / 8
+    for size in (24, 150):                                # by own tiles, by cuBLASLt
+        x, w, b, r = made(size, 140), made(130, 140), made(130), made(size, 130)
+        for dtype, tol in ((lg.float32, 1e-6), (lg.float16, 1e-3), (lg.bfloat16, 8e-3)):
+            X, W, B, R = (lg.array(v).astype(dtype) for v in (x, w, b, r))
+            lg.eval(X, W, B, R)
+            follow = {
+                "nothing": lambda y: y,
+                "gelu": nn.gelu_approx,
+                "residual": lambda y: y + R,
+                "scale": lambda y: R - y * 0.5,
+                "activation by itself": nn.silu,
+                "cast": lambda y: y.astype(lg.float32),
+                "column": lambda y: y + R[:, :1],
+                "transposed": lambda y: y + lg.contiguous(R.T).T,
+                "offset": lambda y: y + lg.concatenate([B, B])[1:131],
+            }
+            for name, f in follow.items():
+                for product in (lambda: lg.addmm(B, X, W.T), lambda: X @ W.T, lambda: X @ W.T + B):
+                    y = f(product())
+                    lg.eval(y)
+                    with lg.fusion(False):
+                        want = f(product())
+                        lg.eval(want)
+                    assert y.dtype == want.dtype
+                    y, want = (np.array(v.astype(lg.float32)) for v in (y, want))
+                    np.testing.assert_allclose(y, want, rtol=tol, atol=tol * 8, err_msg=f"{name} {dtype}")
+    print("right")
+    """
+    knobs = {} if blas else {"LEGATO_CUBLASLT": "/nowhere"}
+    assert run(program, cache, **knobs) == "right"
+
+
+def test_a_product_and_what_it_applies_are_one_step(cache):
+    program = """
+    import io, legato.nn as nn
+    x, w, b = (lg.array(np.ones(s, np.float16)) for s in ((200, 140), (150, 140), (150,)))
+    text = io.StringIO()
+    with lg.logging("eval:1", output=text):
+        lg.eval(nn.gelu_approx(lg.addmm(b, x, w.T)))
+        y = x @ w.T                                       # held: it is stored
+        lg.eval(y * 2)
+    print(*(line.split()[2].split("[")[0] for line in text.getvalue().splitlines()))
+    """
+    assert run(program, cache) == "addmm+fused matmul multiply"
+
+
+def test_operands_at_odd_places_and_batches_that_do_not_merge(cache):
+    program = """
+    rng = np.random.default_rng(8)
+    for dtype in (lg.bfloat16, lg.float16, lg.float32):
+        flat = lg.array(rng.integers(-3, 4, 300 * 200 + 8).astype(np.float32)).astype(dtype)
+        for off in (1, 2, 4):
+            a, b = flat[off : off + 30000].reshape(150, 200), flat[off + 3 : off + 3 + 32000].reshape(200, 160)
+            want = np.array(a.astype(lg.float32)) @ np.array(b.astype(lg.float32))
+            np.testing.assert_allclose(np.array((a @ b).astype(lg.float32)), want, rtol=8e-3)
+    for sa, sb in (((4, 1, 15, 140), (2, 140, 13)), ((3, 2, 15, 140), (140, 13)), ((2, 3, 1, 140), (140, 13)),
+                   ((7, 2, 1, 5, 140), (7, 1, 3, 140, 9)), ((6, 5, 40, 130), (6, 5, 130, 30))):
+        a, b = rng.integers(-3, 4, sa).astype(np.float32), rng.integers(-3, 4, sb).astype(np.float32)
+        for dtype in (lg.float32, lg.int32, lg.complex64):
+            x, y = lg.array(a).astype(dtype), lg.array(b).astype(dtype)
+            turned = lg.contiguous(x.swapaxes(0, 1)).swapaxes(0, 1)
+            for u in (x, turned, x[..., ::-1], x[::-1]):
+                want = np.array(u.astype(lg.float32)) @ b
+                np.testing.assert_array_equal(np.array((u @ y).astype(lg.float32)), want)
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_chosen_products_on_the_device(cache):
+    program = """
+    rng = np.random.default_rng(9)
+    def made(*shape): return rng.integers(-4, 5, shape).astype(np.float32)
+    x, w = made(6, 40, 64), made(4, 64, 48)
+    left, right = np.array([0, 5, 5, 1, -1, 2, 3]), np.array([3, 3, 0, 0, -4, 2, 1])
+    rows, at = made(70, 1, 64), rng.integers(0, 4, 70)
+    a, b = made(50, 90), made(90, 70)
+    ends = np.array([[0, 10], [10, 90], [5, 5], [40, 77]])
+    for dtype in (lg.float32, lg.float16, lg.int16, lg.complex64):
+        def of(v): return lg.array(v).astype(dtype)
+        def same(y, want): np.testing.assert_array_equal(np.array(y.astype(lg.float32)), want)
+        same(lg.gather_mm(of(x), of(w), lg.array(left), lg.array(right)), x[left] @ w[right])
+        same(lg.gather_mm(of(rows), of(w), None, lg.array(at)), rows @ w[at])
+        same(lg.gather_mm(of(rows), of(w), None, lg.array(np.sort(at))), rows @ w[np.sort(at)])
+        wt = lg.contiguous(of(w).swapaxes(1, 2)).swapaxes(1, 2)
+        same(lg.gather_mm(of(x)[:, ::2], wt, lg.array(left[::-1])[::-1], lg.array(right)), x[left][:, ::2] @ w[right])
+        same(lg.segmented_mm(of(a), of(b), lg.array(ends)), np.stack([a[:, s:e] @ b[s:e] for s, e in ends]))
+    for wrong, text in ((lambda: lg.gather_mm(lg.array(x), lg.array(w), None, lg.array([0, 9, 1, 0, 0, 0])),
+                         "rhs_indices[1] is 9, but there are 4 matrices"),
+                        (lambda: lg.segmented_mm(lg.array(a), lg.array(b), lg.array([[0, 4], [3, 95]])),
+                         "segment 1 is from 3 to 95")):
+        try:
+            np.array(wrong())
+        except IndexError as e:
+            assert text in str(e), e
+        else:
+            raise AssertionError("an index out of range was not reported")
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
 def test_scans_and_pools(cache):
     program = """
     rng = np.random.default_rng(4)

@@ -37,11 +37,23 @@ static_assert(blas::kR32 == static_cast<int>(CUDA_R_32F) &&
               blas::kRB16 == static_cast<int>(CUDA_R_16BF) &&
               blas::kC32 == static_cast<int>(CUDA_C_32F) &&
               blas::kC64 == static_cast<int>(CUDA_C_64F));
-static_assert(blas::kTransA == static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSA) &&
-              blas::kTransB == static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSB) &&
-              blas::kBatchCount == static_cast<int>(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) &&
-              blas::kBatchStride == static_cast<int>(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET) &&
-              blas::kMaxWorkspace == static_cast<int>(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES));
+static_assert(
+    blas::kTransA == static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSA) &&
+    blas::kTransB == static_cast<int>(CUBLASLT_MATMUL_DESC_TRANSB) &&
+    blas::kBatchCount == static_cast<int>(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) &&
+    blas::kBatchStride == static_cast<int>(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET) &&
+    blas::kMaxWorkspace == static_cast<int>(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) &&
+    blas::kReductionMask == static_cast<int>(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) &&
+    blas::kMinAlignmentA == static_cast<int>(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES) &&
+    blas::kMinAlignmentD == static_cast<int>(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES) &&
+    blas::kInComputeType == static_cast<int>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+static_assert(blas::kEpilogue == static_cast<int>(CUBLASLT_MATMUL_DESC_EPILOGUE) &&
+              blas::kBiasPointer == static_cast<int>(CUBLASLT_MATMUL_DESC_BIAS_POINTER) &&
+              blas::kPlain == static_cast<int>(CUBLASLT_EPILOGUE_DEFAULT) &&
+              blas::kRelu == static_cast<int>(CUBLASLT_EPILOGUE_RELU) &&
+              blas::kBias == static_cast<int>(CUBLASLT_EPILOGUE_BIAS) &&
+              blas::kGelu == static_cast<int>(CUBLASLT_EPILOGUE_GELU) &&
+              (blas::kBias | blas::kGelu) == static_cast<int>(CUBLASLT_EPILOGUE_GELU_BIAS));
 static_assert(sizeof(blas::Heuristic) == sizeof(cublasLtMatmulHeuristicResult_t) &&
               sizeof(blas::Algo) == sizeof(cublasLtMatmulAlgo_t));
 #endif
