@@ -76,6 +76,7 @@ int64_t Backend::work_given(int) const { return 0; }
 void Backend::mark(int) {}
 void Backend::wait_for(int, int64_t) {}
 int64_t Backend::memory_bytes(int) const { return 0; }
+int64_t Backend::free_bytes(int) const { return 0; }
 void Backend::trim(int) noexcept {}
 Recording::~Recording() = default;
 void Backend::begin_recording(int) {
@@ -87,6 +88,11 @@ std::unique_ptr<Recording> Backend::end_recording(int, std::unique_ptr<Recording
 Ref<DeviceCheck> Backend::replay(int, Recording&) {
   throw InternalError("a backend that does not record is asked to replay");
 }
+int64_t Backend::exchange_stream(int) { return 1; }
+void Backend::lead(int, int64_t) {}
+void Backend::lead_all(int) noexcept {}
+int64_t Backend::followed(int) noexcept { return 0; }
+int64_t Backend::follow_all(int) noexcept { return 0; }
 std::vector<std::pair<std::string, std::string>> Backend::facts(int) const { return {}; }
 DeviceCheck::~DeviceCheck() = default;
 

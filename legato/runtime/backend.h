@@ -228,8 +228,26 @@ class LEGATO_API Backend {
   /// Carries out what was recorded, in the order of the device's work. Gives the check of the
   /// values of all launches in it that have one, or null.
   virtual Ref<DeviceCheck> replay(int device, Recording& recording);
+  /// Bytes of it that nobody in the system uses; 0 where that is not known.
+  virtual int64_t free_bytes(int device) const;
   /// Facts for people: {"device_name", "NVIDIA H100"}, ...
   virtual std::vector<std::pair<std::string, std::string>> facts(int device) const;
+
+  // Order between this backend and other libraries of the process that share memory with it (see
+  // dlpack.h). Their streams go by DLPack's numbers: 1 the default one, 2 that of each thread, else
+  // an address. No call waits on the host.
+
+  /// The number of a stream that another library makes wait before it hands memory to us.
+  virtual int64_t exchange_stream(int device);
+  /// It has made it wait: a piece of work, like all that waits behind it. Gives its number.
+  virtual int64_t followed(int device) noexcept;
+  /// `stream` waits for all that was given to us so far.
+  virtual void lead(int device, int64_t stream);
+  /// All streams of the device wait for all that was given to us so far.
+  virtual void lead_all(int device) noexcept;
+  /// What is given to us from here on waits for all that anybody gave to the device. Gives the
+  /// number of the piece of work that waits for it.
+  virtual int64_t follow_all(int device) noexcept;
 };
 
 /// Makes the backend known. The first one whose type is cpu serves the host.

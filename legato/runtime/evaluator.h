@@ -15,6 +15,10 @@ LEGATO_API void eval(std::span<const Array> roots);
 /// are read.
 LEGATO_API void async_eval(std::span<const Array> roots);
 
+/// As eval, but a device that computes in the background has only been given what it needs: the
+/// values are those of whoever comes after it in the device's order.
+LEGATO_API void launch(std::span<const Array> roots);
+
 /// Whether pointwise nodes are fused into programs (environment: LEGATO_FUSION=0 turns it off).
 /// Returns the old setting.
 LEGATO_API bool set_fusion(bool on);

@@ -8,14 +8,15 @@
 #include <memory>
 
 #include "legato/base/error.h"
+#include "legato/runtime/stream.h"
 
 namespace legato {
 namespace {
 
-std::atomic<int64_t> limit_bytes{0};   // 0: not settled yet
-std::atomic<bool> limit_given{false};  // by the user, for every device
-std::atomic<int64_t> cache_bytes{int64_t{1} << 30};
+std::atomic<int64_t> limit_given{0};   // by the user, for every device; 0: not
+std::atomic<int64_t> cache_given{-1};  // likewise; -1: not
 std::atomic<int64_t> replica_copies{0};
+std::atomic<int64_t> total_active{0}, total_peak{0};  // of all devices
 
 // Buffers are handed out in size classes, four to each power of two, so that a freed one fits the
 // next request of about its size and at most a quarter is wasted.
@@ -41,10 +42,25 @@ std::string human(int64_t bytes) {
   return cat(bytes, " bytes");
 }
 
+// `own`: bytes of a memory that is not the host's, else 0.
+int64_t memory_limit_of(int64_t own) {
+  if (const int64_t given = limit_given.load(std::memory_order_relaxed)) return given;
+  static const int64_t host = static_cast<int64_t>(static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+                                                   sysconf(_SC_PAGESIZE) * 0.95);
+  return own == 0 ? host : own / 100 * 95;
+}
+int64_t cache_limit_of(int64_t own) {
+  const int64_t given = cache_given.load(std::memory_order_relaxed);
+  if (given >= 0) return given;
+  constexpr int64_t kOfHost = int64_t{1} << 30;
+  return own == 0 ? kOfHost : memory_limit_of(own);
+}
+
 // Freed buffers of one device.
 class Pool {
  public:
-  explicit Pool(Device device) : device_(device) {}
+  explicit Pool(Device device)
+      : device_(device), own_(backend_of(device).memory_bytes(device.index)) {}
 
   // `after`: null, or what the caller has to wait for who does not keep to the device's order. He
   // gets the buffer that was freed longest ago, the others the one freed last.
@@ -67,16 +83,20 @@ class Pool {
       took(size);  // counted before the call, so that two threads cannot both slip under the limit
     }
     try {
-      return backend_of(device_).allocate(device_.index, size);
-    } catch (const MemoryError&) {
-      clear();  // the system may have what our cache holds
       try {
         return backend_of(device_).allocate(device_.index, size);
       } catch (const MemoryError&) {
-        std::lock_guard lock(lock_);
-        stats_.active -= size;
-        refuse(bytes);
+        clear();  // the system may have what our cache holds
+        return backend_of(device_).allocate(device_.index, size);
       }
+    } catch (const MemoryError&) {
+      std::lock_guard lock(lock_);
+      gave(size);
+      refuse(bytes);
+    } catch (...) {  // the device is lost
+      std::lock_guard lock(lock_);
+      gave(size);
+      throw;
     }
   }
 
@@ -85,8 +105,8 @@ class Pool {
     const int64_t work = backend_of(device_).work_given(device_.index);
     {
       std::lock_guard lock(lock_);
-      stats_.active -= size;
-      int64_t limit = cache_bytes.load(std::memory_order_relaxed);
+      gave(size);
+      const int64_t limit = cache_limit_of(own_);
       if (size <= limit) {
         if (stats_.cache + size > limit) trim(limit - size);
         try {
@@ -118,14 +138,18 @@ class Pool {
   }
 
  private:
-  int64_t limit() const {
-    const int64_t own = backend_of(device_).memory_bytes(device_.index);
-    return own == 0 || limit_given.load(std::memory_order_relaxed) ? memory_limit()
-                                                                   : own / 100 * 95;
-  }
+  int64_t limit() const { return memory_limit_of(own_); }
   void took(int64_t size) {
     stats_.active += size;
     stats_.peak = std::max(stats_.peak, stats_.active);
+    const int64_t total = total_active.fetch_add(size, std::memory_order_relaxed) + size;
+    int64_t peak = total_peak.load(std::memory_order_relaxed);
+    while (total > peak && !total_peak.compare_exchange_weak(peak, total)) {
+    }
+  }
+  void gave(int64_t size) {
+    stats_.active -= size;
+    total_active.fetch_sub(size, std::memory_order_relaxed);
   }
 
   // Largest buffers first: they are the ones whose absence the system feels.
@@ -154,7 +178,8 @@ class Pool {
         ". Drop arrays, compute in smaller pieces, or raise the limit with set_memory_limit()."));
   }
 
-  Device device_;
+  const Device device_;
+  const int64_t own_;
   std::mutex lock_;
   MemoryStats stats_;  // guarded by lock_
   struct Freed {
@@ -201,45 +226,38 @@ void for_each_pool(F f) {
 MemoryStats memory_stats(Device device) { return pool_of(device).stats(); }
 
 MemoryStats memory_stats() {
-  MemoryStats sum;
-  for_each_pool([&](Pool& p) {
-    MemoryStats s = p.stats();
-    sum.active += s.active;
-    sum.peak += s.peak;
-    sum.cache += s.cache;
-  });
+  MemoryStats sum{.active = total_active.load(), .peak = total_peak.load()};
+  for_each_pool([&](Pool& p) { sum.cache += p.stats().cache; });
   return sum;
 }
 
 void reset_peak_memory() {
   for_each_pool([](Pool& p) { p.reset_peak(); });
+  total_peak.store(total_active.load());
 }
 void clear_memory_cache() {
   for_each_pool([](Pool& p) { p.clear(); });
 }
 
-int64_t memory_limit() {
-  int64_t bytes = limit_bytes.load(std::memory_order_relaxed);
-  if (bytes) return bytes;
-  bytes = static_cast<int64_t>(static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
-                               sysconf(_SC_PAGESIZE) * 0.95);
-  int64_t unset = 0;
-  limit_bytes.compare_exchange_strong(unset, bytes);
-  return limit_bytes.load(std::memory_order_relaxed);
+int64_t memory_limit(Device device) {
+  return memory_limit_of(backend_of(device).memory_bytes(device.index));
 }
 int64_t set_memory_limit(int64_t bytes) {
   if (bytes <= 0)
     throw ValueError(cat("set_memory_limit: the limit must be positive, got ", bytes));
-  int64_t before = memory_limit();
-  limit_bytes.store(bytes);
-  limit_given.store(true);
+  const int64_t before = memory_limit(default_device());
+  limit_given.store(bytes);
   return before;
 }
-int64_t cache_limit() { return cache_bytes.load(std::memory_order_relaxed); }
+int64_t cache_limit(Device device) {
+  return cache_limit_of(backend_of(device).memory_bytes(device.index));
+}
 int64_t set_cache_limit(int64_t bytes) {
   if (bytes < 0)
     throw ValueError(cat("set_cache_limit: the limit must not be negative, got ", bytes));
-  return cache_bytes.exchange(bytes);
+  const int64_t before = cache_limit(default_device());
+  cache_given.store(bytes);
+  return before;
 }
 
 namespace {
@@ -302,8 +320,17 @@ void RecordingMemory::release() noexcept {
 DeviceStorage::DeviceStorage(Device home, int64_t bytes)
     : Storage(bytes), first_{home, allocate_memory(home, bytes)} {}
 
+DeviceStorage::DeviceStorage(Device home, void* data, int64_t bytes,
+                             std::unique_ptr<MemoryOwner> owner)
+    : Storage(bytes), first_{home, data}, owner_(std::move(owner)) {}
+
 DeviceStorage::~DeviceStorage() {
-  free_memory(first_.device, first_.data, bytes());
+  if (owner_) {  // who gets the memory next must not write to it before we have read it
+    std::lock_guard recording(RecordingMemory::of(first_.device).lock());
+    backend_of(first_.device).lead_all(first_.device.index);
+  } else {
+    free_memory(first_.device, first_.data, bytes());
+  }
   for (auto& r : others_) free_memory(r.device, r.data, bytes());
 }
 
@@ -314,9 +341,12 @@ void* DeviceStorage::on(Device device) {
   if (from_host && to_host) return first_.data;
   std::lock_guard lock(lock_);
   for (auto& r : others_)
-    if (r.device == device) return r.data;
+    if (r.device == device) {
+      if (shares_ > 0 || r.stale) refresh(r);
+      return r.data;
+    }
   // A copy between two devices goes through the host, whose replica is then valid too.
-  const Replica* source = &first_;
+  Replica* source = &first_;
   if (!to_host && !from_host) {
     Device host;
     auto it = std::find_if(others_.begin(), others_.end(),
@@ -334,6 +364,7 @@ void* DeviceStorage::on(Device device) {
       source = &others_.back();
     } else {
       source = &*it;
+      if (shares_ > 0 || source->stale) refresh(*source);
     }
   }
   int64_t after = 0;
@@ -355,6 +386,37 @@ void* DeviceStorage::on(Device device) {
 void DeviceStorage::read_back(void* to) {
   backend_of(first_.device).copy_to_host(first_.device.index, to, first_.data, bytes(), work());
   rethrow_failed_check();
+}
+
+// Copies the first replica again, into the same memory, which others may be reading.
+void DeviceStorage::refresh(Replica& r) {
+  Backend& backend = backend_of(r.device);
+  if (backend.host_memory()) {
+    read_back(r.data);
+  } else {
+    const void* from = first_.data;
+    if (!backend_of(first_.device).host_memory()) {  // the host's replica is there: it went through it
+      auto host = std::find_if(others_.begin(), others_.end(),
+                               [](const Replica& o) { return o.device == Device{}; });
+      refresh(*host);
+      from = host->data;
+    }
+    const int index = r.device.index;
+    backend.copy_from_host(index, r.data, from, bytes(), backend.work_given(index));
+  }
+  r.stale = false;
+  replica_copies.fetch_add(1, std::memory_order_relaxed);
+}
+
+void DeviceStorage::share() noexcept {
+  std::lock_guard lock(lock_);
+  ++shares_;
+}
+
+void DeviceStorage::unshare() noexcept {
+  std::lock_guard lock(lock_);
+  --shares_;
+  for (auto& r : others_) r.stale = true;
 }
 
 void DeviceStorage::drop_copies() noexcept {
@@ -404,6 +466,12 @@ bool DeviceStorage::is_on(Device device) const {
   std::lock_guard lock(lock_);
   return std::any_of(others_.begin(), others_.end(),
                      [&](const Replica& r) { return r.device == device; });
+}
+
+bool DeviceStorage::is_only_on(Device device) const {
+  if (!(device == first_.device)) return false;
+  std::lock_guard lock(lock_);
+  return others_.empty();
 }
 
 int64_t DeviceStorage::copies_made() { return replica_copies.load(std::memory_order_relaxed); }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -21,20 +22,23 @@ struct MemoryStats {
   int64_t cache = 0;   // freed, kept for reuse
 };
 
-/// Statistics of `device`, or of all devices together.
+/// Statistics of `device`, or of all devices together; a value with copies on two devices counts
+/// twice then.
 LEGATO_API MemoryStats memory_stats(Device device);
 LEGATO_API MemoryStats memory_stats();
 LEGATO_API void reset_peak_memory();
 /// Gives all cached buffers back to the system.
 LEGATO_API void clear_memory_cache();
 /// Bytes that arrays of one device may hold; an allocation beyond it trims the cache, then raises
-/// MemoryError. Returns the previous limit. The default is 95 % of the machine's memory, and of a
-/// GPU's own.
+/// MemoryError. Setting it sets that of every device; returns what it was on the default device.
+/// Until then it is 95 % of the machine's memory, and of a GPU's own.
 LEGATO_API int64_t set_memory_limit(int64_t bytes);
-LEGATO_API int64_t memory_limit();
-/// Bytes of freed buffers kept for reuse on one device. Returns the previous limit.
+LEGATO_API int64_t memory_limit(Device device);
+/// Bytes of freed buffers kept for reuse on one device. Setting it sets that of every device;
+/// returns what it was on the default device. Until then it is 1 GiB of the host's memory, and of a
+/// GPU's as much as arrays may hold: what is cached is given back when an array needs it.
 LEGATO_API int64_t set_cache_limit(int64_t bytes);
-LEGATO_API int64_t cache_limit();
+LEGATO_API int64_t cache_limit(Device device);
 
 /// A buffer of at least `bytes` bytes, 64-byte aligned, contents undefined. Throws MemoryError with
 /// a summary.
@@ -82,6 +86,12 @@ class RecordingMemory {
   std::map<void*, Block> blocks_;  // guarded by lock_
 };
 
+/// What keeps memory of another library alive. Destroyed, on any thread, when no array uses the
+/// memory any more and the device's other streams wait for those who did.
+struct MemoryOwner {
+  virtual ~MemoryOwner() = default;
+};
+
 /// Storage with a replica on every device that has read it. Values never change, so a replica once
 /// made stays valid; the device that computes a value writes the first one before anybody can see
 /// it.
@@ -89,6 +99,8 @@ class LEGATO_API DeviceStorage final : public Storage {
  public:
   /// Allocates on `home`. Throws MemoryError.
   DeviceStorage(Device home, int64_t bytes);
+  /// Over memory of another library: `data` on `home`. It is read and never written.
+  DeviceStorage(Device home, void* data, int64_t bytes, std::unique_ptr<MemoryOwner> owner);
 
   /// The copy on `device`; made from another one if there is none yet. Thread-safe.
   void* on(Device device);
@@ -99,17 +111,26 @@ class LEGATO_API DeviceStorage final : public Storage {
   /// The device has been given the work that computes the values: the newest piece of it.
   void computed_by(int64_t work) { work_.store(work, std::memory_order_release); }
   int64_t work() const { return work_.load(std::memory_order_acquire); }
+  /// Whether it was made on `device` and no other has a copy.
+  bool is_only_on(Device device) const;
   /// The first replica's memory, to be written by the one who made the storage.
   void* writable() { return first_.data; }
   /// Drops the copies on other devices: the first one is about to be written again.
   void drop_copies() noexcept;
+  /// Whether the memory belongs to another library.
+  bool foreign() const { return owner_ != nullptr; }
+  /// From share() to unshare() somebody outside may write to the first replica: the others are
+  /// copied anew whenever they are read, and once after it.
+  void share() noexcept;
+  void unshare() noexcept;
   /// The values are right only if `check` holds.
   void add_check(const Ref<DeviceCheck>& check);
   /// The values are computed from those of `from`: its checks are theirs.
   void inherit_checks(const DeviceStorage& from);
-  bool has_checks() const { return checked_.load(std::memory_order_acquire); }
   /// Throws what a check found. Call when the device has finished.
   void verify();
+  /// Whether there is anything to verify.
+  bool has_checks() const { return checked_.load(std::memory_order_acquire); }
   /// How many copies between devices have been made in this process.
   static int64_t copies_made();
 
@@ -123,9 +144,13 @@ class LEGATO_API DeviceStorage final : public Storage {
   struct Replica {
     Device device;
     void* data;
+    bool stale = false;  // the first one may have been written to since
   };
+  void refresh(Replica& replica);  // with lock_ held
   Replica first_;
   std::atomic<int64_t> work_{0};  // of first_.device
+  std::unique_ptr<MemoryOwner> owner_;  // of the first replica; null: it is from our pool
+  int shares_ = 0;                      // guarded by lock_
   mutable std::mutex lock_;
   std::vector<Replica> others_;           // guarded by lock_
   std::atomic<bool> checked_{false};      // checks_ is not empty

@@ -178,7 +178,7 @@ void Runner::consumed(Slot s, uint32_t edges) {
 // view shares it.
 bool Runner::may_overwrite(Slot s, uint32_t edges) const {
   const Value& v = value(s);
-  if (!v.storage || !v.storage->sole_owner()) return false;
+  if (!v.storage || !v.storage->sole_owner() || storage_of(v).foreign()) return false;
   if (s >= 0)
     return !g_.slots[static_cast<size_t>(s)].held && v_.uses[static_cast<size_t>(s)] == edges;
   // A leaf dies with this graph if one edge of ours is all that refers to it.

@@ -194,7 +194,10 @@ PyMethodDef functions[] = {
     {"_get_print_precision", get_print_precision, METH_NOARGS, nullptr},
     {"from_dlpack", method(from_dlpack), METH_VARARGS | METH_KEYWORDS,
      "from_dlpack(x, /, *, copy=None)\n--\n\n"
-     "An array of the values behind a DLPack exporter (NumPy, PyTorch, ...), copied."},
+     "An array of the values behind a DLPack exporter (NumPy, PyTorch, CuPy, JAX, ...).\n\n"
+     "Host memory is copied, because others may write to it and arrays never change. Memory on a "
+     "GPU is shared,\nunless `copy` is True, and nobody waits: Legato's stream comes after the "
+     "exporter's. Do not write to it while\nthe array is in use."},
     {},
 };
 

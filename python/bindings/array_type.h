@@ -26,7 +26,9 @@ Array array_row(const Array& a, int64_t i);
 // interop.cpp: memory shared with other libraries
 int array_getbuffer(PyObject* self, Py_buffer* view, int flags);
 void array_releasebuffer(PyObject* self, Py_buffer* view);
-PyObject* array_numpy(PyObject* self, PyObject* args, PyObject* keywords);   // __array__
+PyObject* array_numpy(PyObject* self, PyObject* args, PyObject* keywords);  // __array__
+
+// dlpack.cpp
 PyObject* array_dlpack(PyObject* self, PyObject* args, PyObject* keywords);  // __dlpack__
 PyObject* array_dlpack_device(PyObject* self, PyObject*);                    // __dlpack_device__
 PyObject* from_dlpack(PyObject*, PyObject* args, PyObject* keywords);

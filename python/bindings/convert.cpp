@@ -361,7 +361,7 @@ Array read_array(PyObject* o, Accept accept, std::optional<Dtype> dtype) {
     if (Array a = array_from_buffer(o, dtype)) return a;
   }
   if (has_attribute(o, "__dlpack__")) {
-    Array a = array_from_dlpack(o);
+    Array a = array_from_dlpack(o, true);
     return dtype ? cast(a, *dtype) : a;
   }
   if (has_attribute(o, "__array__")) {

@@ -40,7 +40,7 @@ Array read_array(PyObject* o, Accept accept, std::optional<Dtype> dtype = std::n
 Array array_from_buffer(PyObject* o, std::optional<Dtype> dtype);
 
 /// The array over a DLPack exporter's CPU memory, copied. See dlpack.cpp.
-Array array_from_dlpack(PyObject* exporter);
+Array array_from_dlpack(PyObject* exporter, bool copy);
 
 /// Copies elements of `itemsize` bytes from a strided block (strides in bytes) to a row-major one.
 void copy_strided(void* to, const void* from, const Shape& shape, const Dims& byte_strides,

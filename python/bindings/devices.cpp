@@ -110,9 +110,13 @@ nb::dict device_info(Device device) {
   }
   for (auto& [fact, value] : backend.facts(device.index))
     info[nb::str(fact.c_str())] = nb::str(value.c_str());
-  const int64_t own = backend.memory_bytes(device.index);
-  if (own != 0) info["memory_size"] = own;
-  info["memory_limit"] = memory_limit();
+  if (const int64_t own = backend.memory_bytes(device.index)) {
+    info["memory_size"] = own;
+    info["total_memory"] = own;
+    info["free_memory"] = backend.free_bytes(device.index);
+    info["max_recommended_working_set_size"] = memory_limit(device);
+  }
+  info["memory_limit"] = memory_limit(device);
   return info;
 }
 
@@ -246,28 +250,50 @@ void define_streams(nb::module_& m) {
       nb::arg("d").none() = nb::none(), "Facts about a device, by default the default one.");
 }
 
+// What `device=` means to the functions on memory: None, all devices together.
+MemoryStats stats_of(const char* function, nb::handle device) {
+  return device.is_none() ? memory_stats() : memory_stats(device_argument(function, device));
+}
+
 void define_memory(nb::module_& m) {
-  m.def("get_active_memory", [] { return memory_stats().active; }, "Bytes held by arrays.");
   m.def(
-      "get_peak_memory", [] { return memory_stats().peak; },
-      "The most bytes held by arrays since the start or the last reset_peak_memory().");
+      "get_active_memory", [](nb::handle d) { return stats_of("get_active_memory", d).active; },
+      nb::arg("device").none() = nb::none(),
+      "Bytes held by arrays on `device`, by default on all devices together.");
+  m.def(
+      "get_peak_memory", [](nb::handle d) { return stats_of("get_peak_memory", d).peak; },
+      nb::arg("device").none() = nb::none(),
+      "The most bytes held by arrays since the start or the last reset_peak_memory(), on `device`, "
+      "by default on all devices together.");
   m.def("reset_peak_memory", &reset_peak_memory,
         "Starts the measurement of get_peak_memory() anew.");
   m.def(
-      "get_cache_memory", [] { return memory_stats().cache; },
-      "Bytes of freed buffers kept for reuse.");
-  m.def("clear_cache", &clear_memory_cache, "Gives all buffers kept for reuse back to the system.");
-  m.def("get_memory_limit", &memory_limit, "The most bytes that arrays of one device may hold.");
+      "get_cache_memory", [](nb::handle d) { return stats_of("get_cache_memory", d).cache; },
+      nb::arg("device").none() = nb::none(),
+      "Bytes of freed buffers kept for reuse on `device`, by default on all devices together.");
+  m.def("clear_cache", &clear_memory_cache, nb::call_guard<nb::gil_scoped_release>(),
+        "Gives all buffers kept for reuse back to the system.");
+  m.def(
+      "get_memory_limit",
+      [](nb::handle d) {
+        return memory_limit(d.is_none() ? default_device()
+                                        : device_argument("get_memory_limit", d));
+      },
+      nb::arg("device").none() = nb::none(),
+      "The most bytes that arrays on `device`, by default the default one, may hold.");
   m.def(
       "set_memory_limit",
       [](int64_t n) { return set_memory_limit(size_argument("set_memory_limit", n)); },
       nb::arg("limit"),
-      "Sets the most bytes that arrays of one device may hold; gives the previous limit.");
+      "Sets the most bytes that arrays of one device may hold, for each device; gives the previous "
+      "limit of the default one. At first it is 95 % of the device's memory.");
   m.def(
       "set_cache_limit",
       [](int64_t n) { return set_cache_limit(size_argument("set_cache_limit", n)); },
       nb::arg("limit"),
-      "Sets how many bytes of freed buffers are kept for reuse; gives the previous limit.");
+      "Sets how many bytes of freed buffers are kept for reuse, for each device; gives the "
+      "previous "
+      "limit of the default one. At first a GPU keeps all that it may hold, the host 1 GiB.");
   m.def(
       "set_wired_limit",
       [](int64_t n) {

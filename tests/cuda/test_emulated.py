@@ -20,12 +20,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def cache(tmp_path_factory):
-    """One folder of compiled programs for all tests of a run: a compilation takes a quarter of a second."""
-    return str(tmp_path_factory.getbasetemp() / "programs")
-
-
 def run(program, cache, **knobs):
     """Runs a program that begins with the GPU as default device; returns what it printed."""
     env = {

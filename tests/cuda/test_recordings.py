@@ -3,7 +3,7 @@
 import textwrap
 
 import test_emulated
-from test_emulated import cache, pytestmark  # noqa: F401
+from test_emulated import pytestmark  # noqa: F401
 
 HEAD = """
 from legato._core import _eval_counts as counts
@@ -13,11 +13,11 @@ draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)
 """
 
 
-def run(program, cache, **knobs):  # noqa: F811
+def run(program, cache, **knobs):
     return test_emulated.run(HEAD + textwrap.dedent(program), cache, **knobs)
 
 
-def test_a_compiled_loop_is_replayed_and_right(cache):  # noqa: F811
+def test_a_compiled_loop_is_replayed_and_right(cache):
     program = """
     def f(x, w):
         for _ in range(3):
@@ -42,7 +42,7 @@ def test_a_compiled_loop_is_replayed_and_right(cache):  # noqa: F811
     assert run(program, cache) == "right"
 
 
-def test_results_that_are_kept_are_not_written_again(cache):  # noqa: F811
+def test_results_that_are_kept_are_not_written_again(cache):
     program = """
     def f(x):
         for k in range(5):
@@ -70,7 +70,7 @@ def test_results_that_are_kept_are_not_written_again(cache):  # noqa: F811
     assert run(program, cache) == "right"
 
 
-def test_a_training_loop_with_state_follows_the_cpu(cache):  # noqa: F811
+def test_a_training_loop_with_state_follows_the_cpu(cache):
     program = """
     import legato.nn as nn, legato.optimizers as optim
     from functools import partial
@@ -102,7 +102,7 @@ def test_a_training_loop_with_state_follows_the_cpu(cache):  # noqa: F811
     assert run(program, cache) == "right"
 
 
-def test_giving_memory_back_between_runs_ends_recordings(cache):  # noqa: F811
+def test_giving_memory_back_between_runs_ends_recordings(cache):
     program = """
     g = lg.compile(lambda x: lg.cumsum(lg.softmax(lg.cumsum(lg.softmax(x, axis=0), axis=0), axis=0), axis=0))
     a = draw(6, 4)
@@ -118,7 +118,7 @@ def test_giving_memory_back_between_runs_ends_recordings(cache):  # noqa: F811
     assert run(program, cache) == "right"
 
 
-def test_a_function_that_cannot_be_recorded_runs_as_ever(cache):  # noqa: F811
+def test_a_function_that_cannot_be_recorded_runs_as_ever(cache):
     program = """
     def f(x):
         with lg.stream(lg.cpu):
@@ -135,7 +135,7 @@ def test_a_function_that_cannot_be_recorded_runs_as_ever(cache):  # noqa: F811
     assert run(program, cache) == "right"
 
 
-def test_when_no_graph_can_be_made_the_function_runs_as_ever(cache):  # noqa: F811
+def test_when_no_graph_can_be_made_the_function_runs_as_ever(cache):
     program = """
     g = lg.compile(lambda x: lg.cumsum(lg.softmax(lg.cumsum(lg.softmax(x, axis=0), axis=0), axis=0), axis=0))
     x = lg.array(draw(6, 4))

@@ -76,6 +76,33 @@ class CudaBackend final : public Backend {
   void mark(int index) override { device(index).mark(); }
   void wait_for(int index, int64_t work) override { device(index).wait_for(work); }
   int64_t memory_bytes(int index) const override { return device_properties(index).total_memory(); }
+  int64_t free_bytes(int index) const override { return device(index).free_bytes(); }
+  int64_t exchange_stream(int index) override {
+    return static_cast<int64_t>(reinterpret_cast<intptr_t>(device(index).exchange_queue()));
+  }
+  void lead(int index, int64_t stream) override {
+    device(index).lead(reinterpret_cast<CUstream>(static_cast<intptr_t>(stream)));
+  }
+  void lead_all(int index) noexcept override {
+    try {
+      device(index).lead_all();
+    } catch (...) {  // in a forked child
+    }
+  }
+  int64_t follow_all(int index) noexcept override {
+    try {
+      return device(index).follow_all();
+    } catch (...) {  // in a forked child
+      return 0;
+    }
+  }
+  int64_t followed(int index) noexcept override {
+    try {
+      return device(index).followed();
+    } catch (...) {
+      return 0;
+    }
+  }
   void trim(int index) noexcept override {
     try {
       device(index).trim();

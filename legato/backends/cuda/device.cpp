@@ -127,6 +127,12 @@ void GpuDevice::trim() noexcept {
   driver().cuMemPoolTrimTo(pool_, 0);
 }
 
+int64_t GpuDevice::free_bytes() {
+  size_t available = 0, total = 0;
+  check(driver().cuMemGetInfo(&available, &total), "asking a GPU for its free memory");
+  return static_cast<int64_t>(available);
+}
+
 CUfunction GpuDevice::kernel(const char* image, std::string_view name, int shared_bytes) {
   std::lock_guard lock(module_lock_);
   std::string key = cat(image, ".", name);

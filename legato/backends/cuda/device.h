@@ -56,12 +56,19 @@ class GpuDevice {
   void copy_in(void* to, const void* from, int64_t bytes, int64_t after);
   void copy_out(void* to, const void* from, int64_t bytes, int64_t after);
   void synchronize();
-
+  int64_t free_bytes();
   // Pieces of work, counted: see backend.h.
   int64_t work_given() const { return given_.load(std::memory_order_acquire); }
   void count_work() { given_.fetch_add(1, std::memory_order_acq_rel); }
   void mark() { event_after(work_given()); }
   void wait_for(int64_t work);
+
+  // Order with other libraries: see backend.h.
+  CUstream exchange_queue() const { return queue_; }
+  void lead(CUstream stream);
+  void lead_all() noexcept;
+  int64_t follow_all() noexcept;
+  int64_t followed() noexcept;
 
   /// From here on, launches of this thread are recorded instead of carried out; see backend.h.
   void begin_recording();

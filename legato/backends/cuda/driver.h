@@ -14,7 +14,8 @@ namespace legato::cuda {
   X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString)                           \
   X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)                   \
   X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuCtxSetCurrent)                              \
-  X(cuStreamCreate) X(cuStreamSynchronize) X(cuStreamWaitEvent)                                   \
+  X(cuCtxRecordEvent) X(cuCtxWaitEvent) X(cuCtxSynchronize)                                       \
+  X(cuStreamCreate) X(cuStreamSynchronize) X(cuStreamWaitEvent) X(cuStreamQuery)                  \
   X(cuEventCreate) X(cuEventRecord) X(cuEventSynchronize) X(cuEventQuery) X(cuEventDestroy)       \
   X(cuMemAllocFromPoolAsync) X(cuMemFreeAsync) X(cuMemPoolCreate) X(cuMemPoolSetAttribute)        \
   X(cuMemPoolTrimTo) X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost)                           \

@@ -1,4 +1,5 @@
-// Waiting for work, and copies between the host and a GPU beside its work.
+// Waiting for work, copies between the host and a GPU beside its work, and the order with what other
+// libraries of the process give to the GPU.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -133,6 +134,59 @@ void GpuDevice::copy_out(void* to, const void* from, int64_t bytes, int64_t afte
     travelling = {&stage, at, n};
   }
   arrive();
+}
+
+namespace {
+
+// An event for one use. The driver keeps what was recorded until nobody waits for it any more.
+class Moment {
+ public:
+  Moment() { check(driver().cuEventCreate(&event_, CU_EVENT_DISABLE_TIMING), "making an event"); }
+  ~Moment() { driver().cuEventDestroy(event_); }
+  Moment(const Moment&) = delete;
+  CUevent event() const { return event_; }
+
+ private:
+  CUevent event_ = nullptr;
+};
+
+}  // namespace
+
+void GpuDevice::lead(CUstream stream) {
+  Moment now;
+  check(driver().cuEventRecord(now.event(), queue_), "recording an event");
+  check(driver().cuStreamWaitEvent(stream, now.event(), 0), "making another library's stream wait");
+}
+
+// Where the driver refuses (a stream of the context is being captured into a graph), the host waits.
+void GpuDevice::lead_all() noexcept try {
+  if (driver().cuStreamQuery(queue_) == CUDA_SUCCESS) return;
+  Moment now;
+  // To make all streams wait would end the recording.
+  if (recorder_ == this || driver().cuEventRecord(now.event(), queue_) != CUDA_SUCCESS ||
+      driver().cuCtxWaitEvent(context_, now.event()) != CUDA_SUCCESS)
+    driver().cuStreamSynchronize(queue_);
+} catch (...) {
+  driver().cuStreamSynchronize(queue_);
+}
+
+// What the queue waits for counts as a piece of work, so that copies from and to the host, which are
+// beside the queue, can wait for it too.
+int64_t GpuDevice::follow_all() noexcept {
+  try {
+    Moment now;
+    if (driver().cuCtxRecordEvent(context_, now.event()) != CUDA_SUCCESS ||
+        driver().cuStreamWaitEvent(queue_, now.event(), 0) != CUDA_SUCCESS)
+      driver().cuCtxSynchronize();
+  } catch (...) {
+    driver().cuCtxSynchronize();
+  }
+  return followed();
+}
+
+int64_t GpuDevice::followed() noexcept {
+  count_work();
+  return work_given();
 }
 
 }  // namespace legato::cuda

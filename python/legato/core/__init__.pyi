@@ -1154,7 +1154,7 @@ def fmod(a: scalar | array, b: scalar | array, /, *, stream: StreamOrDevice = No
     """a - b * trunc(a / b), with the sign of a, as in C. Exact. Differentiable."""
 
 def from_dlpack(x: Any, /, *, copy: bool | None = None) -> array:
-    """An array of the values behind a DLPack exporter (NumPy, PyTorch, ...), copied."""
+    """An array of the values behind a DLPack exporter (NumPy, PyTorch, CuPy, JAX, ...)."""
 
 def full(
     shape: int | Sequence[int],
@@ -1188,19 +1188,19 @@ def gather_mm(
     """Products of matrices that are chosen by index, without a copy of them."""
 
 def get_active_memory(*args: Any, **kwargs: Any) -> int:
-    """get_active_memory() -> int"""
+    """get_active_memory(device: object | None = None) -> int"""
 
 def get_array_buffer_size(*args: Any) -> None:
     """Bytes of the arrays in the arguments, trees of arrays; each array counts once."""
 
 def get_cache_memory(*args: Any, **kwargs: Any) -> int:
-    """get_cache_memory() -> int"""
+    """get_cache_memory(device: object | None = None) -> int"""
 
 def get_memory_limit(*args: Any, **kwargs: Any) -> int:
-    """get_memory_limit() -> int"""
+    """get_memory_limit(device: object | None = None) -> int"""
 
 def get_peak_memory(*args: Any, **kwargs: Any) -> int:
-    """get_peak_memory() -> int"""
+    """get_peak_memory(device: object | None = None) -> int"""
 
 def get_printoptions() -> PrintOptions:
     """The options in force."""

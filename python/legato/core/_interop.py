@@ -15,17 +15,27 @@ class ArrayLike:
         return self._value.__mlx_array__()
 
 
+def _is_on_gpu(a):
+    """Whether `a` is an array of another library on a GPU (DLPack device types 2 and 13)."""
+    return hasattr(a, "__dlpack__") and int(a.__dlpack_device__()[0]) in (2, 13)
+
+
 def asarray(a, /, dtype=None, *, copy=None):
     """`a` as an array; `a` itself if it is one of this dtype.
 
     Args:
         a: whatever `array` takes.
         dtype: the dtype of the result; by default that which `array(a)` gives.
-        copy: False raises a ValueError where the values would have to be copied, which is the case
-            for everything but arrays: arrays never change, other memory may.
+        copy: False raises a ValueError where the values would have to be copied. That is so for host
+            memory of others: arrays never change, other memory may. An array of another library on
+            a GPU is shared, as `from_dlpack` does, unless this is True.
     """
     if isinstance(a, _core.array) and dtype in (None, a.dtype):
         return _core.array(a) if copy else a
+    if not isinstance(a, _core.array) and not copy and _is_on_gpu(a):
+        shared = _core.from_dlpack(a)
+        if dtype in (None, shared.dtype):
+            return shared
     if copy is False:
         raise ValueError(
             f"asarray: an array of {type(a).__name__} needs a copy, which copy=False forbids"
