@@ -1,4 +1,6 @@
 // Reverse and forward mode: one loop each over a captured graph.
+#include <algorithm>
+
 #include "legato/base/error.h"
 #include "legato/op/algebra.h"
 #include "legato/op/composed.h"
@@ -40,6 +42,24 @@ ArrayFn meaning_of(const Op& op, const void* attrs, size_t n_out) {
 
 // --- reverse
 // ---------------------------------------------------------------------------------------------------------
+
+// The values that change with the primals to first order. What lies behind an op without a
+// derivative (stop_gradient, argmax) does not, and needs no cotangent nor a rule to make it.
+std::vector<bool> active_values(const Tape& tape, size_t n_primals) {
+  std::vector<bool> active(static_cast<size_t>(tape.n_values));
+  std::fill_n(active.begin(), n_primals, true);
+  for (const TapeNode& t : tape.nodes) {
+    const Derive& d = t.node->op->derive;
+    bool any = false;
+    auto in_values = tape.in_values_of(t);
+    for (size_t i = 0; i < in_values.size(); ++i)
+      any |= in_values[i] != Tape::kIndependent && active[static_cast<size_t>(in_values[i])] &&
+             (d.form != Derive::Form::linear || linear_in(d, i));
+    if (any && d.form != Derive::Form::none)
+      for (uint32_t o = 0; o < t.node->n_out; ++o) active[t.first_value + o] = true;
+  }
+  return active;
+}
 
 // Cotangents of a call's inputs, where they are asked for, from those of its outputs. A null result
 // means zero.
@@ -137,6 +157,7 @@ std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f,
   Tape tape = capture(f, primals, name, Binding::to_primals);
   std::vector<Array> cotangents = cotangent_fn(tape.outputs);
   check_like(name, "cotangents", cotangents, tape.outputs, "outputs");
+  const std::vector<bool> active = active_values(tape, primals.size());
   std::vector<Array> bar(tape.n_values);
   for (size_t o = 0; o < tape.outputs.size(); ++o)
     if (tape.out_values[o] != Tape::kIndependent)
@@ -157,7 +178,12 @@ std::pair<std::vector<Array>, std::vector<Array>> vjp_with(const ArrayFn& f,
     auto in_values = tape.in_values_of(t);
     result.assign(in_values.size(), Array());
     asked.clear();
-    for (int32_t v : in_values) asked.push_back(v != Tape::kIndependent);
+    bool any_asked = false;
+    for (int32_t v : in_values) {
+      asked.push_back(v != Tape::kIndependent && active[static_cast<size_t>(v)]);
+      any_asked |= asked.back();
+    }
+    if (!any_asked) continue;
     if (tracing_shapeless())
       pull_back_shapeless(t, asked, given, result);
     else
