@@ -395,7 +395,8 @@ void DeviceStorage::refresh(Replica& r) {
     read_back(r.data);
   } else {
     const void* from = first_.data;
-    if (!backend_of(first_.device).host_memory()) {  // the host's replica is there: it went through it
+    if (!backend_of(first_.device)
+             .host_memory()) {  // the host's replica is there: it went through it
       auto host = std::find_if(others_.begin(), others_.end(),
                                [](const Replica& o) { return o.device == Device{}; });
       refresh(*host);

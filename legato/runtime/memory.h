@@ -148,7 +148,7 @@ class LEGATO_API DeviceStorage final : public Storage {
   };
   void refresh(Replica& replica);  // with lock_ held
   Replica first_;
-  std::atomic<int64_t> work_{0};  // of first_.device
+  std::atomic<int64_t> work_{0};        // of first_.device
   std::unique_ptr<MemoryOwner> owner_;  // of the first replica; null: it is from our pool
   int shares_ = 0;                      // guarded by lock_
   mutable std::mutex lock_;

@@ -169,5 +169,6 @@ void init_io(PyObject* module);
 void init_random_state(PyObject* module);
 void init_by_hand(PyObject* module);
 void init_watching(PyObject* module);
+void init_custom_kernels(PyObject* module);
 
 }  // namespace legato::python

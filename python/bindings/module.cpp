@@ -17,6 +17,7 @@ NB_MODULE(_core, m) {
     init_random_state(m.ptr());
     init_by_hand(m.ptr());
     init_watching(m.ptr());
+    init_custom_kernels(m.ptr());
   } catch (...) {
     set_python_error();
     throw nanobind::python_error();

@@ -114,7 +114,7 @@ void* GpuDevice::allocate(int64_t bytes) {
     trim();  // frees that are queued have happened then
     status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue_);
   }
-  check(status, "an array");
+  check(status, status == CUDA_ERROR_OUT_OF_MEMORY ? "an array" : "taking memory");
   return reinterpret_cast<void*>(p);
 }
 
@@ -174,6 +174,18 @@ void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, void* params, 
                                 static_cast<unsigned>(threads), 1, 1,
                                 static_cast<unsigned>(shared_bytes), queue(), arguments, nullptr),
         what);
+}
+
+void GpuDevice::launch(CUfunction f, const Grid& g, void** arguments, const char* what) {
+  constexpr unsigned kWithoutAsking = 48 << 10;
+  if (g.shared_bytes > kWithoutAsking)
+    check(driver().cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                      static_cast<int>(g.shared_bytes)),
+          what);
+  check(
+      driver().cuLaunchKernel(f, g.blocks[0], g.blocks[1], g.blocks[2], g.threads[0], g.threads[1],
+                              g.threads[2], g.shared_bytes, queue(), arguments, nullptr),
+      what);
 }
 
 }  // namespace legato::cuda

@@ -82,6 +82,12 @@ class GpuDevice {
   CUfunction load(const void* code, const char* name);
   void launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what,
               int shared_bytes = 0);
+  /// A kernel with any parameters on a grid of three axes.
+  struct Grid {
+    unsigned blocks[3], threads[3];
+    unsigned shared_bytes = 0;
+  };
+  void launch(CUfunction f, const Grid& grid, void** arguments, const char* what);
 
   /// A record for a launch that checks values; give `where` to the kernel, and `check` to
   /// Launch::fail_unless(). `describe` makes the exception of a violation out of it. While the

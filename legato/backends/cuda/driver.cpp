@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <mutex>
 
 #include "legato/base/error.h"
 
@@ -51,6 +52,18 @@ Driver& driver() {
   return d;
 }
 
+namespace {
+
+std::mutex user_kernel_lock;
+std::string& last_user_kernel = *new std::string;  // guarded by user_kernel_lock
+
+}  // namespace
+
+void remember_user_kernel(const std::string& name) {
+  std::lock_guard lock(user_kernel_lock);
+  last_user_kernel = name;
+}
+
 void throw_driver_error(CUresult status, const char* what) {
   const char *name = nullptr, *text = nullptr;
   driver().cuGetErrorName(status, &name);
@@ -60,13 +73,22 @@ void throw_driver_error(CUresult status, const char* what) {
   const bool lost = status == CUDA_ERROR_ILLEGAL_ADDRESS || status == CUDA_ERROR_LAUNCH_FAILED ||
                     status == CUDA_ERROR_ILLEGAL_INSTRUCTION || status == CUDA_ERROR_ASSERT ||
                     status == CUDA_ERROR_MISALIGNED_ADDRESS ||
+                    status == CUDA_ERROR_INVALID_ADDRESS_SPACE || status == CUDA_ERROR_INVALID_PC ||
                     status == CUDA_ERROR_HARDWARE_STACK_ERROR ||
-                    status == CUDA_ERROR_LAUNCH_TIMEOUT || status == CUDA_ERROR_ECC_UNCORRECTABLE;
+                    status == CUDA_ERROR_LAUNCH_TIMEOUT || status == CUDA_ERROR_ECC_UNCORRECTABLE ||
+                    status == CUDA_ERROR_CONTEXT_IS_DESTROYED;
+  std::string after;
+  if (lost) {
+    std::lock_guard lock(user_kernel_lock);
+    after =
+        cat(". The device cannot be used again in this process; arrays that the host has copies "
+            "of, and the CPU, can: set_default_device(cpu)",
+            last_user_kernel.empty()
+                ? ""
+                : cat(". The last kernel of yours that ran there is ", last_user_kernel));
+  }
   throw EvalError(cat("GPU: ", what, " failed: ", text ? text : "unknown error", " (",
-                      name ? name : "?", ")",
-                      lost ? ". The device cannot be used again in this process; arrays that the "
-                             "host has copies of, and the CPU, can."
-                           : ""));
+                      name ? name : "?", ")", after));
 }
 
 }  // namespace legato::cuda

@@ -22,6 +22,7 @@ namespace legato::cuda {
   X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync)                                   \
   X(cuMemsetD8Async) X(cuMemsetD32Async)                                                          \
   X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload) X(cuLaunchKernel)                  \
+  X(cuFuncSetAttribute)                                                                           \
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)                             \
   X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)             \
   X(cuFuncSetAttribute) X(cuTensorMapEncodeTiled)
@@ -47,6 +48,8 @@ Driver& driver();
 /// Throws what a failed call means: MemoryError for lack of memory, else EvalError. `what` says
 /// what was tried: "launching softmax".
 [[noreturn]] void throw_driver_error(CUresult status, const char* what);
+/// A kernel that a user wrote has been launched: named in what is thrown if the context ends.
+void remember_user_kernel(const std::string& name);
 inline void check(CUresult status, const char* what) {
   if (status != CUDA_SUCCESS) [[unlikely]]
     throw_driver_error(status, what);

@@ -197,7 +197,10 @@ void write_cached(const std::string& folder, std::string_view key, std::string_v
 } catch (...) {  // no memory for the paths: the program is compiled again next time
 }
 
-std::string compile_source(const std::string& source, int capability) {
+namespace {
+
+std::string compile(const std::string& source, int capability, std::vector<std::string> options,
+                    const char* what) {
   Nvrtc& n = nvrtc();
   if (!n.problem.empty()) throw EvalError(n.problem);
   // Code for this very device; for one that is newer than the compiler, for the newest it knows of
@@ -214,14 +217,19 @@ std::string compile_source(const std::string& source, int capability) {
                           capability % 10,
                           "; install a newer one: pip install -U nvidia-cuda-nvrtc"));
   }
-  const std::string arch = cat("--gpu-architecture=sm_", target);
-  const std::string key = cat(arch, " nvrtc ", n.major, ".", n.minor, "\n", source);
+  options.push_back(cat("--gpu-architecture=sm_", target));
+  std::string key = cat("nvrtc ", n.major, ".", n.minor);
+  std::vector<const char*> texts;
+  for (const std::string& option : options) {
+    key += ' ';
+    key += option;
+    texts.push_back(option.c_str());
+  }
+  key += '\n';
+  key += source;
   const std::string folder = cache_folder();
   if (std::string known = read_cached(folder, key); !known.empty()) return known;
 
-  // As the CPU computes: no contraction, correctly rounded division and root, subnormals kept.
-  const char* options[] = {arch.c_str(),       "--std=c++20", "--fmad=false",   "--prec-div=true",
-                           "--prec-sqrt=true", "--ftz=false", "-default-device"};
   ProgramHandle program = nullptr;
   if (int status =
           n.nvrtcCreateProgram(&program, source.c_str(), "program.cu", 0, nullptr, nullptr))
@@ -231,14 +239,13 @@ std::string compile_source(const std::string& source, int capability) {
     ProgramHandle& p;
     ~Guard() { n.nvrtcDestroyProgram(&p); }
   } guard{n, program};
-  const int n_options = static_cast<int>(std::size(options));
-  if (int status = n.nvrtcCompileProgram(program, n_options, options)) {
+  if (int status = n.nvrtcCompileProgram(program, static_cast<int>(texts.size()), texts.data())) {
     size_t size = 0;
     n.nvrtcGetProgramLogSize(program, &size);
     std::string log(size, '\0');
     if (size) n.nvrtcGetProgramLog(program, log.data());
-    throw EvalError(cat("a program could not be compiled for the GPU (",
-                        n.nvrtcGetErrorString(status), "):\n", log.c_str()));
+    throw EvalError(cat(what, " could not be compiled for the GPU (", n.nvrtcGetErrorString(status),
+                        "):\n", log.c_str()));
   }
   size_t size = 0;
   std::string code;
@@ -249,6 +256,45 @@ std::string compile_source(const std::string& source, int capability) {
   if (code.empty()) throw EvalError("CUDA's run-time compiler gave no code");
   write_cached(folder, key, code);
   return code;
+}
+
+// Folders of CUDA's headers: where CUDA_HOME says, beside NVRTC, then the system's place.
+std::vector<std::string> header_folders() {
+  std::vector<std::string> candidates, found;
+  for (const char* name : {"CUDA_HOME", "CUDA_PATH"})
+    if (const char* home = std::getenv(name); home && *home)
+      candidates.push_back(cat(home, "/include"));
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void*>(nvrtc().nvrtcVersion), &info) && info.dli_fname) {
+    const std::string library = info.dli_fname;
+    candidates.push_back(cat(library.substr(0, library.rfind('/') + 1), "../include"));
+  }
+  candidates.push_back("/usr/local/cuda/include");
+  for (const std::string& folder : candidates) {
+    if (access(cat(folder, "/cuda_fp16.h").c_str(), R_OK) != 0) continue;
+    found.push_back(folder);
+    if (const std::string cccl = folder + "/cccl"; access(cccl.c_str(), X_OK) == 0)
+      found.push_back(cccl);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string compile_source(const std::string& source, int capability) {
+  // As the CPU computes: no contraction, correctly rounded division and root, subnormals kept.
+  return compile(source, capability,
+                 {"--std=c++20", "--fmad=false", "--prec-div=true", "--prec-sqrt=true",
+                  "--ftz=false", "-default-device"},
+                 "a program");
+}
+
+std::string compile_user_source(const std::string& source, int capability, bool headers,
+                                const std::string& what) {
+  std::vector<std::string> options = {"--std=c++20"};
+  if (headers && nvrtc_problem().empty())
+    for (const std::string& folder : header_folders()) options.push_back("-I" + folder);
+  return compile(source, capability, std::move(options), what.c_str());
 }
 
 }  // namespace legato::cuda

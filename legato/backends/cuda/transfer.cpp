@@ -1,5 +1,5 @@
-// Waiting for work, copies between the host and a GPU beside its work, and the order with what other
-// libraries of the process give to the GPU.
+// Waiting for work, copies between the host and a GPU beside its work, and the order with what
+// other libraries of the process give to the GPU.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -158,7 +158,8 @@ void GpuDevice::lead(CUstream stream) {
   check(driver().cuStreamWaitEvent(stream, now.event(), 0), "making another library's stream wait");
 }
 
-// Where the driver refuses (a stream of the context is being captured into a graph), the host waits.
+// Where the driver refuses (a stream of the context is being captured into a graph), the host
+// waits.
 void GpuDevice::lead_all() noexcept try {
   if (driver().cuStreamQuery(queue_) == CUDA_SUCCESS) return;
   Moment now;
@@ -170,8 +171,8 @@ void GpuDevice::lead_all() noexcept try {
   driver().cuStreamSynchronize(queue_);
 }
 
-// What the queue waits for counts as a piece of work, so that copies from and to the host, which are
-// beside the queue, can wait for it too.
+// What the queue waits for counts as a piece of work, so that copies from and to the host, which
+// are beside the queue, can wait for it too.
 int64_t GpuDevice::follow_all() noexcept {
   try {
     Moment now;

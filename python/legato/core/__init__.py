@@ -37,6 +37,7 @@ from legato.core._io import (  # noqa: F401
     savez,
     savez_compressed,
 )
+from legato.core._kernels import FUNCTIONS as _KERNELS
 from legato.core._lazy import MODULES as _LAZY
 from legato.core._lazy import load as _load
 from legato.core._printing import (  # noqa: F401
@@ -50,6 +51,9 @@ from legato.core._settings import allow_tf32, fusion  # noqa: F401
 for _name, _value in list(vars(_core).items()):
     if type(_value) is type(_sys):  # the submodules that the records name: fast, random, ...
         _sys.modules[f"legato.core.{_name}"] = _value
+
+for _value in _KERNELS:
+    setattr(_core.fast, _value.__name__, _value)
 
 __version__ = _core.__version__
 e = 2.718281828459045

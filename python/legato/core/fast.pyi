@@ -24,6 +24,17 @@ def avg_pool(
 def cross_entropy(logits: array, targets: array, *, stream: StreamOrDevice = None) -> array:
     """Negative log-likelihood of `targets` under softmax(`logits`), in nats."""
 
+def cuda_kernel(
+    name: str,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    source: str,
+    header: str = '',
+    ensure_row_contiguous: bool = True,
+    shared_memory: int = 0,
+) -> Callable[..., list[array]]:
+    """A kernel from the body of a CUDA function, compiled when it is first run."""
+
 def group_norm(
     x: array,
     num_groups: int,
@@ -54,6 +65,35 @@ def max_pool(
     stream: StreamOrDevice = None,
 ) -> array:
     """Largest element of each window of positions, channel by channel."""
+
+def metal_kernel(
+    name: str,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    source: str,
+    header: str = '',
+    ensure_row_contiguous: bool = True,
+    atomic_outputs: bool = False,
+    compile_options: Any = None,
+) -> Callable[..., list[array]]:
+    """A kernel in Metal's language, which Legato does not run: calling the result raises."""
+
+def precompiled_cuda_kernel(
+    *,
+    name: str,
+    compiled_source: bytes,
+    inputs: Any,
+    output_shapes: Sequence[Sequence[int]],
+    output_dtypes: Sequence[Dtype],
+    scalars: Sequence[bool | int | float],
+    grid: tuple[int, int, int],
+    threadgroup: tuple[int, int, int],
+    shared_memory: int = 0,
+    init_value: float | None = None,
+    ensure_row_contiguous: bool = False,
+    stream: StreamOrDevice = None,
+) -> list[array]:
+    """Runs a kernel that is compiled already, PTX or a cubin, and gives its outputs."""
 
 def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamOrDevice = None) -> array:
     """x / sqrt(mean(x**2) + eps) * weight over the last axis."""

@@ -33,6 +33,9 @@ void exchange(const void* mine, void* theirs, int bytes, int lane);
 void gather(const void* mine, int bytes, void* all);
 int lane();
 unsigned live_lanes();
+/// The block's memory whose size is given at the launch; nvrtc.cpp puts it in the place of arrays
+/// that are declared `extern __shared__`.
+void* dynamic_shared();
 }  // namespace legato::emulator
 
 inline void __syncthreads() { legato::emulator::block_barrier(); }

@@ -5,6 +5,7 @@
 //
 // LEGATO_EMULATOR_FAIL=alloc:5,launch:3,graph:1  makes the 5th allocation, the 3rd launch and the
 //                                        making of the first graph fail
+// LEGATO_EMULATOR_FAIL=illegal:4         the 4th launch reads a foreign address: the context ends
 // LEGATO_EMULATOR_MEMORY=bytes           what the device has (256 MiB)
 #include <cuda.h>
 #include <dlfcn.h>
@@ -143,9 +144,10 @@ EXPORT CUresult cuDriverGetVersion(int* v) {
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGetErrorName(CUresult e, const char** s) {
-  *s = e == CUDA_ERROR_OUT_OF_MEMORY   ? "CUDA_ERROR_OUT_OF_MEMORY"
-       : e == CUDA_ERROR_LAUNCH_FAILED ? "CUDA_ERROR_LAUNCH_FAILED"
-                                       : "CUDA_ERROR_OTHER";
+  *s = e == CUDA_ERROR_OUT_OF_MEMORY     ? "CUDA_ERROR_OUT_OF_MEMORY"
+       : e == CUDA_ERROR_LAUNCH_FAILED   ? "CUDA_ERROR_LAUNCH_FAILED"
+       : e == CUDA_ERROR_ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                                         : "CUDA_ERROR_OTHER";
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGetErrorString(CUresult, const char** s) {
@@ -402,20 +404,23 @@ EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap*, CUtensorMapDataType, cuuint
   return CUDA_ERROR_NOT_SUPPORTED;
 }
 EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                               unsigned by, unsigned bz, unsigned, CUstream stream,
+                               unsigned by, unsigned bz, unsigned shared, CUstream stream,
                                void** arguments, void**) {
   std::lock_guard guard(lock);
   if (lost != CUDA_SUCCESS) return lost;
   if (injected("launch", ++calls_launch)) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
-  if (gx == 0 || gy != 1 || gz != 1 || bx == 0 || bx > 1024 || by != 1 || bz != 1)
+  if (gx == 0 || gy == 0 || gz == 0 || bx * by * bz == 0 || bx * by * bz > 1024 || bz > 64)
     return CUDA_ERROR_INVALID_VALUE;
+  const bool illegal = injected("illegal", calls_launch);
   const auto* function = reinterpret_cast<const Function*>(f);
   const char* bytes = static_cast<const char*>(arguments[0]);
   std::vector<uint64_t> params(function->bytes / 8 + 1);
   std::memcpy(params.data(), bytes, function->bytes);
   return later(stream, [=, run = function->run, name = function->name]() mutable {
     void* pointers[] = {params.data()};
-    const std::string wrong = legato::emulator::launch(run, gx, bx, pointers);
+    if (illegal) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    const unsigned blocks[] = {gx, gy, gz}, threads[] = {bx, by, bz};
+    const std::string wrong = legato::emulator::launch(run, blocks, threads, shared, pointers);
     if (wrong.empty()) return CUDA_SUCCESS;
     std::fprintf(stderr, "emulated driver: kernel %s: %s\n", name.c_str(), wrong.c_str());
     return CUDA_ERROR_LAUNCH_FAILED;

@@ -55,6 +55,10 @@ struct Machine {
   unsigned threads = 0;
   KernelFn kernel = nullptr;
   void** arguments = nullptr;
+  struct alignas(16) Words {
+    uint64_t words[2];
+  };
+  std::vector<Words> shared;  // the block's, of the size given at the launch
 };
 Machine machine;  // guarded by running: one kernel at a time
 std::mutex running;
@@ -94,7 +98,8 @@ bool run_block() {
         continue;
       }
       machine.current = i;
-      threadIdx = {static_cast<unsigned>(i), 0, 0};
+      const unsigned at = static_cast<unsigned>(i), row = at / blockDim.x;
+      threadIdx = {at % blockDim.x, row % blockDim.y, row / blockDim.y};
       legato_fiber_switch(&machine.scheduler, f.stack_pointer);
       ran = true;
       all_done &= f.state == State::done;
@@ -157,9 +162,14 @@ void gather(const void* mine, int bytes, void* all) {
   yield(State::at_warp_barrier);
 }
 
-std::string launch(KernelFn kernel, unsigned blocks, unsigned threads, void** arguments) {
+void* dynamic_shared() { return machine.shared.data(); }
+
+std::string launch(KernelFn kernel, const unsigned (&blocks)[3], const unsigned (&threads)[3],
+                   unsigned shared, void** arguments) {
   std::lock_guard lock(running);
-  if (threads == 0 || threads > kMaxThreads) return "a block of more than 1024 threads";
+  machine.threads = threads[0] * threads[1] * threads[2];
+  if (machine.threads == 0 || machine.threads > kMaxThreads)
+    return "a block of more than 1024 threads";
   if (!machine.stacks) {
     void* p = mmap(nullptr, kStack * kMaxThreads, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -168,13 +178,15 @@ std::string launch(KernelFn kernel, unsigned blocks, unsigned threads, void** ar
   }
   machine.kernel = kernel;
   machine.arguments = arguments;
-  machine.threads = threads;
-  blockDim = {threads, 1, 1};
-  gridDim = {blocks, 1, 1};
-  for (unsigned b = 0; b < blocks; ++b) {
-    blockIdx = {b, 0, 0};
-    if (!run_block()) return "a barrier that not all threads of the block, or warp, reach";
-  }
+  blockDim = {threads[0], threads[1], threads[2]};
+  gridDim = {blocks[0], blocks[1], blocks[2]};
+  for (unsigned z = 0; z < blocks[2]; ++z)
+    for (unsigned y = 0; y < blocks[1]; ++y)
+      for (unsigned x = 0; x < blocks[0]; ++x) {
+        blockIdx = {x, y, z};
+        machine.shared.assign(shared / 16 + 1, {0xcdcdcdcdcdcdcdcdu, 0xcdcdcdcdcdcdcdcdu});
+        if (!run_block()) return "a barrier that not all threads of the block, or warp, reach";
+      }
   return "";
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <regex>
 #include <string>
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -54,7 +55,9 @@ EXPORT int nvrtcCompileProgram(Program* p, int, const char* const*) {
   if (!mkdtemp(folder)) return 1;
   const std::string base = folder, source = base + "/program.cpp", object = base + "/program.so",
                     log = base + "/log";
-  std::ofstream(source) << p->source;
+  static const std::regex shared(R"(extern\s+__shared__\s+([\w ]+?)\s*\b(\w+)\s*\[\s*\]\s*;)");
+  std::ofstream(source) << std::regex_replace(
+      p->source, shared, "$1* $2 = static_cast<$1*>(legato::emulator::dynamic_shared());");
   const std::string command = std::string(LEGATO_EMULATOR_CXX) +
                               " -std=c++20 -O0 -w -ffp-contract=off -shared -fPIC "
                               "-fno-strict-aliasing -DLEGATO_EMULATED=1 -I" +
