@@ -25,7 +25,7 @@ namespace legato::cuda {
   X(cuFuncSetAttribute)                                                                           \
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)                             \
   X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)             \
-  X(cuFuncSetAttribute) X(cuTensorMapEncodeTiled)
+  X(cuTensorMapEncodeTiled)
 // clang-format on
 
 struct Driver {
