@@ -44,6 +44,9 @@ inline constexpr int kMaxOutputs = 8;
 inline constexpr int kMaxInstrs = 64;
 inline constexpr int kMaxLiterals = 32;
 
+/// Where a backend keeps what it derives from a program: Program::compiled.
+inline constexpr int kKernelsOfGpu = 2;
+
 /// What a backend derives from a program (machine code, a kernel handle). Owned by the program.
 struct CompiledProgram {
   virtual ~CompiledProgram() = default;

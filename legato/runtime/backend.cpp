@@ -77,6 +77,8 @@ void Backend::mark(int) {}
 void Backend::wait_for(int, int64_t) {}
 int64_t Backend::memory_bytes(int) const { return 0; }
 int64_t Backend::free_bytes(int) const { return 0; }
+
+void Backend::prepare_program(int, const fuse::ProgramCall&) {}
 void Backend::trim(int) noexcept {}
 Recording::~Recording() = default;
 void Backend::begin_recording(int) {

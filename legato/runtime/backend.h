@@ -215,6 +215,9 @@ class LEGATO_API Backend {
   virtual void synchronize(int device);
   /// Bytes that a device with memory of its own has in all.
   virtual int64_t memory_bytes(int device) const;
+  /// A program like `call` will run soon: a backend that compiles may begin. The addresses tell of
+  /// alignment only, there are no literals, and the layouts are a guess.
+  virtual void prepare_program(int device, const fuse::ProgramCall& call);
   /// Gives freed memory that the backend keeps itself back to the system.
   virtual void trim(int device) noexcept;
   /// Whether launches can be recorded. A thread records on one device at a time.

@@ -12,6 +12,7 @@
 
 #include "legato/fuse/captured.h"
 #include "legato/runtime/plan.h"
+#include "legato/runtime/prepare.h"
 #include "legato/runtime/row_blocks.h"
 #include "legato/runtime/watch.h"
 
@@ -159,6 +160,7 @@ class CompiledRun {
     }
     for (Value* result : results) result->storage = nullptr;
     RunValues run_values{slots, leaves_, g_.leaves, uses};
+    prepare_programs(g_, run_values);
     Runner inner(g_, run_values);
     inner.run();
     if (inner.error()) std::rethrow_exception(inner.error());

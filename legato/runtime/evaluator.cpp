@@ -9,6 +9,7 @@
 #include "legato/array/precision.h"
 #include "legato/fuse/captured.h"
 #include "legato/runtime/plan.h"
+#include "legato/runtime/prepare.h"
 #include "legato/runtime/row_blocks.h"
 #include "legato/runtime/stream.h"
 
@@ -377,6 +378,7 @@ std::exception_ptr run(Evaluation& e) {
     e.leaf_values.resize(g.leaves.size());
     for (size_t i = 0; i < g.leaves.size(); ++i) e.leaf_values[i] = &g.leaves[i]->value();
     values = {e.slot_values, e.leaf_values, g.leaves, e.uses};
+    prepare_programs(g, values);
     runner.emplace(g, values);
     runner->run();
     error = runner->error();
