@@ -36,11 +36,70 @@ foreach(arch IN LISTS LEGATO_CUDA_ARCHITECTURES)
 endforeach()
 list(APPEND cuda_targets "-gencode=arch=compute_${cuda_last},code=compute_${cuda_last}")
 
+# --- device code as text, which begins generated programs: element.cuh all of them, the scalar language those that call
+# it. NVRTC has no _Complex and few of the compiler's built-in functions: they become CDouble and lg_* (libm.cuh).
+function(legato_cuda_text result)
+  set(all "")
+  foreach(file IN LISTS ARGN)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/${file}")
+    file(READ "${PROJECT_SOURCE_DIR}/legato/${file}" text)
+    if(NOT file MATCHES "backends/cuda/")
+      string(REPLACE "__builtin_bit_cast" "@bit_cast@" text "${text}")
+      string(REPLACE "__builtin_" "lg_" text "${text}")
+      string(REPLACE "@bit_cast@" "__builtin_bit_cast" text "${text}")
+      string(REPLACE "_Complex double" "CDouble" text "${text}")
+      string(REGEX REPLACE "__real__ ([a-z]+)" "\\1.re" text "${text}")
+      string(REGEX REPLACE "__imag__ ([a-z]+)" "\\1.im" text "${text}")
+      string(REPLACE "#define LEGATO_LAMBDA __attribute__((always_inline))" "#define LEGATO_LAMBDA" text "${text}")
+      string(REGEX REPLACE "#include [^\n]*\n" "" text "${text}")
+      string(REPLACE "inline namespace LEGATO_LEVEL" "inline namespace device" text "${text}")
+    endif()
+    string(REPLACE "#pragma once" "" text "${text}")
+    string(REGEX REPLACE "#include \"[^\n]*\n" "" text "${text}")
+    # Comments cost the compiler time in each program.
+    string(REGEX REPLACE "(^|\n)[ \t]*//[^\n]*" "\\1" text "${text}")
+    string(REGEX REPLACE "\n\n+" "\n" text "${text}")
+    string(APPEND all "R\"__(${text})__\"\n")
+  endforeach()
+  set(${result} "${all}" PARENT_SCOPE)
+endfunction()
+legato_cuda_text(cuda_element backends/cuda/element.cuh)
+legato_cuda_text(cuda_language backends/cuda/element.cuh backends/cuda/lane.cuh backends/cuda/libm.cuh fuse/functions.h
+                 ops/pointwise/scalar_math.h ops/pointwise/scalar_arith.h ops/pointwise/scalar_transcend.h)
+set(cuda_language_source "${PROJECT_BINARY_DIR}/generated/cuda_language.gen.cpp")
+file(WRITE "${cuda_language_source}.new"
+"// Written by cmake/Cuda.cmake: device code as text.
+namespace legato::cuda {
+extern const char kElementText[];
+extern const char kScalarLanguage[];
+const char kElementText[] = ${cuda_element};
+const char kScalarLanguage[] = ${cuda_language};
+}  // namespace legato::cuda
+")
+file(COPY_FILE "${cuda_language_source}.new" "${cuda_language_source}" ONLY_IF_DIFFERENT)
+
+# --- programs that are compiled with the library: a tool that runs here writes them (tools/cuda/precompile.cpp)
+set(cuda_program_images common f32 f64 int cast)
+set(cuda_programs "${PROJECT_BINARY_DIR}/generated/cuda_programs.gen.cpp")
+set(cuda_program_sources "")
+foreach(image IN LISTS cuda_program_images)
+  list(APPEND cuda_program_sources "${PROJECT_BINARY_DIR}/generated/programs_${image}.cu")
+endforeach()
+add_executable(legato_cuda_precompile tools/cuda/precompile.cpp legato/backends/cuda/print.cpp
+                                      "${cuda_language_source}")
+legato_library_options(legato_cuda_precompile)
+target_link_libraries(legato_cuda_precompile PRIVATE legato)
+add_custom_command(OUTPUT "${cuda_programs}" ${cuda_program_sources}
+                   COMMAND legato_cuda_precompile "${PROJECT_BINARY_DIR}/generated"
+                   DEPENDS legato_cuda_precompile
+                   COMMENT "Writing the programs that are compiled with the library" VERBATIM)
+
 # --- device code to images
 file(GLOB cuda_device_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/ops/*/*.cu"
                                                 "${PROJECT_SOURCE_DIR}/legato/backends/cuda/*.cu")
 file(GLOB cuda_device_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/backends/cuda/*.cuh"
      "${PROJECT_SOURCE_DIR}/legato/backends/cuda/kernel_abi.h" "${PROJECT_SOURCE_DIR}/legato/ops/*/*.cuh")
+list(APPEND cuda_device_sources ${cuda_program_sources})
 set(cuda_images_text "")
 set(cuda_images_table "")
 set(cuda_image_files "")
@@ -107,45 +166,10 @@ void register_all_kernels([[maybe_unused]] KernelTable& table) {
 }  // namespace legato
 ")
 
-# --- the scalar language as text, which begins every generated program. NVRTC has no _Complex and few of the
-# compiler's built-in functions: they become CDouble and lg_* (backends/cuda/libm.cuh).
-set(cuda_language "")
-foreach(file IN ITEMS backends/cuda/lane.cuh backends/cuda/libm.cuh fuse/functions.h ops/pointwise/scalar_math.h
-                      ops/pointwise/scalar_arith.h ops/pointwise/scalar_transcend.h)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/${file}")
-  file(READ "${PROJECT_SOURCE_DIR}/legato/${file}" text)
-  if(NOT file MATCHES "\\.cuh$")
-    string(REPLACE "__builtin_bit_cast" "@bit_cast@" text "${text}")
-    string(REPLACE "__builtin_" "lg_" text "${text}")
-    string(REPLACE "@bit_cast@" "__builtin_bit_cast" text "${text}")
-    string(REPLACE "_Complex double" "CDouble" text "${text}")
-    string(REGEX REPLACE "__real__ ([a-z]+)" "\\1.re" text "${text}")
-    string(REGEX REPLACE "__imag__ ([a-z]+)" "\\1.im" text "${text}")
-    string(REPLACE "#define LEGATO_LAMBDA __attribute__((always_inline))" "#define LEGATO_LAMBDA" text "${text}")
-    string(REGEX REPLACE "#include [^\n]*\n" "" text "${text}")
-    string(REPLACE "inline namespace LEGATO_LEVEL" "inline namespace device" text "${text}")
-  endif()
-  string(REPLACE "#pragma once" "" text "${text}")
-  # Comments cost the compiler time in each program.
-  string(REGEX REPLACE "(^|\n)[ \t]*//[^\n]*" "\\1" text "${text}")
-  string(REGEX REPLACE "\n\n+" "\n" text "${text}")
-  string(APPEND cuda_language "R\"__(${text})__\"\n")
-endforeach()
-set(cuda_language_source "${PROJECT_BINARY_DIR}/generated/cuda_language.gen.cpp")
-file(WRITE "${cuda_language_source}.new"
-"// Written by cmake/Cuda.cmake: lane.cuh, libm.cuh and the scalar language, as text.
-namespace legato::cuda {
-extern const char kScalarLanguage[];
-const char kScalarLanguage[] =
-${cuda_language};
-}  // namespace legato::cuda
-")
-file(COPY_FILE "${cuda_language_source}.new" "${cuda_language_source}" ONLY_IF_DIFFERENT)
-
 # --- the plugin
 file(GLOB cuda_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/legato/backends/cuda/*.cpp")
 add_library(legato_cuda_objects OBJECT ${cuda_sources} ${cuda_family_sources} "${cuda_images_source}"
-                                       "${cuda_kernels_source}" "${cuda_language_source}")
+                                       "${cuda_kernels_source}" "${cuda_language_source}" "${cuda_programs}")
 legato_library_options(legato_cuda_objects)
 # Thread-local storage that is found at once is for libraries that are there from the start.
 target_compile_options(legato_cuda_objects PRIVATE -ftls-model=global-dynamic)
@@ -164,6 +188,9 @@ if(LEGATO_BUILD_TESTS)
     set(copy "${PROJECT_BINARY_DIR}/generated/emulated_${name}.cpp")
     file(CONFIGURE OUTPUT "${copy}" @ONLY CONTENT "#include \"tests/cuda/emulator/device.h\"\n#include \"@source@\"\n")
     list(APPEND emulated_objects "${copy}")
+    if(source IN_LIST cuda_program_sources)  # nobody wrote it: comparisons that are always false, unused names
+      set_source_files_properties("${copy}" PROPERTIES COMPILE_OPTIONS "-w" OBJECT_DEPENDS "${source}")
+    endif()
   endforeach()
   file(GLOB emulator_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cuda/emulator/*.cpp")
   add_library(cuda_emulator SHARED ${emulator_sources} ${emulated_objects})

@@ -89,7 +89,14 @@ struct Laid {
   }
 };
 
-std::string access_of(const Laid& c) { return plan_walk(c.call).variant.access; }
+Walk walk_of(const Laid& c) {
+  Walk w;
+  plan_walk(c.call, w);
+  return w;
+}
+std::string access_of(const Laid& c) {
+  return walk_of(c).variant.text(static_cast<int>(c.inputs.size()));
+}
 
 }  // namespace
 
@@ -97,45 +104,71 @@ TEST_CASE("operands of a program are read as their strides allow") {
   auto add = program("add", {Dtype::float32, Dtype::float32}, Dtype::float32);
   SUBCASE("dense ones in packs, whatever the shape") {
     Laid c(*add, {6, 4, 5}, {{20, 5, 1}, {20, 5, 1}});
-    Walk w = plan_walk(c.call);
-    CHECK(w.variant.access == "DD");
-    CHECK(w.variant.pack == 4);
-    CHECK(w.sizes == std::vector<int64_t>{120});
-    CHECK(w.n == 120);
+    CHECK(access_of(c) == "DD 4");
+    CHECK(walk_of(c).axes == 0);
+    CHECK(walk_of(c).n == 120);
+    CHECK(access_of(Laid(*add, {7}, {{1}, {1}})) == "DD 4");
   }
   SUBCASE("a row along the inner axis, one of it repeated, a single element") {
-    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {0, 1}})) == "DR");
-    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {1, 0}})) == "DB");
-    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {0, 0}})) == "DS");
-    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {1, 6}})) == "DG");
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {0, 1}})) == "DR 4");
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {1, 0}})) == "DB 4");
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {0, 0}})) == "DS 4");
+    CHECK(access_of(Laid(*add, {6, 8}, {{8, 1}, {1, 6}})) == "DG 4");
   }
-  SUBCASE("packs shrink to what divides the inner axis and the addresses") {
-    CHECK(plan_walk(Laid(*add, {6, 6}, {{6, 1}, {0, 1}}).call).variant.pack == 2);
-    CHECK(plan_walk(Laid(*add, {6, 7}, {{7, 1}, {0, 1}}).call).variant.pack == 1);
-    CHECK(plan_walk(Laid(*add, {64}, {{1}, {1}}, 0x1004).call).variant.pack == 1);
-    CHECK(plan_walk(Laid(*add, {64}, {{1}, {1}}, 0x1008).call).variant.pack == 2);
+  SUBCASE("single elements where the inner axis or an address allows no packs") {
+    CHECK(access_of(Laid(*add, {6, 6}, {{6, 1}, {0, 1}})) == "DG 1");
+    CHECK(access_of(Laid(*add, {6, 7}, {{7, 1}, {1, 0}})) == "DG 1");
+    CHECK(access_of(Laid(*add, {64}, {{1}, {1}}, 0x1004)) == "DD 1");
+    CHECK(access_of(Laid(*add, {64}, {{1}, {1}}, 0x1010)) == "DD 4");
   }
   SUBCASE("axes merge where all operands step through them as one") {
-    Laid c(*add, {2, 3, 4, 8}, {{96, 32, 8, 1}, {0, 32, 8, 1}});
-    CHECK(plan_walk(c.call).sizes == std::vector<int64_t>{2, 96});
-    Laid ones(*add, {1, 5, 1}, {{7, 1, 3}, {9, 1, 2}});
-    CHECK(plan_walk(ones.call).sizes == std::vector<int64_t>{5});
-    Laid scalar(*add, {}, {{}, {}});
-    CHECK(plan_walk(scalar.call).n == 1);
+    const Walk w = walk_of(Laid(*add, {2, 3, 4, 8}, {{96, 32, 8, 1}, {0, 32, 8, 1}}));
+    CHECK(w.axes == 2);
+    CHECK(w.size[0] == 96);
+    CHECK(w.size[1] == 2);
+    CHECK(w.stride[1][1] == 0);
+    const Walk ones = walk_of(Laid(*add, {1, 5, 1}, {{7, 1, 3}, {9, 2, 2}}));
+    CHECK(ones.axes == 1);
+    CHECK(ones.n == 5);
+    CHECK(walk_of(Laid(*add, {}, {{}, {}})).n == 1);
+  }
+  SUBCASE("axes beyond those that a kernel walks are left to the host") {
+    Shape shape;
+    Strides dense, odd;
+    for (int i = 0; i < 11; ++i) {
+      shape.push_back(2);
+      dense.push_back(int64_t{1} << (10 - i));
+      odd.push_back(int64_t{3} << (2 * (10 - i)));
+    }
+    const Walk w = walk_of(Laid(*add, shape, {dense, odd}));
+    CHECK(w.axes == kProgramAxes);
+    CHECK(w.outer == 3);
+    CHECK(w.n == 256);
   }
   SUBCASE("positions widen where 32 bits do not reach") {
-    CHECK_FALSE(plan_walk(Laid(*add, {1 << 20}, {{1}, {1}}).call).variant.wide);
-    CHECK(plan_walk(Laid(*add, {int64_t{1} << 31}, {{1}, {1}}).call).variant.wide);
-    CHECK(plan_walk(Laid(*add, {4, 2}, {{2, 1}, {int64_t{1} << 30, 1}}).call).variant.wide);
-    CHECK(plan_walk(Laid(*add, {4, 2}, {{2, 1}, {-(int64_t{1} << 30), 1}}).call).variant.wide);
+    CHECK_FALSE(walk_of(Laid(*add, {1 << 20}, {{1}, {1}})).variant.wide);
+    CHECK(walk_of(Laid(*add, {int64_t{1} << 31}, {{1}, {1}})).variant.wide);
+    CHECK(walk_of(Laid(*add, {4, 2}, {{2, 1}, {int64_t{1} << 30, 1}})).variant.wide);
+    CHECK(walk_of(Laid(*add, {4, 2}, {{2, 1}, {-(int64_t{1} << 30), 1}})).variant.wide);
   }
   SUBCASE("half types move eight at a time, mixed ones as the wider allows") {
     auto half = program("add", {Dtype::float16, Dtype::float16}, Dtype::float16);
     half->instrs[0].dtype = Dtype::float16;
-    CHECK(plan_walk(Laid(*half, {64}, {{1}, {1}}).call).variant.pack == 8);
+    CHECK(access_of(Laid(*half, {64}, {{1}, {1}})) == "DD 8");
     auto mixed = program("add", {Dtype::float16, Dtype::float64}, Dtype::float64);
-    CHECK(plan_walk(Laid(*mixed, {64}, {{1}, {1}}).call).variant.pack == 2);
+    CHECK(access_of(Laid(*mixed, {64}, {{1}, {1}})) == "DD 2");
   }
+}
+
+TEST_CASE("division by a product and a shift is exact") {
+  for (uint32_t d :
+       {1u, 2u, 3u, 5u, 7u, 64u, 641u, 999u, 65535u, 65537u, (1u << 30) + 1, 0x7fffffffu})
+    for (uint32_t n : {0u, 1u, d - 1, d, d + 1, 3 * d % 0x7fffffffu, 0x7ffffffeu, 0x7fffffffu}) {
+      const Magic m = division_by(d);
+      if (n >> 31) continue;
+      const uint32_t q = (static_cast<uint32_t>((uint64_t{n} * m.magic) >> 32) + n) >> m.shift;
+      CHECK(q == n / d);
+    }
 }
 
 TEST_CASE("axes of copies merge") {
@@ -177,13 +210,14 @@ std::vector<int> arities(pointwise::List<Fs...>) {
   return {Fs::arity...};
 }
 
-void compiles(const fuse::Program& p, const char* access, int pack, int axes, bool wide) {
+void compiles(const fuse::Program& p, std::string_view access, int pack, bool wide) {
   Variant v;
-  v.access = std::string(access, p.inputs.size());
+  for (size_t i = 0; i < access.size(); ++i)
+    v.access[i] = static_cast<Access>(std::string_view("SDRBG").find(access[i]));
   v.pack = pack;
-  v.axes = axes;
   v.wide = wide;
-  CHECK_NOTHROW(compile_source(program_source(p, v), 90));
+  const Source source = print_program(p, v);
+  CHECK_NOTHROW(compile_source(cat(prelude(source.language), source.text), 90));
 }
 
 }  // namespace
@@ -215,11 +249,11 @@ TEST_CASE("NVRTC compiles every function and every cast for every dtype") {
       if (!is_half(dtype) && loops.fn[fn][t])
         put(fn, arity[fn], fn == fuse::find_fn("make_complex") ? to_complex(dtype) : dtype);
     for (int to = 0; to < kDtypeCount; ++to) put(fuse::kCastFn, 1, static_cast<Dtype>(to));
-    compiles(all, "DDD", 1, 1, false);
+    compiles(all, "DDD", 1, false);
     if (dtype == Dtype::int16) {  // every access, in packs and one by one
-      compiles(all, "GRB", 2, 3, true);
-      compiles(all, "SGB", 1, 2, false);
-      compiles(all, "DSD", 4, 1, true);
+      compiles(all, "GRB", 2, true);
+      compiles(all, "SGB", 1, false);
+      compiles(all, "DSD", 4, true);
     }
   }
 }

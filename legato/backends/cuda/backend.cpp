@@ -66,6 +66,9 @@ class CudaBackend final : public Backend {
     cuda::run_program(d, call);
     d.count_work();
   }
+  void prepare_program(int index, const fuse::ProgramCall& call) override {
+    cuda::prepare_program(device(index), call);
+  }
   void copy_strided(int index, const View& to, const View& from) override {
     Running here(index);
     copy_elements(to.data, *to.strides, from.data, *from.strides, *from.shape, size_of(from.dtype));

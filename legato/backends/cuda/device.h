@@ -72,6 +72,7 @@ class GpuDevice {
 
   /// From here on, launches of this thread are recorded instead of carried out; see backend.h.
   void begin_recording();
+  bool recording() const { return recorder_ == this; }  // this thread does
   std::unique_ptr<Recording> end_recording(std::unique_ptr<Recording> old);
   Ref<DeviceCheck> replay(const Recording& recording);
 

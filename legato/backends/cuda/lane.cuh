@@ -1,40 +1,11 @@
 // Lane<T> for CUDA: what fuse/lane.h is for the host, so that the scalar language
-// (ops/pointwise/scalar_*.h) becomes GPU code unchanged. This text begins every generated program;
-// kernels that are compiled ahead of time include it. It includes nothing itself: NVRTC compiles it
-// in milliseconds. LEGATO_EMULATED: compiled by a host compiler, for tests without a GPU.
+// (ops/pointwise/scalar_*.h) becomes GPU code unchanged: in kernels that are compiled ahead of time,
+// and in generated programs that hold complex values or call a function out of line.
 #pragma once
 
-#ifdef LEGATO_EMULATED
-#define LEGATO_INLINE inline __attribute__((always_inline))
-#define LEGATO_DEVICE static inline
-#define LEGATO_KERNEL(name, Params, threads)                                                      \
-  static void name##_body(const Params& p);                                                       \
-  extern "C" __attribute__((visibility("default"))) const unsigned long legato_size_##name =      \
-      sizeof(Params);                                                                             \
-  extern "C" __attribute__((visibility("default"))) void legato_kernel_##name(void** arguments) { \
-    name##_body(*static_cast<const Params*>(arguments[0]));                                       \
-  }                                                                                               \
-  static void name##_body(const Params& p)
-// Shared memory whose size is given at the launch.
-#define LEGATO_DYNAMIC_SHARED(name) alignas(1024) static char name[232448]
-#else
-#define LEGATO_INLINE __device__ __forceinline__
-#define LEGATO_DEVICE static __device__ inline
-// A kernel has one parameter, a struct called p, and is launched with at most `threads` threads.
-#define LEGATO_KERNEL(name, Params, threads) \
-  extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Params p)
-#define LEGATO_DYNAMIC_SHARED(name) extern __shared__ __align__(1024) char name[]
-#ifdef __CUDACC_RTC__
-using int8_t = signed char;
-using int16_t = short;
-using int32_t = int;
-using int64_t = long;
-using uint8_t = unsigned char;
-using uint16_t = unsigned short;
-using uint32_t = unsigned int;
-using uint64_t = unsigned long;
-#define INT32_MIN (-2147483647 - 1)
-#define INT64_MIN (-9223372036854775807L - 1)
+#include "legato/backends/cuda/element.cuh"
+
+#if !defined(LEGATO_EMULATED) && defined(__CUDACC_RTC__)
 namespace std {
 template <class A, class B>
 inline constexpr bool is_same_v = false;
@@ -64,56 +35,16 @@ inline constexpr bool is_signed_v =
     is_floating_point_v<T> || is_same_v<T, int8_t> || is_same_v<T, int16_t> ||
     is_same_v<T, int32_t> || is_same_v<T, int64_t>;
 }  // namespace std
-#else
-#include <cstdint>
-#include <type_traits>
-#endif
 #endif
 
 namespace legato {
 
-// --- as stored in memory ---
-
-struct f16 {
-  uint16_t bits;
-};
-struct bf16 {
-  uint16_t bits;
-};
 template <class T>
 struct alignas(2 * sizeof(T)) Complex {
   T re, im;
 };
 using c64 = Complex<float>;
 using c128 = Complex<double>;
-
-LEGATO_INLINE float to_float(f16 h) {
-#ifdef LEGATO_EMULATED
-  return static_cast<float>(__builtin_bit_cast(_Float16, h.bits));
-#else
-  float f;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h.bits));
-  return f;
-#endif
-}
-LEGATO_INLINE float to_float(bf16 h) {
-  return __builtin_bit_cast(float, static_cast<uint32_t>(h.bits) << 16);
-}
-LEGATO_INLINE f16 to_f16(float f) {
-#ifdef LEGATO_EMULATED
-  return {__builtin_bit_cast(uint16_t, static_cast<_Float16>(f))};
-#else
-  f16 h;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h.bits) : "f"(f));
-  return h;
-#endif
-}
-LEGATO_INLINE bf16 to_bf16(float f) {
-  const uint32_t u = __builtin_bit_cast(uint32_t, f);
-  return {(u & 0x7fffffffu) > 0x7f800000u
-              ? static_cast<uint16_t>((u >> 16) | 0x40u)
-              : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16)};
-}
 
 namespace pointwise {
 inline namespace device {

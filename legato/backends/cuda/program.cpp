@@ -1,378 +1,390 @@
 #include "legato/backends/cuda/program.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
-#include "legato/backends/cuda/nvrtc.h"
+#include "legato/backends/cuda/kernels.h"
+#include "legato/backends/cuda/parts.h"
 #include "legato/base/error.h"
-#include "legato/fuse/functions.h"
 
 namespace legato::cuda {
-
-extern const char kScalarLanguage[];  // cmake/Cuda.cmake
-
 namespace {
 
-using fuse::Instr;
 using fuse::Program;
+using fuse::ProgramCall;
 
-constexpr int kThreads = 256;
-constexpr int kBlocksPerMultiprocessor = 32;
-constexpr int kMaxPack = 8;
+constexpr int kMaxPack = 16;
 constexpr int64_t kPackBytes = 16;  // what one load instruction moves at most
 
-#define LEGATO_STRUCT_NAME(type, name) #type,
-constexpr const char* kStructs[] = {LEGATO_POINTWISE_FUNCTIONS(LEGATO_STRUCT_NAME)};
-#undef LEGATO_STRUCT_NAME
-
-bool strided(char access) { return access != 'S' && access != 'D'; }
-
-/// The kernels of one program, by variant and device.
-class Kernels final : public fuse::CompiledProgram {
- public:
-  ~Kernels() override {
-    for (auto& e : entries_) {
-      try {
-        device(e.device).synchronize();
-        driver().cuModuleUnload(e.module);
-      } catch (const Error&) {  // the device is lost, and the module with it
-      }
-    }
-  }
-  CUfunction find(GpuDevice& d, const Program& program, const Variant& variant) {
-    const std::string key = variant.key();
-    std::lock_guard lock(lock_);
-    for (auto& e : entries_)
-      if (e.device == d.index() && e.key == key) return e.function;
-    const std::string code = compile_source(program_source(program, variant), d.capability());
-    Entry e{d.index(), key, nullptr, nullptr};
-    check(driver().cuModuleLoadData(&e.module, code.data()), "loading a compiled program");
-    check(driver().cuModuleGetFunction(&e.function, e.module, "program"),
-          "finding a compiled program");
-    entries_.push_back(e);
-    return e.function;
-  }
-
- private:
-  struct Entry {
-    int device;
-    std::string key;
-    CUmodule module;
-    CUfunction function;
-  };
-  std::mutex lock_;
-  std::vector<Entry> entries_;  // guarded by lock_
-};
-
-Kernels& kernels_of(const Program& program) {
-  auto& slot = const_cast<Program&>(program).compiled[2];
-  fuse::CompiledProgram* known = slot.load(std::memory_order_acquire);
-  if (!known) {
-    auto made = std::make_unique<Kernels>();
-    if (slot.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel))
-      known = made.release();
-  }
-  return *static_cast<Kernels*>(known);
-}
-
-/// Prints the function that computes one element, and the kernel around it.
-class Printer {
- public:
-  Printer(const Program& program, const Variant& variant) : p_(program), v_(variant) {}
-
-  std::string print() {
-    out_ = "namespace legato {\nusing namespace pointwise;\n";
-    print_params();
-    print_element();
-    out_ += "}\n";
-    print_kernel();
-    return std::move(out_);
-  }
-
- private:
-  const char* type_of(int value) const { return device_type(p_.dtype_of_value(value)); }
-  int n_in() const { return static_cast<int>(p_.inputs.size()); }
-  int n_lit() const { return static_cast<int>(p_.literals.size()); }
-  int n_out() const { return static_cast<int>(p_.outputs.size()); }
-  const char* in_type(int i) const { return device_type(p_.inputs[static_cast<size_t>(i)]); }
-  const char* out_type(int o) const { return type_of(p_.outputs[static_cast<size_t>(o)]); }
-  char access(int i) const { return v_.access[static_cast<size_t>(i)]; }
-
-  void print_params() {
-    const auto n_strided = std::count_if(v_.access.begin(), v_.access.end(), strided);
-    out_ += "struct Params {\n";
-    if (n_in()) out_ += cat("  const void* in[", n_in(), "];\n");
-    out_ += cat("  void* out[", n_out(), "];\n");
-    if (n_lit()) out_ += cat("  uint64_t lit[", 2 * n_lit(), "];\n");
-    out_ += cat("  int64_t n, size[", v_.axes, "];\n");
-    if (n_strided) out_ += cat("  int64_t stride[", n_strided, "][", v_.axes, "];\n");
-    out_ += "};\n";
-  }
-
-  void print_element() {
-    out_ += "LEGATO_INLINE void element(const Params& p";
-    for (int i = 0; i < n_in(); ++i) out_ += cat(", Reg<", in_type(i), "> v", i);
-    for (int o = 0; o < n_out(); ++o) out_ += cat(", ", out_type(o), "& o", o);
-    out_ += ") {\n";
-    for (int l = 0; l < n_lit(); ++l) {
-      const Dtype t = compute_dtype(p_.literals[static_cast<size_t>(l)]);
-      out_ += cat("  const auto v", n_in() + l, " = load(*reinterpret_cast<const ", device_type(t),
-                  "*>(p.lit + ", 2 * l, "));\n");
-    }
-    int v = n_in() + n_lit();
-    for (const Instr& s : p_.instrs) {
-      out_ += cat("  const auto v", v++, " = ");
-      if (s.fn == fuse::kCastFn) {
-        out_ +=
-            cat(is_half(s.dtype) ? "cast<" : "as<", device_type(s.dtype), ">(v", s.src[0], ");\n");
-        continue;
-      }
-      const std::string name = kStructs[s.fn];
-      out_ += cat("as<", device_type(s.dtype), ">(", name, "::apply(");
-      for (int i = 0; i < s.n_src; ++i) {
-        if (i) out_ += ", ";
-        if (name == "Where" && i == 0)
-          out_ += cat("as_mask(as<bool>(v", s.src[0], "))");
-        else
-          out_ += cat("as<", device_type(s.compute), ">(v", s.src[i], ")");
-      }
-      out_ += "));\n";
-    }
-    for (int o = 0; o < n_out(); ++o)
-      out_ += cat("  o", o, " = store<", out_type(o), ">(v", p_.outputs[static_cast<size_t>(o)],
-                  ");\n");
-    out_ += "}\n";
-  }
-
-  void print_kernel() {
-    out_ += cat("using namespace legato;\nLEGATO_KERNEL(program, Params, ", kThreads, ") {\n");
-    out_ += v_.wide ? "  using Index = uint64_t; using Offset = int64_t;\n"
-                    : "  using Index = uint32_t; using Offset = int32_t;\n";
-    out_ +=
-        cat("  const Index items = static_cast<Index>(p.n) / ", v_.pack,
-            ", step = static_cast<Index>(gridDim.x) * blockDim.x;\n"
-            "  const Index first = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;\n");
-    for (int i = 0; i < n_in(); ++i)
-      if (access(i) == 'S')
-        out_ += cat("  const auto s", i, " = load(*static_cast<const ", in_type(i), "*>(p.in[", i,
-                    "]));\n");
-    out_ += "  for (Index item = first; item < items; item += step) {\n";
-    out_ += cat("    const Index at = item * ", v_.pack, ";\n");
-    print_offsets();
-    print_pack(v_.pack);
-    out_ += "  }\n";
-    // What no pack holds; with strided operands the pack divides the innermost axis.
-    if (v_.pack > 1 && std::none_of(v_.access.begin(), v_.access.end(), strided)) {
-      out_ += cat("  const Index at = items * ", v_.pack,
-                  " + first;\n  if (at < static_cast<Index>(p.n)) {\n");
-      print_pack(1);
-      out_ += "  }\n";
-    }
-    out_ += "}\n";
-  }
-
-  void print_offsets() {
-    int k = 0;
-    std::string update;
-    for (int i = 0; i < n_in(); ++i) {
-      if (!strided(access(i))) continue;
-      out_ += cat("    Offset a", i, " = 0;\n");
-      update +=
-          cat("a", i, " += static_cast<Offset>(x) * static_cast<Offset>(p.stride[", k++, "][@]); ");
-    }
-    if (update.empty()) return;
-    out_ += "    Index rest = at;\n";
-    for (int axis = v_.axes - 1; axis >= 0; --axis) {
-      std::string line = update;
-      for (size_t at; (at = line.find('@')) != std::string::npos;)
-        line.replace(at, 1, std::to_string(axis));
-      if (axis > 0)
-        out_ += cat("    { const Index size = static_cast<Index>(p.size[", axis,
-                    "]), next = rest / size, x = rest - next * size; rest = next; ", line, "}\n");
-      else
-        out_ += cat("    { const Index x = rest; ", line, "}\n");
-    }
-  }
-
-  void print_pack(int pack) {
-    for (int i = 0; i < n_in(); ++i) {
-      const std::string from = cat("static_cast<const ", in_type(i), "*>(p.in[", i, "])");
-      if (access(i) == 'D')
-        out_ += cat("    const auto x", i, " = load_pack<", in_type(i), ", ", pack, ">(", from,
-                    " + at);\n");
-      else if (access(i) == 'R')
-        out_ += cat("    const auto x", i, " = load_pack<", in_type(i), ", ", pack, ">(", from,
-                    " + a", i, ");\n");
-      else if (access(i) == 'B')
-        out_ += cat("    const auto s", i, " = load(", from, "[a", i, "]);\n");
-    }
-    for (int o = 0; o < n_out(); ++o)
-      out_ += cat("    Pack<", out_type(o), ", ", pack, "> y", o, ";\n");
-    if (pack > 1) out_ += "#pragma unroll\n";
-    out_ += cat("    for (int j = 0; j < ", pack, "; ++j) element(p");
-    int k = 0;
-    for (int i = 0; i < n_in(); ++i) {
-      const char a = access(i);
-      if (a == 'S' || a == 'B')
-        out_ += cat(", s", i);
-      else if (a == 'G')
-        out_ += cat(
-            ", load(static_cast<const ", in_type(i), "*>(p.in[", i, "])[a", i,
-            pack > 1 ? cat(" + j * static_cast<Offset>(p.stride[", k, "][", v_.axes - 1, "])") : "",
-            "])");
-      else
-        out_ += cat(", load(x", i, ".at[j])");
-      if (strided(a)) ++k;
-    }
-    for (int o = 0; o < n_out(); ++o) out_ += cat(", y", o, ".at[j]");
-    out_ += ");\n";
-    for (int o = 0; o < n_out(); ++o)
-      out_ +=
-          cat("    store_pack(static_cast<", out_type(o), "*>(p.out[", o, "]) + at, y", o, ");\n");
-  }
-
-  const Program& p_;
-  const Variant& v_;
-  std::string out_;
-};
-
-}  // namespace
-
-const char* device_type(Dtype t) {
-  constexpr const char* names[kDtypeCount] = {
-      "bool",    "uint8_t", "uint16_t", "uint32_t", "uint64_t", "int8_t", "int16_t", "int32_t",
-      "int64_t", "f16",     "bf16",     "float",    "double",   "c64",    "c128"};
-  return names[static_cast<int>(t)];
-}
-
-std::string Variant::key() const { return cat(pack, ".", axes, wide ? "w" : "n", access); }
-
-Walk plan_walk(const fuse::ProgramCall& call) {
-  const Program& program = *call.program;
-  const size_t n_in = call.inputs.size();
-  Walk w;
-  w.n = 1;
-  for (int64_t s : call.shape) w.n *= s;
-  w.strides.resize(n_in);
-
-  // Axes merge where every operand steps through both as through one.
-  for (size_t axis = 0; axis < call.shape.size(); ++axis) {
-    const int64_t size = call.shape[axis];
-    if (size == 1) continue;
-    bool joins = !w.sizes.empty();
-    for (size_t i = 0; i < n_in && joins; ++i)
-      joins = w.strides[i].back() == call.inputs[i].strides[axis] * size;
-    if (joins)
-      w.sizes.back() *= size;
-    else
-      w.sizes.push_back(size);
-    for (size_t i = 0; i < n_in; ++i) {
-      if (joins)
-        w.strides[i].back() = call.inputs[i].strides[axis];
-      else
-        w.strides[i].push_back(call.inputs[i].strides[axis]);
-    }
-  }
-  if (w.sizes.empty()) {
-    w.sizes.push_back(1);
-    for (auto& s : w.strides) s.push_back(0);
-  }
-  const size_t last = w.sizes.size() - 1;
-
-  // Packs: as wide as one load of the largest element allows, and as addresses and sizes do.
+// Elements that are moved at once: 16 bytes of the largest type.
+int full_pack(const Program& program) {
   int64_t largest = 1;
   for (Dtype t : program.inputs) largest = std::max(largest, size_of(t));
   for (uint16_t o : program.outputs)
     largest = std::max(largest, size_of(program.dtype_of_value(o)));
-  int pack = static_cast<int>(std::min<int64_t>(kMaxPack, kPackBytes / largest));
-  auto is_scalar = [&](size_t i) {
-    return std::all_of(w.strides[i].begin(), w.strides[i].end(), [](int64_t s) { return s == 0; });
-  };
-  auto is_dense = [&](size_t i) {
-    int64_t step = 1;
-    for (size_t axis = last + 1; axis-- > 0; step *= w.sizes[axis])
-      if (w.strides[i][axis] != step) return false;
-    return true;
-  };
-  auto aligned = [&](const void* p, Dtype t) {
-    return reinterpret_cast<uintptr_t>(p) % static_cast<uintptr_t>(pack * size_of(t)) == 0;
-  };
-  auto suits = [&] {
-    for (size_t o = 0; o < call.outputs.size(); ++o)
-      if (!aligned(call.outputs[o], program.dtype_of_value(program.outputs[o]))) return false;
-    for (size_t i = 0; i < n_in; ++i) {
-      if (is_scalar(i)) continue;
-      if (is_dense(i)) {
-        if (!aligned(call.inputs[i].data, program.inputs[i])) return false;
-      } else if (w.sizes[last] % pack != 0) {
-        return false;
+  return static_cast<int>(std::min<int64_t>(kMaxPack, kPackBytes / largest));
+}
+
+bool aligned(const void* p, int64_t bytes) {
+  return (reinterpret_cast<uintptr_t>(p) & static_cast<uintptr_t>(bytes - 1)) == 0;
+}
+
+}  // namespace
+
+void plan_walk(const ProgramCall& call, Walk& w) {
+  const Program& program = *call.program;
+  const size_t n_in = call.inputs.size();
+  w.n = 1;
+  w.axes = 0;
+  w.outer = 0;
+  w.variant.pack = 1;
+  w.variant.wide = false;
+  for (size_t axis = call.shape.size(); axis-- > 0;) {
+    const int64_t size = call.shape[axis];
+    if (size == 1) continue;
+    bool joins = w.axes > 0;
+    for (size_t i = 0; i < n_in && joins; ++i)
+      joins = call.inputs[i].strides[axis] == w.stride[i][w.axes - 1] * w.size[w.axes - 1];
+    if (!joins) {
+      if (w.axes == kProgramAxes) {
+        w.outer = axis + 1;
+        break;
       }
+      w.size[w.axes] = 1;
+      for (size_t i = 0; i < n_in; ++i) w.stride[i][w.axes] = call.inputs[i].strides[axis];
+      ++w.axes;
     }
-    return true;
-  };
-  while (pack > 1 && !suits()) pack /= 2;
+    w.size[w.axes - 1] *= size;
+    w.n *= size;
+  }
+  if (w.axes == 0) {
+    w.axes = 1;
+    w.size[0] = 1;
+    for (size_t i = 0; i < n_in; ++i) w.stride[i][0] = 0;
+  }
 
   int64_t farthest = w.n;
+  bool all_dense = true;
   for (size_t i = 0; i < n_in; ++i) {
-    Access a = Access::gather;
-    if (is_scalar(i)) {
-      a = Access::scalar;
-    } else if (is_dense(i)) {
-      a = Access::dense;
-    } else if (w.strides[i][last] == 0) {
-      a = Access::splat;
-    } else if (w.strides[i][last] == 1 && pack > 1 &&
-               aligned(call.inputs[i].data, program.inputs[i]) &&
-               std::all_of(w.strides[i].begin(), w.strides[i].end() - 1,
-                           [&](int64_t s) { return s % pack == 0; })) {
-      a = Access::row;
+    bool scalar = true, dense = true;
+    int64_t step = 1, reach = 0;
+    for (int k = 0; k < w.axes; ++k) {
+      const int64_t stride = w.stride[i][k];
+      scalar &= stride == 0;
+      dense &= stride == step;
+      step *= w.size[k];
+      reach += (w.size[k] - 1) * std::abs(stride);
     }
-    w.variant.access += static_cast<char>(a);
-    int64_t reach = 0;
-    for (size_t axis = 0; axis <= last; ++axis)
-      reach += (w.sizes[axis] - 1) * std::abs(w.strides[i][axis]);
     farthest = std::max(farthest, reach);
+    w.variant.access[i] = scalar ? Access::scalar : dense ? Access::dense : Access::gather;
+    all_dense &= scalar || dense;
   }
-  w.variant.pack = pack;
-  w.variant.axes = static_cast<int>(w.sizes.size());
-  w.variant.wide = farthest > INT32_MAX - kThreads * kMaxPack;
-  if (std::none_of(w.variant.access.begin(), w.variant.access.end(), strided)) {
-    w.sizes = {w.n};  // the shape plays no part
-    w.variant.axes = 1;
+
+  // Packs, or single elements where an address or the innermost axis does not allow them. Nothing
+  // between: each is another kernel to compile.
+  const int pack = full_pack(program);
+  bool packs = pack > 1 && (all_dense || w.size[0] % pack == 0);
+  for (size_t o = 0; o < call.outputs.size() && packs; ++o)
+    packs = aligned(call.outputs[o], pack * size_of(program.dtype_of_value(program.outputs[o])));
+  for (size_t i = 0; i < n_in && packs; ++i)
+    packs = w.variant.access[i] != Access::dense ||
+            aligned(call.inputs[i].data, pack * size_of(program.inputs[i]));
+  if (packs) {
+    w.variant.pack = pack;
+    for (size_t i = 0; i < n_in; ++i) {
+      if (w.variant.access[i] != Access::gather) continue;
+      if (w.stride[i][0] == 0) {
+        w.variant.access[i] = Access::splat;
+      } else if (w.stride[i][0] == 1) {
+        bool row = aligned(call.inputs[i].data, pack * size_of(program.inputs[i]));
+        for (int k = 1; k < w.axes; ++k) row &= w.stride[i][k] % pack == 0;
+        if (row) w.variant.access[i] = Access::row;
+      }
+    }
   }
-  return w;
+  // Positions stay below 2^31 with those of a last block that is only in part there.
+  w.variant.wide = farthest > INT32_MAX - (1 << 20);
+  if (all_dense) w.axes = 0;
 }
 
-std::string program_source(const fuse::Program& program, const Variant& variant) {
-  return kScalarLanguage + Printer(program, variant).print();
-}
-
-void run_program(GpuDevice& device, const fuse::ProgramCall& call) {
-  const Walk w = plan_walk(call);
-  if (w.n == 0) return;
-  CUfunction f = kernels_of(*call.program).find(device, *call.program, w.variant);
-
-  // The fields of Params, as program_source() declares them.
-  std::vector<uint64_t> params;
-  params.reserve(64);
-  for (auto& in : call.inputs) params.push_back(reinterpret_cast<uint64_t>(in.data));
-  for (void* out : call.outputs) params.push_back(reinterpret_cast<uint64_t>(out));
+int fill_params(const ProgramCall& call, const Walk& w, uint64_t* words) {
+  uint64_t* to = words;
+  for (auto& in : call.inputs) *to++ = reinterpret_cast<uint64_t>(in.data);
+  for (void* out : call.outputs) *to++ = reinterpret_cast<uint64_t>(out);
   for (auto& literal : call.literals) {
-    uint64_t words[2];
-    std::memcpy(words, literal.bytes, sizeof words);
-    params.insert(params.end(), words, words + 2);
+    std::memcpy(to, literal.bytes, 16);
+    to += 2;
   }
-  auto put = [&](int64_t v) { params.push_back(static_cast<uint64_t>(v)); };
-  put(w.n);
-  for (int64_t s : w.sizes) put(s);
-  for (size_t i = 0; i < w.strides.size(); ++i)
-    if (strided(w.variant.access[i]))
-      for (int64_t s : w.strides[i]) put(s);
+  *to++ = static_cast<uint64_t>(w.n);
+  if (w.axes == 0) return static_cast<int>(to - words);
+  *to++ = static_cast<uint64_t>(w.axes);
+  auto strides = [&]<class T>(T) {
+    for (size_t i = 0; i < call.inputs.size(); ++i) {
+      if (!is_strided(w.variant.access[i])) continue;
+      T* at = reinterpret_cast<T*>(to);
+      for (int k = 0; k < kProgramAxes; ++k)
+        at[k] = k < w.axes ? static_cast<T>(w.stride[i][k]) : T{0};
+      to += kProgramAxes * sizeof(T) / sizeof(uint64_t);
+    }
+  };
+  if (w.variant.wide) {
+    for (int k = 0; k < kProgramAxes; ++k)
+      *to++ = k < w.axes ? static_cast<uint64_t>(w.size[k]) : 1u;
+    strides(int64_t{});
+  } else {
+    auto* at = reinterpret_cast<uint32_t*>(to);
+    for (int k = 0; k < kProgramAxes; ++k) {
+      const auto size = k < w.axes ? static_cast<uint32_t>(w.size[k]) : 1u;
+      const Magic m = division_by(size);
+      at[k] = size;
+      at[k + kProgramAxes] = m.magic;
+      at[k + 2 * kProgramAxes] = m.shift;
+    }
+    to += 3 * kProgramAxes / 2;
+    strides(int32_t{});
+  }
+  return static_cast<int>(to - words);
+}
 
-  const int64_t items = w.n / w.variant.pack, needed = (items + kThreads - 1) / kThreads;
-  const int64_t most = int64_t{device.multiprocessors()} * kBlocksPerMultiprocessor;
-  device.launch(f, std::clamp<int64_t>(needed, 1, most), kThreads, params.data(),
-                "launching a program");
+namespace {
+
+void launch(GpuDevice& device, const ProgramCall& call, const Walk& w, CUfunction f, int packs) {
+  alignas(16) uint64_t words[kMaxParamWords];
+  fill_params(call, w, words);
+  const int64_t items = (w.n + w.variant.pack - 1) / w.variant.pack,
+                block = int64_t{kProgramThreads} * packs;
+  device.launch(f, (items + block - 1) / block, kProgramThreads, words, "launching a program");
+}
+
+// More axes than a kernel walks: one call for each index of the outermost ones.
+void run_outer(GpuDevice& device, const ProgramCall& call, size_t outer) {
+  ProgramCall inner = call;
+  std::vector<fuse::BoundInput> inputs(call.inputs.begin(), call.inputs.end());
+  std::vector<void*> outputs(call.outputs.begin(), call.outputs.end());
+  auto tail = [&](const Dims& d) {
+    return Dims(std::span<const int64_t>(d.begin() + outer, d.end()));
+  };
+  inner.shape = tail(call.shape);
+  for (size_t i = 0; i < inputs.size(); ++i) inputs[i].strides = tail(call.inputs[i].strides);
+  inner.inputs = inputs;
+  inner.outputs = outputs;
+  int64_t per_call = 1, calls = 1;
+  for (int64_t s : inner.shape) per_call *= s;
+  for (size_t axis = 0; axis < outer; ++axis) calls *= call.shape[axis];
+  auto advance = [](const void* p, int64_t elements, Dtype t) {
+    return const_cast<char*>(static_cast<const char*>(p)) + elements * size_of(t);
+  };
+  for (int64_t c = 0; c < calls; ++c) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      int64_t offset = 0, rest = c;
+      for (size_t axis = outer; axis-- > 0; rest /= call.shape[axis])
+        offset += rest % call.shape[axis] * call.inputs[i].strides[axis];
+      inputs[i].data = advance(call.inputs[i].data, offset, call.program->inputs[i]);
+    }
+    for (size_t o = 0; o < outputs.size(); ++o)
+      outputs[o] = advance(call.outputs[o], c * per_call,
+                           call.program->dtype_of_value(call.program->outputs[o]));
+    run_program(device, inner);
+  }
+}
+
+}  // namespace
+
+namespace {
+
+// How programs whose kernel is not compiled yet run: by their parts (LEGATO_COMPILE=background, the
+// default), or when it is (wait), or always by their parts (never).
+enum class Compile : uint8_t { background, wait, never };
+Compile compile_mode() {
+  static const Compile mode = [] {
+    const char* text = std::getenv("LEGATO_COMPILE");
+    const std::string_view given = text ? text : "";
+    return given == "wait"    ? Compile::wait
+           : given == "never" ? Compile::never
+                              : Compile::background;
+  }();
+  return mode;
+}
+
+// By a kernel that was compiled with the library. False if there is none.
+bool run_precompiled(GpuDevice& device, const ProgramCall& call, Walk& w) {
+  const ProgramKernel* kernel = find_precompiled_kernel(device, *call.program, w.variant);
+  if (!kernel) {
+    const int n_in = static_cast<int>(call.inputs.size());
+    const Variant general = Variant::general(n_in);
+    kernel = find_precompiled_kernel(device, *call.program, general);
+    if (!kernel) return false;
+    Access access[fuse::kMaxInputs];
+    std::copy_n(w.variant.access, n_in, access);
+    w.variant = general;
+    if (w.axes == 0) {  // dense and scalar operands, by one axis
+      w.axes = 1;
+      w.size[0] = w.n;
+      for (int i = 0; i < n_in; ++i) w.stride[i][0] = access[i] == Access::dense;
+    }
+  }
+  launch(device, call, w, kernel->function(), kernel->packs());
+  return true;
+}
+
+/// Memory between the parts of a program, from the device's pool: it lives for one call.
+class Scratch {
+ public:
+  explicit Scratch(GpuDevice& d) : device_(d) {}
+  ~Scratch() {
+    for (void* p : taken_) device_.free(p);
+  }
+  void* take(int64_t bytes) {
+    taken_.reserve(taken_.size() + 1);
+    taken_.push_back(device_.allocate(bytes));
+    return taken_.back();
+  }
+  void give_back(void* p) {
+    std::erase(taken_, p);
+    device_.free(p);
+  }
+
+ private:
+  GpuDevice& device_;
+  std::vector<void*> taken_;
+};
+
+// One part after the other. What a program writes may lie where it reads, so its outputs are
+// written when all parts have run.
+void run_parts(GpuDevice& device, const ProgramCall& call, const Parts& parts) {
+  const Program& program = *call.program;
+  const size_t n_in = call.inputs.size(), n_lit = call.literals.size();
+  const Strides dense = row_major_strides(call.shape);
+  int64_t n = 1;
+  for (int64_t s : call.shape) n *= s;
+  if (device.recording()) throw EvalError("GPU: a program in parts cannot be recorded");
+  Scratch scratch(device);
+  std::vector<fuse::BoundInput> at(parts.last_use.size());
+  std::vector<Dtype> stored(parts.last_use.size(), Dtype::float32);
+  for (size_t i = 0; i < n_in; ++i) at[i] = call.inputs[i];
+  if (n_lit) {
+    auto* values = static_cast<unsigned char*>(scratch.take(static_cast<int64_t>(16 * n_lit)));
+    device.copy_in(values, call.literals.data(), static_cast<int64_t>(16 * n_lit),
+                   device.work_given());
+    for (size_t l = 0; l < n_lit; ++l)
+      at[n_in + l] = {values + 16 * l, Dims::filled(call.shape.size(), 0)};
+  }
+  for (size_t i = 0; i < parts.parts.size(); ++i) {
+    const Part& part = parts.parts[i];
+    const size_t value = static_cast<size_t>(part.value);
+    stored[value] = part.stored;
+    at[value] = {scratch.take(n * size_of(part.stored)), dense};
+    fuse::BoundInput in[3];
+    for (int k = 0; k < part.n_src; ++k) in[k] = at[static_cast<size_t>(part.src[k])];
+    void* out = const_cast<void*>(at[value].data);
+    ProgramCall one;
+    one.program = part.program.get();
+    one.shape = call.shape;
+    one.inputs = {in, static_cast<size_t>(part.n_src)};
+    one.outputs = {&out, 1};
+    Walk w;
+    plan_walk(one, w);
+    if (!run_precompiled(device, one, w))
+      throw InternalError("a part of a program was not compiled with the library");
+    for (int k = 0; k < part.n_src; ++k) {
+      const size_t from = static_cast<size_t>(part.src[k]);
+      const bool output =
+          std::find(parts.outputs.begin(), parts.outputs.end(), part.src[k]) != parts.outputs.end();
+      if (from >= n_in + n_lit && !output && parts.last_use[from] == static_cast<int>(i))
+        scratch.give_back(const_cast<void*>(at[from].data));
+    }
+  }
+  for (size_t o = 0; o < call.outputs.size(); ++o) {
+    const size_t value = static_cast<size_t>(parts.outputs[o]);
+    check(driver().cuMemcpyDtoDAsync(
+              reinterpret_cast<CUdeviceptr>(call.outputs[o]),
+              reinterpret_cast<CUdeviceptr>(at[value].data),
+              static_cast<size_t>(n * size_of(program.dtype_of_value(program.outputs[o]))),
+              device.queue()),
+          "copying on the GPU");
+  }
+}
+
+// Where there is neither a compiler nor a kernel: on the CPU, by way of copies.
+void run_on_cpu(GpuDevice& device, const ProgramCall& call) {
+  device.synchronize();  // what the operands are computed by, or copied in by, has ended
+  ProgramCall here = call;
+  std::vector<fuse::BoundInput> inputs(call.inputs.begin(), call.inputs.end());
+  std::vector<std::vector<double>> memory;
+  auto room = [&](int64_t bytes) {
+    return memory.emplace_back(static_cast<size_t>(bytes / 8 + 9)).data();
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    int64_t low = 0, high = 0;  // of the elements that are read
+    for (size_t axis = 0; axis < call.shape.size(); ++axis) {
+      const int64_t reach = (call.shape[axis] - 1) * call.inputs[i].strides[axis];
+      (reach < 0 ? low : high) += reach;
+    }
+    const int64_t size = size_of(call.program->inputs[i]);
+    auto* copy = reinterpret_cast<char*>(room((high - low + 1) * size));
+    device.copy_out(copy, static_cast<const char*>(call.inputs[i].data) + low * size,
+                    (high - low + 1) * size, device.work_given());
+    inputs[i].data = copy - low * size;
+  }
+  int64_t n = 1;
+  for (int64_t s : call.shape) n *= s;
+  std::vector<void*> outputs;
+  auto bytes_of = [&](size_t o) {
+    return n * size_of(call.program->dtype_of_value(call.program->outputs[o]));
+  };
+  for (size_t o = 0; o < call.outputs.size(); ++o) outputs.push_back(room(bytes_of(o)));
+  here.inputs = inputs;
+  here.outputs = outputs;
+  backend_of(Device{}).run_program(0, here);
+  for (size_t o = 0; o < outputs.size(); ++o)
+    device.copy_in(call.outputs[o], outputs[o], bytes_of(o), device.work_given());
+}
+
+// Until its kernel is compiled, or for ever. False: wait for it.
+bool run_without(GpuDevice& device, const ProgramCall& call, const Walk& w) {
+  Walk by_axes = w;
+  if (run_precompiled(device, call, by_axes)) return true;
+  const Parts* parts = parts_of(*call.program);
+  if (!parts) return false;
+  try {
+    run_parts(device, call, *parts);
+  } catch (const MemoryError&) {  // none for what lies between the parts: the whole needs none
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void run_program(GpuDevice& device, const ProgramCall& call) {
+  Walk w;
+  plan_walk(call, w);
+  if (w.n == 0) return;
+  if (w.outer) return run_outer(device, call, w.outer);
+  // A recording is made once and replayed often: it waits for the kernel.
+  const Compile mode =
+      device.recording() && compile_mode() == Compile::background ? Compile::wait : compile_mode();
+  const ProgramKernel* kernel =
+      mode == Compile::never ? nullptr : find_kernel(device, *call.program, w.variant);
+  if (!kernel) {
+    if (!run_without(device, call, w)) run_on_cpu(device, call);
+    return;
+  }
+  if (kernel->state() != ProgramKernel::State::ready) {
+    // One that cannot be built is a bug of ours, which its parts hide; without them it raises.
+    if (mode != Compile::wait && run_without(device, call, w)) return;
+    kernel->wait();
+  }
+  launch(device, call, w, kernel->function(), kernel->packs());
+}
+
+void prepare_program(GpuDevice& device, const ProgramCall& call) {
+  Walk w;
+  plan_walk(call, w);
+  if (w.n > 0 && w.outer == 0 && compile_mode() != Compile::never)
+    find_kernel(device, *call.program, w.variant);
 }
 
 }  // namespace legato::cuda

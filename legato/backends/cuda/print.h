@@ -1,0 +1,78 @@
+// A fused program as CUDA source.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "legato/fuse/program.h"
+
+namespace legato::cuda {
+
+inline constexpr int kProgramThreads = 256;  // of a block
+inline constexpr int kProgramAxes = 8;       // that a kernel walks; the host walks others
+
+/// How a kernel reads an operand.
+enum class Access : uint8_t {
+  scalar,  // one element, read once
+  dense,   // in the order of the output, packs of elements at once
+  row,     // consecutive along the innermost axis: packs
+  splat,   // constant along the innermost axis
+  gather,  // element by element
+};
+inline bool is_strided(Access a) { return a > Access::dense; }
+
+/// What the source of a program depends on beside the program itself. Sizes, strides and the number
+/// of axes are parameters.
+struct Variant {
+  int pack = 1;       // elements that a thread computes side by side
+  bool wide = false;  // 64-bit positions
+  Access access[fuse::kMaxInputs] = {};
+
+  bool strided(int n_in) const;
+  /// The one that any call can be run by: element by element, by 64-bit strides.
+  static Variant general(int n_in);
+  /// All of it in one number.
+  uint64_t key(int n_in) const;
+  /// "DDS 4": for people.
+  std::string text(int n_in) const;
+};
+
+/// Note [Parameters of a program]: the kernel `program` has one parameter, a struct of 8-byte
+/// fields
+///   in[], out[]                addresses
+///   lit[][2]                   literals, 16 bytes each
+///   n                          elements
+/// and, if an operand is read by its strides, innermost axis first,
+///   axes                       how many there are
+///   narrow: size[8], magic[8], shift[8] (32 bits each), stride[][8] (32 bits each)
+///   wide:   size[8], stride[][8]
+/// A block of kProgramThreads threads computes kProgramThreads * packs * pack elements.
+struct Source {
+  bool language = false;  // it calls functions of the scalar language
+  std::string text;       // in a namespace of its name; what begins it is prelude()
+  int packs = 1;          // that a thread has in flight
+};
+Source print_program(const fuse::Program& program, const Variant& variant,
+                     const char* name = "program");
+/// What stands in front of a program.
+const char* prelude(bool language);
+
+/// A number that differs where the structure of programs does.
+uint64_t structure_hash(const fuse::Program& program);
+
+/// fn of operands that are stored as `inputs`, in compute dtype `compute`, its result stored as
+/// `result`.
+std::unique_ptr<fuse::Program> single_program(fuse::FnId fn, Dtype compute, Dtype result,
+                                              std::span<const Dtype> inputs);
+/// The C++ name of a dtype's elements in kernels: "float", "bf16", "c64".
+const char* device_type(Dtype t);
+
+/// q = n / d for n < 2^31 is (high word of n * magic + n) >> shift.
+struct Magic {
+  uint32_t magic, shift;
+};
+Magic division_by(uint32_t d);
+
+}  // namespace legato::cuda
