@@ -117,6 +117,7 @@ bool run_on_hopper(const Launch& l, const AttentionParams& p) {
       !describe(h.v, l.in[2], keys))
     return false;
   h.out = p.out;
+  h.sums = p.sums;
   h.out_strides = p.out_strides;
   h.heads = p.heads;
   h.group = p.group;
