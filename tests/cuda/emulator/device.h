@@ -31,8 +31,9 @@ void block_barrier();
 void exchange(const void* mine, void* theirs, int bytes, int lane);
 /// Every lane of the warp gives up to 32 bytes, and gets those of all lanes, one behind the other.
 void gather(const void* mine, int bytes, void* all);
+/// Which live lanes of the warp give true.
+unsigned ballot(bool mine);
 int lane();
-unsigned live_lanes();
 /// The block's memory whose size is given at the launch; nvrtc.cpp puts it in the place of arrays
 /// that are declared `extern __shared__`.
 void* dynamic_shared();
@@ -66,13 +67,8 @@ T __shfl_up_sync(unsigned m, T v, int by, int width = 32) {
   const int lane = legato::emulator::lane();
   return __shfl_sync(m, v, lane % width - by >= 0 ? lane - by : lane);
 }
-inline unsigned __ballot_sync(unsigned m, int predicate) {
-  unsigned bits = 0;
-  for (int i = 0; i < 32; ++i) {
-    const int theirs = __shfl_sync(m, predicate, i);
-    if ((legato::emulator::live_lanes() >> i & 1) && theirs) bits |= 1u << i;
-  }
-  return bits;
+inline unsigned __ballot_sync(unsigned, int predicate) {
+  return legato::emulator::ballot(predicate != 0);
 }
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __clz(int v) { return v ? __builtin_clz(static_cast<unsigned>(v)) : 32; }

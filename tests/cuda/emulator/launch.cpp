@@ -138,13 +138,6 @@ bool run_block() {
 
 void block_barrier() { yield(State::at_block_barrier); }
 int lane() { return machine.current % 32; }
-unsigned live_lanes() {
-  unsigned live = 0;
-  const int warp = machine.current / 32 * 32;
-  for (int i = 0; i < 32 && warp + i < static_cast<int>(machine.threads); ++i)
-    if (machine.fibers[warp + i].state != State::done) live |= 1u << i;
-  return live;
-}
 void exchange(const void* mine, void* theirs, int bytes, int from) {
   const int me = machine.current, warp = me / 32 * 32;
   std::memcpy(machine.slots[me], mine, static_cast<size_t>(bytes));
@@ -160,6 +153,17 @@ void gather(const void* mine, int bytes, void* all) {
     std::memcpy(static_cast<char*>(all) + i * bytes, machine.slots[warp + i],
                 static_cast<size_t>(bytes));
   yield(State::at_warp_barrier);
+}
+unsigned ballot(bool mine) {
+  const int me = machine.current, warp = me / 32 * 32;
+  machine.slots[me][0] = mine;
+  yield(State::at_warp_barrier);
+  unsigned votes = 0;
+  for (int i = 0; i < 32 && warp + i < static_cast<int>(machine.threads); ++i)
+    if (machine.fibers[warp + i].state != State::done && machine.slots[warp + i][0])
+      votes |= 1u << i;
+  yield(State::at_warp_barrier);
+  return votes;
 }
 
 void* dynamic_shared() { return machine.shared.data(); }
