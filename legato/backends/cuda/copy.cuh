@@ -13,17 +13,38 @@ struct CopyParams {
   long long size[kMaxAxes], to_stride[kMaxAxes], from_stride[kMaxAxes];
 };
 
-inline constexpr int kCopyTile = 32,
-                     kCopyRows = 8;  // a block moves 32 x 32 elements, 8 rows at once
+/// Packs of elements that are consecutive in `to`. The last axis counts packs, and its strides are
+/// of packs.
+struct PackCopyParams {
+  void* to;
+  const void* from;
+  unsigned n;  // packs
+  int axes;
+  int whole;              // whether a pack is consecutive and aligned in `from` as well
+  long long from_stride;  // of the elements of a pack
+  unsigned size[kMaxAxes];
+  Divider divider[kMaxAxes];
+  long long to_strides[kMaxAxes], from_strides[kMaxAxes];
+};
 
 /// A matrix of rows x cols that is consecutive along its columns in `to` and along its rows in
 /// `from`, for each index of the other axes.
 struct TileCopyParams {
   void* to;
   const void* from;
-  long long rows, cols, to_row, from_col, row_tiles, col_tiles;
+  long long rows, cols, to_row, from_col;
+  unsigned row_tiles, col_tiles;
+  int to_packs, from_packs;  // whether lines begin at multiples of 16 bytes
   int axes;
-  long long size[kMaxAxes], to_stride[kMaxAxes], from_stride[kMaxAxes];
+  unsigned size[kMaxAxes];
+  long long to_stride[kMaxAxes], from_stride[kMaxAxes];
 };
+
+inline constexpr int kCopyThreads = 256;
+/// Elements on a side of a tile, by the bytes of one.
+template <int bytes>
+inline constexpr int copy_tile = bytes == 1   ? 128
+                                 : bytes == 8 ? 32
+                                              : 64;
 
 }  // namespace legato::cuda

@@ -7,6 +7,7 @@
 #ifdef LEGATO_EMULATED
 #define LEGATO_INLINE inline __attribute__((always_inline))
 #define LEGATO_DEVICE static inline
+#define LEGATO_APART static __attribute__((noinline))
 #define LEGATO_NOINLINE static __attribute__((noinline))
 #define LEGATO_KERNEL(name, Params, threads)                                                      \
   static void name##_body(const Params& p);                                                       \
@@ -24,6 +25,7 @@
 #else
 #define LEGATO_INLINE __device__ __forceinline__
 #define LEGATO_DEVICE static __device__ inline
+#define LEGATO_APART static __device__ __noinline__
 #define LEGATO_NOINLINE static __device__ __noinline__
 // A kernel has one parameter, a struct called p, and is launched with at most `threads` threads.
 #define LEGATO_KERNEL(name, Params, threads) \

@@ -25,6 +25,11 @@ struct alignas(64) TensorMap {
   unsigned long long words[16];
 };
 
+/// Division of numbers below 2^32 by one that the host knows.
+struct Divider {
+  unsigned factor, shift_first, shift_then;
+};
+
 inline constexpr int kMaxAxes = 10;  // after merging; longer walks are split by the host
 
 }  // namespace legato::cuda

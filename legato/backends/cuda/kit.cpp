@@ -23,6 +23,27 @@ const char* suffix(Dtype t) {
   return names[static_cast<int>(t)];
 }
 
+KeyForm key_form(Dtype t, bool zeros_equal) {
+  KeyForm f{KeyForm::unsigned_, zeros_equal, 0, 0};
+  if (is_signed_integer(t)) f.kind = KeyForm::signed_;
+  if (is_floating(t)) f.kind = KeyForm::floating;
+  if (t == Dtype::complex64) f.kind = KeyForm::complex64;
+  if (t == Dtype::complex128) f.kind = KeyForm::complex128;
+  if (t == Dtype::float16) f.infinity = 0x7c00, f.nan = 0x7e00;
+  if (t == Dtype::bfloat16) f.infinity = 0x7f80, f.nan = 0x7fc0;
+  if (t == Dtype::float32) f.infinity = 0x7f800000, f.nan = 0x7fc00000;
+  if (t == Dtype::float64) f.infinity = 0x7ff0000000000000, f.nan = 0x7ff8000000000000;
+  return f;
+}
+
+Divider divider_of(int64_t d) {
+  unsigned log = 0;
+  while ((int64_t{1} << log) < d) ++log;
+  const auto top = (uint64_t{1} << log) - static_cast<uint64_t>(d);
+  return {static_cast<unsigned>((top << 32) / static_cast<uint64_t>(d) + 1), log ? 1u : 0u,
+          log ? log - 1 : 0};
+}
+
 MergedAxes merge_axes(const Shape& shape, std::span<const Strides* const> operands) {
   MergedAxes m;
   for (size_t axis = 0; axis < shape.size(); ++axis) {
@@ -49,8 +70,17 @@ MergedAxes merge_axes(const Shape& shape, std::span<const Strides* const> operan
 
 namespace {
 
+/// Whether all but axis `skip` step by multiples of `by`, as the address does.
+bool steps_by(const MergedAxes& m, int operand, const void* data, int skip, int64_t bytes,
+              int64_t by) {
+  if (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(by * bytes)) return false;
+  for (int i = 0; i < m.n; ++i)
+    if (i != skip && m.stride[operand][i] % by) return false;
+  return true;
+}
+
 // Copies whose innermost axes differ go through tiles, so that both sides move whole lines.
-bool copy_tiles(char* to, const char* from, const MergedAxes& m, int64_t bytes) {
+bool copy_through_tiles(char* to, const char* from, const MergedAxes& m, int64_t bytes) {
   if (bytes > 8 || m.n < 2 || m.n > kMaxAxes) return false;
   const int last = m.n - 1;
   if (m.stride[0][last] != 1) return false;
@@ -58,6 +88,12 @@ bool copy_tiles(char* to, const char* from, const MergedAxes& m, int64_t bytes) 
   for (int i = 0; i < last; ++i)
     if (m.stride[1][i] == 1) across = i;
   if (across < 0 || m.size[across] < 16 || m.size[last] < 16) return false;
+  const int64_t side = bytes == 1   ? copy_tile<1>
+                       : bytes == 2 ? copy_tile<2>
+                       : bytes == 4 ? copy_tile<4>
+                                    : copy_tile<8>;
+  const int64_t row_tiles = (m.size[across] + side - 1) / side,
+                col_tiles = (m.size[last] + side - 1) / side;
   TileCopyParams p{};
   p.to = to;
   p.from = from;
@@ -65,19 +101,49 @@ bool copy_tiles(char* to, const char* from, const MergedAxes& m, int64_t bytes) 
   p.cols = m.size[last];
   p.to_row = m.stride[0][across];
   p.from_col = m.stride[1][last];
-  p.row_tiles = (p.rows + kCopyTile - 1) / kCopyTile;
-  p.col_tiles = (p.cols + kCopyTile - 1) / kCopyTile;
-  int64_t others = 1;
+  p.to_packs = steps_by(m, 0, to, last, bytes, 16 / bytes);
+  p.from_packs = steps_by(m, 1, from, across, bytes, 16 / bytes);
+  double blocks = static_cast<double>(row_tiles) * static_cast<double>(col_tiles);
   for (int i = 0; i < last; ++i) {
     if (i == across) continue;
-    p.size[p.axes] = m.size[i];
+    p.size[p.axes] = static_cast<unsigned>(m.size[i]);
     p.to_stride[p.axes] = m.stride[0][i];
     p.from_stride[p.axes++] = m.stride[1][i];
-    others *= m.size[i];
+    blocks *= static_cast<double>(m.size[i]);
   }
-  const int64_t blocks = p.row_tiles * p.col_tiles * others;
   if (blocks > INT32_MAX) return false;
-  launch_blocks("copy", cat("copy_tiles_", bytes), blocks, kCopyTile * kCopyRows, p);
+  p.row_tiles = static_cast<unsigned>(row_tiles);
+  p.col_tiles = static_cast<unsigned>(col_tiles);
+  launch_blocks("copy", cat("copy_tiles_", bytes), static_cast<int64_t>(blocks), kCopyThreads, p);
+  return true;
+}
+
+// As many elements at once as are consecutive in the target.
+bool copy_in_packs(char* to, const char* from, const MergedAxes& m, int64_t bytes) {
+  if (m.n > kMaxAxes) return false;
+  const int last = m.n - 1;
+  int64_t pack = 1;
+  const int64_t widest = 16 / bytes, narrower = bytes == 1 ? 4 : bytes >= 8 ? 1 : 2;
+  for (int64_t v : {widest, narrower})
+    if (pack == 1 && m.stride[0][last] == 1 && m.size[last] % v == 0 &&
+        steps_by(m, 0, to, last, bytes, v))
+      pack = v;
+  if (m.count / pack >= INT32_MAX) return false;
+  PackCopyParams p{};
+  p.to = to;
+  p.from = from;
+  p.n = static_cast<unsigned>(m.count / pack);
+  p.axes = m.n;
+  p.from_stride = m.stride[1][last];
+  p.whole = p.from_stride == 1 && steps_by(m, 1, from, last, bytes, pack);
+  for (int i = 0; i < m.n; ++i) {
+    const int64_t each = i == last ? pack : 1;
+    p.size[i] = static_cast<unsigned>(m.size[i] / each);
+    p.divider[i] = divider_of(p.size[i]);
+    p.to_strides[i] = m.stride[0][i] * each;
+    p.from_strides[i] = m.stride[1][i] * each;
+  }
+  launch_over("copy", cat("copy_", bytes, "x", pack), (p.n + 1) / 2, p);
   return true;
 }
 
@@ -97,7 +163,7 @@ void copy_elements(void* to, const Strides& to_strides, const void* from,
           "copying on the GPU");
     return;
   }
-  if (copy_tiles(t, f, m, bytes)) return;
+  if (copy_through_tiles(t, f, m, bytes) || copy_in_packs(t, f, m, bytes)) return;
   // More axes than a kernel walks: one launch for each index of the outermost ones.
   if (m.n > kMaxAxes) {
     const int extra = m.n - kMaxAxes;
@@ -118,7 +184,7 @@ void copy_elements(void* to, const Strides& to_strides, const void* from,
         p.from_stride[i] = m.stride[1][extra + i];
         p.n *= p.size[i];
       }
-      launch_over("copy", cat("copy_wide_", bytes), p.n, p);
+      launch_over("copy", cat("copy_walk_", bytes), p.n, p);
       int axis = extra - 1;
       while (axis >= 0 && ++index[axis] == m.size[axis]) index[axis--] = 0;
       if (axis < 0) return;
@@ -129,18 +195,12 @@ void copy_elements(void* to, const Strides& to_strides, const void* from,
   p.from = f;
   p.n = m.count;
   p.axes = m.n;
-  int64_t reach = m.count;
-  for (int k = 0; k < 2; ++k) {
-    int64_t r = 0;
-    for (int i = 0; i < m.n; ++i) r += (m.size[i] - 1) * std::abs(m.stride[k][i]);
-    reach = std::max(reach, r);
-  }
   for (int i = 0; i < m.n; ++i) {
     p.size[i] = m.size[i];
     p.to_stride[i] = m.stride[0][i];
     p.from_stride[i] = m.stride[1][i];
   }
-  launch_over("copy", cat(reach < INT32_MAX - (1 << 24) ? "copy_" : "copy_wide_", bytes), p.n, p);
+  launch_over("copy", cat("copy_walk_", bytes), p.n, p);
 }
 
 }  // namespace legato::cuda

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "legato/backends/cuda/device.h"
+#include "legato/backends/cuda/order_form.h"
 #include "legato/runtime/backend.h"
 
 namespace legato::cuda {
@@ -46,6 +47,9 @@ void launch_shared(const char* image, const std::string& name, int64_t blocks, i
   d.launch(d.kernel(image, name, shared_bytes), blocks, threads, &copy, image, shared_bytes);
 }
 
+/// What divides by `d`, which is 1 to 2^31.
+Divider divider_of(int64_t d);
+
 /// Axes with the strides of up to three operands, merged where all of them step through two axes as
 /// through one. Axes of size 1 are gone; at least one axis is left.
 struct MergedAxes {
@@ -58,6 +62,9 @@ MergedAxes merge_axes(const Shape& shape, std::span<const Strides* const> operan
 /// Copies elements of `bytes` bytes between any layouts on the current device.
 void copy_elements(void* to, const Strides& to_strides, const void* from,
                    const Strides& from_strides, const Shape& shape, int64_t bytes);
+
+/// The keys of a dtype; `zeros_equal`: whether -0.0 and 0.0 have one.
+KeyForm key_form(Dtype t, bool zeros_equal);
 
 /// "_f32", "_i64", ...: the ending of the kernels of a dtype; see kernel.cuh.
 const char* suffix(Dtype t);

@@ -11,6 +11,33 @@ def at_last(a, axes):
     return np.transpose(a, axes)
 
 
+# --- copies between layouts: through tiles that are full or not, in packs, element by element ---
+for shape, axes in (
+    ((33, 40), (1, 0)),
+    ((130, 70), (1, 0)),
+    ((2, 65, 17), (0, 2, 1)),
+    ((3, 5, 64), (1, 0, 2)),
+):
+    case(
+        "contiguous",
+        [normal(*shape)],
+        call=lambda mx, a, axes=axes: mx.contiguous(mx.transpose(a, axes)),
+        reference=lambda a, axes=axes: np.transpose(a, axes),
+        dtypes="bool int8 float16 float32 float64 complex128",
+        tol=exact,
+        skip={mode: "the small rows differentiate" for mode in ("vjp", "jvp")},
+    )
+for pick in (np.s_[::-1], np.s_[:, 1:39], np.s_[:, ::2], np.s_[1:, 1:], np.s_[:, ::-1]):
+    case(
+        "contiguous",
+        [normal(5, 40)],
+        call=lambda mx, a, pick=pick: mx.contiguous(a[pick]),
+        reference=lambda a, pick=pick: a[pick],
+        dtypes="bool float16 float32 float64 complex128",
+        tol=exact,
+        skip={mode: "the small rows differentiate" for mode in ("vjp", "jvp")},
+    )
+
 # --- reshape and its kin ---
 case(
     "reshape",
