@@ -1,76 +1,67 @@
-// The place of the first nan, or else of the first extreme, of each row.
+// The place of the first nan, or else of the first extreme.
+#include "legato/backends/cuda/extremes.cuh"
+#include "legato/backends/cuda/reduction.cuh"
 #include "legato/backends/cuda/rows.cuh"
-#include "legato/ops/arg_reduce/arg_reduce.cuh"
 
 namespace legato::cuda {
 
-template <class V>
-LEGATO_INLINE bool is_nan(V v) {
-  if constexpr (std::is_same_v<V, c64> || std::is_same_v<V, c128>)
-    return v.re != v.re || v.im != v.im;
-  else
-    return v != v;
-}
-template <class V>
-LEGATO_INLINE bool less(V a, V b) {
-  if constexpr (std::is_same_v<V, c64> || std::is_same_v<V, c128>)
-    return a.re < b.re || (a.re == b.re && a.im < b.im);
-  else
-    return a < b;
-}
-
-/// Whether the element at `b` is the better answer than that at `a`. Either may be -1: none.
-template <class T>
-LEGATO_INLINE bool better(const T* x, long long stride, long long a, long long b, bool largest) {
-  if (b < 0 || a < 0) return b >= 0;
-  const auto va = read(x[a * stride]), vb = read(x[b * stride]);
-  const bool na = is_nan(va), nb = is_nan(vb);
-  if (na || nb) return na && nb ? b < a : nb;
-  if (largest ? less(va, vb) : less(vb, va)) return true;
-  if (largest ? less(vb, va) : less(va, vb)) return false;
-  return b < a;
-}
-
-template <class T>
-LEGATO_INLINE void arg_reduce(const ArgReduceParams& p, long long* shared) {
-  const int thread = static_cast<int>(threadIdx.x), group = p.group,
-            per_block = kRowThreads / group;
-  const long long rows = p.outer * p.inner, blocks = (rows + per_block - 1) / per_block;
-  for (long long b = blockIdx.x; b < blocks; b += gridDim.x) {
-    const long long row = b * per_block + thread / group;
-    const bool valid = row < rows;
-    const long long o = valid ? row / p.inner : 0;
-    const T* x = static_cast<const T*>(p.x) + o * p.n * p.inner + (valid ? row - o * p.inner : 0);
-    long long best = -1;
-    if (valid)
-      for (long long i = thread % group; i < p.n; i += group)
-        if (better(x, p.inner, best, i, p.largest)) best = i;
-    best = over_group(best, group, shared, [&](long long u, long long v) {
-      return valid && better(x, p.inner, u, v, p.largest) ? v : u;
-    });
-    if (valid && thread % group == 0) p.out[row] = static_cast<unsigned>(best);
+// Elements are compared a pack at a time; where one is it is looked for only if the pack has a
+// better one, which soon becomes rare.
+template <class E>
+struct ArgExtreme {
+  using T = E;
+  using R = uint32_t;
+  using C = Compute<T>;
+  static constexpr uint32_t kNone = 0xffffffffu;
+  struct A {
+    C value;
+    uint32_t at;
+  };
+  bool largest;
+  LEGATO_INLINE explicit ArgExtreme(const ReduceParams& p) : largest(p.flag) {}
+  LEGATO_INLINE A none() const { return {end_of_range<C>(!largest), kNone}; }
+  LEGATO_INLINE bool better(C a, C b) const {  // a than b
+    if (is_nan(a) || is_nan(b)) return !is_nan(b);
+    return largest ? less(b, a) : less(a, b);
   }
-}
-
-#define LEGATO_ARG(end, T)                                 \
-  LEGATO_KERNEL(arg_##end, ArgReduceParams, kRowThreads) { \
-    __shared__ long long shared[kRowThreads / 32];         \
-    arg_reduce<T>(p, shared);                              \
+  LEGATO_INLINE A combine(A a, A b) const {
+    if (a.at == kNone) return b;
+    if (b.at == kNone) return a;
+    if (better(b.value, a.value)) return b;
+    if (better(a.value, b.value)) return a;
+    return b.at < a.at ? b : a;
   }
-LEGATO_ARG(bool, bool)
-LEGATO_ARG(u8, uint8_t)
-LEGATO_ARG(u16, uint16_t)
-LEGATO_ARG(u32, uint32_t)
-LEGATO_ARG(u64, uint64_t)
-LEGATO_ARG(i8, int8_t)
-LEGATO_ARG(i16, int16_t)
-LEGATO_ARG(i32, int32_t)
-LEGATO_ARG(i64, int64_t)
-LEGATO_ARG(f16, f16)
-LEGATO_ARG(bf16, bf16)
-LEGATO_ARG(f32, float)
-LEGATO_ARG(f64, double)
-LEGATO_ARG(c64, c64)
-LEGATO_ARG(c128, c128)
+  template <int N, int V>
+  LEGATO_INLINE void take(A& acc, const T (&v)[N], uint32_t first, uint32_t jump) const {
+    C best = read(v[0]);
+#pragma unroll
+    for (int i = 1; i < N; ++i) best = extreme(best, C(read(v[i])), largest);
+    if (acc.at != kNone && !better(best, acc.value)) return;
+    const bool nan = is_nan(best);
+    int at = 0;
+#pragma unroll
+    for (int i = N - 1; i >= 0; --i) {
+      const C here = read(v[i]);
+      if (nan ? is_nan(here) : !less(here, best) && !less(best, here)) at = i;
+    }
+    acc = {best, first + static_cast<uint32_t>(at / V) * jump + static_cast<uint32_t>(at % V)};
+  }
+  LEGATO_INLINE R finish(A a) const { return a.at; }
+};
+
+LEGATO_REDUCTION(arg_u8, ArgExtreme<uint8_t>)
+LEGATO_REDUCTION(arg_u16, ArgExtreme<uint16_t>)
+LEGATO_REDUCTION(arg_u32, ArgExtreme<uint32_t>)
+LEGATO_REDUCTION(arg_u64, ArgExtreme<uint64_t>)
+LEGATO_REDUCTION(arg_i8, ArgExtreme<int8_t>)
+LEGATO_REDUCTION(arg_i16, ArgExtreme<int16_t>)
+LEGATO_REDUCTION(arg_i32, ArgExtreme<int32_t>)
+LEGATO_REDUCTION(arg_i64, ArgExtreme<int64_t>)
+LEGATO_REDUCTION(arg_f16, ArgExtreme<f16>)
+LEGATO_REDUCTION(arg_bf16, ArgExtreme<bf16>)
+LEGATO_REDUCTION(arg_f32, ArgExtreme<float>)
+LEGATO_REDUCTION(arg_f64, ArgExtreme<double>)
+LEGATO_REDUCTION(arg_c64, ArgExtreme<c64>)
+LEGATO_REDUCTION(arg_c128, ArgExtreme<c128>)
 
 }  // namespace legato::cuda

@@ -28,6 +28,16 @@ for op in ("argmax", "argmin"):
             tol=exact,
         )
     case(op, [integers(3, 70, high=3)], dict(axis=1), reference=reference, out="uint32", tol=exact)
+    for shape, axis in (((3, 1001), 1), ((700, 10), 0), ((300, 33), 1), ((9000,), 0), ((5, 64), 0)):
+        case(
+            op,
+            [integers(*shape, high=90)],
+            dict(axis=axis),
+            reference=reference,
+            dtypes="float32 float16 int8 uint64 complex64",
+            out="uint32",
+            tol=exact,
+        )
     case(op, [values([3.0, np.nan, 5.0, np.nan])], reference=reference, out="uint32", tol=exact)
     error(op, [normal(0)], match="nothing to choose from")
     error(op, [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")

@@ -38,6 +38,55 @@ for op in ("sum", "mean"):
     add_case(op, (4, 3, 7), axis=1)
     add_case(op, (2, 3), axis=())
     add_case(op, ())
+# Rows and columns that do not fill packs, short rows, several axes, few outputs of many elements.
+for shape, axis in (
+    ((3, 1001), 1),
+    ((3, 1001), 0),
+    ((700, 10), 0),
+    ((300, 10), 1),
+    ((300, 33), 1),
+    ((64, 3, 40), 2),
+    ((4, 33, 16), (0, 2)),
+    ((9000,), 0),
+):
+    for op in ("sum", "mean"):
+        case(
+            op,
+            [normal(*shape)],
+            dict(axis=axis),
+            reference=reduction(getattr(np, op)),
+            dtypes="float32 float16 bfloat16 int8 uint64 complex64",
+            out="sum" if op == "sum" else "float",
+            tol=rounding(terms=8, scale="abs"),
+            skip={mode: "the small rows differentiate" for mode in ("vjp", "jvp")},
+        )
+    case(
+        "max",
+        [distinct(*shape)],
+        dict(axis=axis),
+        reference=reduction(np.max),
+        dtypes="float32 float16 int16 uint8 float64",
+        tol=exact,
+        skip={mode: "the small rows differentiate" for mode in ("vjp", "jvp")},
+    )
+    case(
+        "any",
+        [integers(*shape, high=2)],
+        dict(axis=axis),
+        reference=reduction(np.any),
+        dtypes="float32 float16 uint8 bool complex64 complex128",
+        out="bool",
+        tol=exact,
+    )
+    case(
+        "var",
+        [normal(*shape)],
+        dict(axis=axis),
+        reference=reduction(np.var),
+        dtypes="float32 float16 float64",
+        tol=rounding(16),
+        skip={mode: "the small rows differentiate" for mode in ("vjp", "jvp")},
+    )
 add_case("sum", (0, 3), axis=0)
 add_case("sum", (3, 0))
 

@@ -15,6 +15,17 @@ struct ReduceAttrs {
   }
 };
 
+/// Attributes of var.
+struct VarAttrs {
+  Axes axis;
+  bool keepdims = false;
+  int64_t ddof = 0;
+  static constexpr auto fields() {
+    return std::tuple(field("axis", &VarAttrs::axis), field("keepdims", &VarAttrs::keepdims),
+                      field("ddof", &VarAttrs::ddof));
+  }
+};
+
 /// Puts back what a reduction removed: `a`, reduced over `axis` from an array of rank `rank`, with
 /// these axes of size 1.
 Array restore_reduced(const Array& a, const char* op, const ReduceAttrs& attrs, size_t rank);

@@ -14,16 +14,6 @@
 namespace legato {
 namespace {
 
-struct VarAttrs {
-  Axes axis;
-  bool keepdims = false;
-  int64_t ddof = 0;
-  static constexpr auto fields() {
-    return std::tuple(field("axis", &VarAttrs::axis), field("keepdims", &VarAttrs::keepdims),
-                      field("ddof", &VarAttrs::ddof));
-  }
-};
-
 int64_t count_along(const char* op, const Array& a, const Axes& axis) {
   int64_t n = 1;
   for (int64_t i : reduced_axes(op, axis, a.ndim())) n *= a.shape()[static_cast<size_t>(i)];

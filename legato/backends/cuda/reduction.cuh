@@ -1,0 +1,399 @@
+// Reductions over axes, for any reducer. Three kernels, by where the elements of an output lie:
+//
+// - rows: a group of 1 to 256 threads walks one output's elements, which are neighbours, in packs
+//   of 16 bytes, four of them on the way at a time.
+// - columns: neighbouring threads do neighbouring outputs, a pack of them each; the threads of a
+//   block that have the same outputs take turns along the reduced axes.
+// - short: rows of up to 128 bytes are brought to shared memory as they lie, and a thread reduces
+//   each alone.
+//
+// Where outputs are few, each is cut into parts; the block that arrives last combines them. All
+// orders are fixed by shape and layout, none by timing.
+//
+// A reducer F, made from the parameters, has types T (elements), A (accumulators) and R (results),
+//   A none()                                        what no elements give
+//   void take<N, V>(A&, const T (&)[N], first, jump)   adds N elements, runs of V neighbours whose
+//                     first ones are number first, first + jump, ...
+//   A combine(A, A)                                 elements of the first come before the second's
+//   R finish(A)
+#pragma once
+
+#include "legato/backends/cuda/divide.cuh"
+#include "legato/backends/cuda/lane.cuh"
+#include "legato/backends/cuda/reduction_abi.h"
+
+namespace legato::cuda {
+
+LEGATO_INLINE long long kept_offset(const ReduceParams& p, long long index) {
+  long long offset = 0;
+#pragma unroll 1
+  for (int axis = p.kept_axes - 1; axis > 0; --axis) {
+    const long long next = index / p.kept_size[axis];
+    offset += (index - next * p.kept_size[axis]) * p.kept_stride[axis];
+    index = next;
+  }
+  return offset + index * p.kept_stride[0];
+}
+// By itself: its divisions are long, and rarely needed.
+LEGATO_APART long long wide_offset(const ReduceParams& p, long long step) {
+  long long offset = 0;
+  for (int axis = p.reduced_axes - 1; axis > 0; --axis) {
+    const long long next = step / p.reduced_size[axis];
+    offset += (step - next * p.reduced_size[axis]) * p.reduced_stride[axis];
+    step = next;
+  }
+  return offset + step * p.reduced_stride[0];
+}
+LEGATO_INLINE long long reduced_offset(const ReduceParams& p, long long step) {
+  if (p.reduced_axes == 1) return step * p.reduced_stride[0];
+  if (!p.narrow) return wide_offset(p, step);
+  long long offset = 0;
+  uint32_t index = static_cast<uint32_t>(step);
+#pragma unroll 1
+  for (int axis = p.reduced_axes - 1; axis > 0; --axis) {
+    const uint32_t next = divide(index, p.reduced_divider[axis]);
+    offset += static_cast<long long>(index - next * static_cast<uint32_t>(p.reduced_size[axis])) *
+              p.reduced_stride[axis];
+    index = next;
+  }
+  return offset + index * p.reduced_stride[0];
+}
+
+template <class A>
+LEGATO_INLINE A shuffle_down(A v, int by) {
+  // In words: __shfl takes numbers only.
+  constexpr int words = (sizeof(A) + 3) / 4;
+  struct Words {
+    uint32_t at[words];
+  } w{};
+  memcpy(&w, &v, sizeof v);
+#pragma unroll
+  for (int i = 0; i < words; ++i) w.at[i] = __shfl_down_sync(~0u, w.at[i], by);
+  memcpy(&v, &w, sizeof v);
+  return v;
+}
+/// What another block wrote: not from this multiprocessor's cache.
+template <class A>
+LEGATO_INLINE A read_fresh(const A* from) {
+#ifdef LEGATO_EMULATED
+  return *from;
+#else
+  A v;
+  if constexpr (sizeof(A) % 4 == 0) {
+    uint32_t w[sizeof(A) / 4];
+#pragma unroll
+    for (unsigned i = 0; i < sizeof(A) / 4; ++i)
+      w[i] = __ldcg(reinterpret_cast<const uint32_t*>(from) + i);
+    memcpy(&v, w, sizeof v);
+  } else if constexpr (sizeof(A) == 2) {
+    const unsigned short w = __ldcg(reinterpret_cast<const unsigned short*>(from));
+    memcpy(&v, &w, sizeof v);
+  } else {
+    const unsigned char w = __ldcg(reinterpret_cast<const unsigned char*>(from));
+    memcpy(&v, &w, sizeof v);
+  }
+  return v;
+#endif
+}
+/// Combines partial[i * step] for i = first, first + by, ... below n, in this order, several on the
+/// way at once.
+template <class F>
+LEGATO_INLINE typename F::A gather_parts(const F& f, const typename F::A* partial, int first, int n,
+                                         int by, long long step) {
+  constexpr int U = 4;
+  typename F::A acc = f.none();
+  for (int i = first; i < n; i += U * by) {
+    typename F::A part[U];
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+      if (i + u * by < n) part[u] = read_fresh(partial + (i + u * by) * step);
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+      if (i + u * by < n) acc = f.combine(acc, part[u]);
+  }
+  return acc;
+}
+/// Whether this block is the last of `parts` to come here; what the others wrote before is visible
+/// then. Every thread must take part.
+LEGATO_INLINE bool arrives_last(unsigned* counter, int parts, unsigned* shared) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) *shared = atomicAdd(counter, 1u);
+  __syncthreads();
+  const bool last = *shared == static_cast<unsigned>(parts - 1);
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+// --- rows
+
+/// Elements or packs [begin, end) of one output, by thread k of `group`.
+template <class F>
+LEGATO_INLINE typename F::A walk_row(const F& f, const ReduceParams& p, const typename F::T* in,
+                                     long long begin, long long end, int k, int group) {
+  using T = typename F::T;
+  constexpr int V = 16 / sizeof(T);
+  typename F::A acc = f.none();
+  auto one = [&](long long at, long long number) {
+    const T v[1] = {in[at]};
+    f.template take<1, 1>(acc, v, static_cast<uint32_t>(number), 0);
+  };
+  if (p.walk == ReduceWalk::elements || V == 1) {
+    long long i = begin + k;
+    for (; i + 3ll * group < end; i += 4ll * group) {
+      T v[4];
+#pragma unroll
+      for (int u = 0; u < 4; ++u) v[u] = in[reduced_offset(p, i + u * group)];
+      f.template take<4, 1>(acc, v, static_cast<uint32_t>(i), static_cast<uint32_t>(group));
+    }
+    for (; i < end; i += group) one(reduced_offset(p, i), i);
+    return acc;
+  }
+  long long first = begin, packs = end - begin;  // where the walk is in packs
+  const bool dense = p.walk == ReduceWalk::dense;
+  if (dense) {
+    const int odd = static_cast<int>(reinterpret_cast<uintptr_t>(in + begin) / sizeof(T)) & (V - 1);
+    long long head = odd ? V - odd : 0;  // elements before the first whole pack
+    if (head > end - begin) head = end - begin;
+    for (long long i = begin + k; i < begin + head; i += group) one(i, i);
+    first = begin + head;
+    packs = (end - first) / V;
+  }
+  auto number = [&](long long j) {
+    return static_cast<uint32_t>(dense ? first + j * V : (first + j) * V);
+  };
+  constexpr int U = V > 8 ? 2 : 4;
+  for (long long j = k; j < packs; j += static_cast<long long>(U) * group) {
+    Pack<T, V> v[U];
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      const long long at = j + u * group;
+      if (at < packs)
+        v[u] = load_pack<T, V>(dense ? in + first + at * V : in + reduced_offset(p, first + at));
+    }
+    if (j + (U - 1) * group < packs) {
+      T all[U * V];
+#pragma unroll
+      for (int e = 0; e < U * V; ++e) all[e] = v[e / V].at[e % V];
+      f.template take<U * V, V>(acc, all, number(j), static_cast<uint32_t>(group * V));
+    } else {
+#pragma unroll
+      for (int u = 0; u < U - 1; ++u)
+        if (j + u * group < packs) f.template take<V, V>(acc, v[u].at, number(j + u * group), 0);
+    }
+  }
+  if (dense)
+    for (long long i = first + packs * V + k; i < end; i += group) one(i, i);
+  return acc;
+}
+
+/// Combines what the threads of a group have; the first of them gets it. `shared`: one a warp.
+/// Every thread of the block must take part.
+template <class F>
+LEGATO_INLINE typename F::A over_rows(const F& f, typename F::A acc, int group,
+                                      typename F::A* shared) {
+  for (int by = group < 32 ? group / 2 : 16; by > 0; by /= 2)
+    acc = f.combine(acc, shuffle_down(acc, by));
+  if (group <= 32) return acc;
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread % 32 == 0) shared[thread / 32] = acc;
+  __syncthreads();
+  if (thread == 0)
+    for (int warp = 1; warp < kReduceThreads / 32; ++warp) acc = f.combine(acc, shared[warp]);
+  __syncthreads();
+  return acc;
+}
+
+template <class F>
+LEGATO_INLINE void reduce_rows(const ReduceParams& p, unsigned char* memory) {
+  using A = typename F::A;
+  static_assert(sizeof(A) <= kReduceAccumulator);
+  const F f(p);
+  A* shared = reinterpret_cast<A*>(memory);
+  const int thread = static_cast<int>(threadIdx.x), k = thread % p.group;
+  const long long part = blockIdx.x / p.blocks, block = blockIdx.x - part * p.blocks;
+  const long long output = block * (kReduceThreads / p.group) + thread / p.group;
+  const bool mine = output < p.n_kept;
+  A acc = f.none();
+  if (mine) {
+    const long long begin = part * p.part;
+    const long long end = begin + p.part < p.n_steps ? begin + p.part : p.n_steps;
+    acc = walk_row(f, p, static_cast<const typename F::T*>(p.in) + kept_offset(p, output), begin,
+                   end, k, p.group);
+  }
+  acc = over_rows(f, acc, p.group, shared);
+  auto* out = static_cast<typename F::R*>(p.out);
+  if (p.parts == 1) {
+    if (mine && k == 0) out[output] = f.finish(acc);
+    return;
+  }
+  A* partial = static_cast<A*>(p.partial);
+  if (mine && k == 0) partial[part * p.n_kept + output] = acc;
+  if (!arrives_last(&p.counters[block], p.parts, reinterpret_cast<unsigned*>(memory))) return;
+  acc = mine ? gather_parts(f, partial + output, k, p.parts, p.group, p.n_kept) : f.none();
+  acc = over_rows(f, acc, p.group, shared);
+  if (mine && k == 0) out[output] = f.finish(acc);
+}
+
+// --- columns
+
+/// Combines, for each output, what the threads of a block have; those of depth 0 get it.
+template <class F>
+LEGATO_INLINE typename F::A over_columns(const F& f, const ReduceParams& p, typename F::A acc,
+                                         typename F::A* shared) {
+  const int thread = static_cast<int>(threadIdx.x), y = thread / p.width;
+  int half = 1;
+  while (half < p.depth) half *= 2;
+  for (half /= 2; half > 0; half /= 2) {
+    shared[thread] = acc;
+    __syncthreads();
+    if (y < half && y + half < p.depth) acc = f.combine(acc, shared[thread + half * p.width]);
+    __syncthreads();
+  }
+  return acc;
+}
+
+template <class F, int V>
+LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memory) {
+  using T = typename F::T;
+  using A = typename F::A;
+  constexpr int U = sizeof(T) * V < 16 ? 8 : 4;
+  const F f(p);
+  A* shared = reinterpret_cast<A*>(memory);
+  const int thread = static_cast<int>(threadIdx.x), y = thread / p.width, x = thread - y * p.width;
+  const long long part = blockIdx.x / p.blocks, block = blockIdx.x - part * p.blocks;
+  const long long output = (block * p.width + x) * V;
+  const bool mine = output < p.n_kept && y < p.depth;
+  A acc[V];
+#pragma unroll
+  for (int e = 0; e < V; ++e) acc[e] = f.none();
+  if (mine) {
+    const T* in = static_cast<const T*>(p.in) + kept_offset(p, output);
+    const long long begin = part * p.part;
+    const long long end = begin + p.part < p.n_steps ? begin + p.part : p.n_steps;
+    for (long long i = begin + y; i < end; i += static_cast<long long>(U) * p.depth) {
+      Pack<T, V> v[U];
+#pragma unroll
+      for (int u = 0; u < U; ++u)
+        if (i + u * p.depth < end) v[u] = load_pack<T, V>(in + reduced_offset(p, i + u * p.depth));
+      if (i + (U - 1) * p.depth < end) {
+#pragma unroll
+        for (int e = 0; e < V; ++e) {
+          T column[U];
+#pragma unroll
+          for (int u = 0; u < U; ++u) column[u] = v[u].at[e];
+          f.template take<U, 1>(acc[e], column, static_cast<uint32_t>(i),
+                                static_cast<uint32_t>(p.depth));
+        }
+      } else {
+#pragma unroll
+        for (int u = 0; u < U - 1; ++u)
+#pragma unroll
+          for (int e = 0; e < V; ++e)
+            if (i + u * p.depth < end) {
+              const T column[1] = {v[u].at[e]};
+              f.template take<1, 1>(acc[e], column, static_cast<uint32_t>(i + u * p.depth), 0);
+            }
+      }
+    }
+  }
+  auto* out = static_cast<typename F::R*>(p.out);
+  A* partial = static_cast<A*>(p.partial);
+#pragma unroll
+  for (int e = 0; e < V; ++e) {
+    acc[e] = over_columns(f, p, acc[e], shared);
+    if (!mine || y != 0) continue;
+    if (p.parts == 1)
+      out[output + e] = f.finish(acc[e]);
+    else
+      partial[part * p.n_kept + output + e] = acc[e];
+  }
+  if (p.parts == 1) return;
+  if (!arrives_last(&p.counters[block], p.parts, reinterpret_cast<unsigned*>(memory))) return;
+#pragma unroll
+  for (int e = 0; e < V; ++e) {
+    acc[e] = mine ? gather_parts(f, partial + output + e, y, p.parts, p.depth, p.n_kept) : f.none();
+    acc[e] = over_columns(f, p, acc[e], shared);
+    if (mine && y == 0) out[output + e] = f.finish(acc[e]);
+  }
+}
+template <class F>
+LEGATO_INLINE void reduce_columns(const ReduceParams& p, unsigned char* memory) {
+  if (p.packed)
+    reduce_columns_in<F, column_pack<sizeof(typename F::T)>>(p, memory);
+  else
+    reduce_columns_in<F, 1>(p, memory);
+}
+
+// --- short rows, all of them one behind the other
+
+/// Where element i lies in shared memory: 4 bytes are left out after each 128 (or a whole element,
+/// if larger), so that rows of 128 bytes do not begin in one bank.
+template <class T>
+LEGATO_INLINE int short_place(int i) {
+  constexpr int line = 128 / sizeof(T), gap = sizeof(T) < 4 ? 4 / sizeof(T) : 1;
+  return i + i / line * gap;
+}
+template <class T>
+inline constexpr int kShortMemory =
+    kReduceThreads * (kShortRowBytes + (sizeof(T) < 4 ? 4 : sizeof(T)));
+
+template <class F>
+LEGATO_INLINE void reduce_short(const ReduceParams& p, unsigned char* memory) {
+  using T = typename F::T;
+  constexpr int V = 16 / sizeof(T);
+  const F f(p);
+  T* tile = reinterpret_cast<T*>(memory);
+  const int thread = static_cast<int>(threadIdx.x), n = static_cast<int>(p.n_reduced);
+  const long long first = static_cast<long long>(blockIdx.x) * kReduceThreads;
+  const int rows =
+      p.n_kept - first < kReduceThreads ? static_cast<int>(p.n_kept - first) : kReduceThreads;
+  const T* in = static_cast<const T*>(p.in) + first * n;
+  const int count = rows * n;
+  int done = 0;
+  if (reinterpret_cast<uintptr_t>(in) % 16 == 0) {
+    for (int j = thread; j < count / V; j += kReduceThreads) {
+      const Pack<T, V> v = load_pack<T, V>(in + j * V);
+#pragma unroll
+      for (int e = 0; e < V; ++e) tile[short_place<T>(j * V + e)] = v.at[e];
+    }
+    done = count / V * V;
+  }
+  for (int i = done + thread; i < count; i += kReduceThreads) tile[short_place<T>(i)] = in[i];
+  __syncthreads();
+  if (thread >= rows) return;
+  typename F::A acc = f.none();
+  int i = 0;
+  for (; i + 3 < n; i += 4) {
+    T v[4];
+#pragma unroll
+    for (int u = 0; u < 4; ++u) v[u] = tile[short_place<T>(thread * n + i + u)];
+    f.template take<4, 4>(acc, v, static_cast<uint32_t>(i), 0);
+  }
+  for (; i < n; ++i) {
+    const T v[1] = {tile[short_place<T>(thread * n + i)]};
+    f.template take<1, 1>(acc, v, static_cast<uint32_t>(i), 0);
+  }
+  static_cast<typename F::R*>(p.out)[first + thread] = f.finish(acc);
+}
+
+/// The three kernels of one reducer, called rows_<name>, columns_<name> and short_<name>.
+#define LEGATO_REDUCTION(name, ...)                                                               \
+  LEGATO_KERNEL(rows_##name, ReduceParams, kReduceThreads) {                                      \
+    __shared__ __attribute__((                                                                    \
+        aligned(16))) unsigned char memory[kReduceThreads / 32 * kReduceAccumulator];             \
+    reduce_rows<__VA_ARGS__>(p, memory);                                                          \
+  }                                                                                               \
+  LEGATO_KERNEL(columns_##name, ReduceParams, kReduceThreads) {                                   \
+    __shared__ __attribute__((                                                                    \
+        aligned(16))) unsigned char memory[kReduceThreads * sizeof(typename __VA_ARGS__::A)];     \
+    reduce_columns<__VA_ARGS__>(p, memory);                                                       \
+  }                                                                                               \
+  LEGATO_KERNEL(short_##name, ReduceParams, kReduceThreads) {                                     \
+    __shared__                                                                                    \
+        __attribute__((aligned(16))) unsigned char memory[kShortMemory<typename __VA_ARGS__::T>]; \
+    reduce_short<__VA_ARGS__>(p, memory);                                                         \
+  }
+
+}  // namespace legato::cuda
