@@ -77,6 +77,44 @@ for side in ("left", "right"):
         },
     )
 
+# Longer rows, by digits: in one tile, in several, and other axes than the last.
+SMALL_ROWS = {mode: "the small rows differentiate" for mode in ("vjp", "jvp")}
+for shape, axis in (((3, 300), 1), ((2, 2500), 1), ((9000,), 0), ((600, 3), 0)):
+    case(
+        "sort",
+        [distinct(*shape)],
+        dict(axis=axis),
+        dtypes="float32 int64 uint8 bfloat16",
+        tol=exact,
+        skip=SMALL_ROWS,
+    )
+    case(
+        "argsort",
+        [integers(*shape, high=50)],
+        dict(axis=axis),
+        reference=lambda a, axis: np.argsort(a, axis, kind="stable"),
+        dtypes="float16 float32 int8 uint64 complex64",
+        out="uint32",
+        tol=exact,
+    )
+case(
+    "argsort",
+    [integers(2, 2500, high=7)],
+    reference=lambda a: np.argsort(a, -1, kind="stable"),
+    dtypes="complex128",
+    out="uint32",
+    tol=exact,
+)
+for op in ("sort", "argsort"):
+    case(
+        op,
+        [values(np.tile([np.nan, 0.0, -0.0, np.inf, -1.0, np.nan, -np.inf], 60))],
+        reference=(np.sort if op == "sort" else lambda a: np.argsort(a, kind="stable")),
+        out=None if op == "sort" else "uint32",
+        tol=exact,
+        skip={mode: "ties" for mode in ("vjp", "jvp")},
+    )
+
 error("sort", [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")
 error("partition", [normal(3)], dict(kth=3), match="kth is 3")
 error("argpartition", [normal(3)], dict(kth=-4), match="kth is -4")

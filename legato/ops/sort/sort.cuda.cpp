@@ -1,0 +1,186 @@
+#include "legato/ops/sort/sort.cuh"
+
+#include <algorithm>
+#include <utility>
+
+#include "legato/backends/cuda/kit.h"
+#include "legato/base/error.h"
+#include "legato/ops/sort/ops.h"
+#include "legato/ops/sort/sort.cuda.h"
+
+namespace legato::cuda {
+namespace {
+
+int64_t tile_of(int64_t bytes) { return bytes == 8 ? sort_tile<8> : sort_tile<4>; }
+
+constexpr int64_t kNetworkRow = 256;  // above, a tile's digits are faster
+
+/// The passes over the digits of one key, from where p points to the result.
+class Passes {
+ public:
+  Passes(Launch& l, SortParams& p, bool pairs, int64_t key_bytes, int digits)
+      : p_(p), pairs_(pairs), bytes_(key_bytes), digits_(digits) {
+    const int64_t tile = tile_of(key_bytes);
+    p.tiles = (p.n + tile - 1) / tile;
+    LEGATO_CHECK(p.rows * p.tiles <= INT32_MAX, "a sort on the GPU needs too many blocks");
+    p.counts = static_cast<unsigned*>(l.workspace(p.rows * kDigits * p.tiles * 4));
+    p.totals = static_cast<unsigned*>(l.workspace(p.rows * kDigits * 4));
+    for (int side = 0; side < 2 && digits > side; ++side) {
+      keys_[side] = l.workspace(p.rows * p.n * key_bytes);
+      if (pairs) index_[side] = static_cast<unsigned*>(l.workspace(p.rows * p.n * 4));
+    }
+  }
+  /// `keys` gets the values or, of pairs, the sorted keys; `index` the order. Keys may be null.
+  void run(void* keys, unsigned* index) {
+    for (int pass = 0; pass < digits_; ++pass) {
+      const bool last = pass + 1 == digits_;
+      p_.shift = 8 * pass;
+      p_.decode = last && !pairs_;
+      p_.keys_out = last ? keys : keys_[pass % 2];
+      p_.index_out = last && index ? index : index_[pass % 2];
+      launch_blocks("sort", cat("sort_count_", bytes_), p_.rows * p_.tiles, kSortThreads, p_);
+      launch_blocks("sort", "sort_add_up", (p_.rows * kDigits + kSortWarps - 1) / kSortWarps,
+                    kSortThreads, p_);
+      launch_blocks("sort", cat("sort_move_", pairs_ ? "pairs_" : "keys_", bytes_),
+                    p_.rows * p_.tiles, kSortThreads, p_);
+      p_.keys_in = p_.keys_out;
+      p_.index_in = pairs_ ? p_.index_out : nullptr;
+    }
+  }
+
+ private:
+  SortParams& p_;
+  bool pairs_;
+  int64_t bytes_;
+  int digits_;
+  void* keys_[2] = {};
+  unsigned* index_[2] = {};
+};
+
+/// Sorts rows of `n` neighbours: values to `values`, or their order to `index`.
+void sort_rows(Launch& l, const void* x, Dtype t, int64_t rows, int64_t n, void* values,
+               unsigned* index) {
+  if (n > int64_t{UINT32_MAX})
+    throw ValueError(cat(l.op->name, ": ", n,
+                         " elements along the axis; a GPU sorts up to 4294967295. Sort on the CPU "
+                         "(stream=cpu)."));
+  SortParams p{};
+  p.x = x;
+  p.rows = rows;
+  p.n = n;
+  const bool pairs = index != nullptr;
+  p.form = key_form(t, pairs);
+  p.decode = !pairs;
+  const int64_t bytes = size_of(t), key = std::min<int64_t>(bytes, 8);
+  const char* kind = pairs ? "pairs_" : "keys_";
+  if (n <= kNetworkRow) {
+    p.width = 2;
+    while (p.width < n) p.width *= 2;
+    p.keys_out = values;
+    p.index_out = index;
+    const int64_t each = kNetwork / p.width;
+    launch_blocks("sort", cat("sort_network_", kind, bytes), (rows + each - 1) / each, kSortThreads,
+                  p);
+    return;
+  }
+  if (bytes <= 8 && n <= tile_of(bytes)) {
+    p.passes = static_cast<int>(bytes);
+    p.keys_out = values;
+    p.index_out = index;
+    launch_blocks("sort", cat("sort_block_", kind, bytes), rows, kSortThreads, p);
+    return;
+  }
+  Passes passes(l, p, pairs, key, static_cast<int>(key));
+  if (t == Dtype::complex128) {  // by the lower half of the key, then by the upper one
+    p.form.kind = KeyForm::imag128;
+    passes.run(nullptr, nullptr);
+    p.form.kind = KeyForm::real128;
+    p.keys_in = nullptr;
+  }
+  passes.run(values, index);
+}
+
+template <bool indices>
+void run_sort(Launch& l) {
+  const View &x = l.in[0], &out = l.out[0];
+  if (x.size == 0) return;
+  int64_t outer = 1, n = 1, inner = 1;
+  if (x.ndim()) {
+    const auto axis =
+        static_cast<size_t>(normalize_axis(l.op->name, l.attrs<SortAttrs>().axis, x.ndim()));
+    n = x.dim(axis);
+    for (size_t i = 0; i < axis; ++i) outer *= x.dim(i);
+    for (size_t i = axis + 1; i < x.ndim(); ++i) inner *= x.dim(i);
+  }
+  const int64_t rows = outer * inner, bytes = size_of(x.dtype), out_bytes = size_of(out.dtype);
+  // Other axes than the last: rows are made of columns, and back.
+  const void* from = x.data;
+  void* to = out.data;
+  const Shape turned{outer, inner, n};
+  const Strides dense{n * inner, n, 1}, columns{n * inner, 1, inner};
+  if (inner > 1) {
+    void* memory = l.workspace(x.size * bytes);
+    copy_elements(memory, dense, x.data, columns, turned, bytes);
+    from = memory;
+    to = l.workspace(out.size * out_bytes);
+  }
+  if (indices) {
+    sort_rows(l, from, x.dtype, rows, n, nullptr, static_cast<unsigned*>(to));
+  } else if (is_complex(x.dtype)) {  // equal values may differ in the sign of zeros
+    auto* order = static_cast<unsigned*>(l.workspace(x.size * 4));
+    sort_rows(l, from, x.dtype, rows, n, nullptr, order);
+    launch_over("sort", cat("sort_take_", bytes), x.size, SortTakeParams{from, order, to, rows, n});
+  } else {
+    sort_rows(l, from, x.dtype, rows, n, to, nullptr);
+  }
+  if (inner > 1) copy_elements(out.data, columns, to, dense, turned, out_bytes);
+}
+
+void run_search(Launch& l) {
+  const auto& attrs = l.attrs<SearchAttrs>();
+  const View &sequence = l.in[0], &values = l.in[1];
+  if (values.size == 0) return;
+  SearchParams p{};
+  p.sequence = sequence.data;
+  p.values = values.data;
+  p.out = l.out[0].as<unsigned>();
+  p.form = key_form(values.dtype, true);
+  p.groups = 1;
+  for (int64_t i = 0; i < attrs.lead; ++i) p.groups *= sequence.dim(static_cast<size_t>(i));
+  p.n = sequence.shape->back();
+  p.n_values = values.size / p.groups;
+  p.right = attrs.right;
+  launch_over("sort", cat("search_", size_of(values.dtype)), values.size, p);
+}
+
+}  // namespace
+
+SortedKeys sort_keys(Launch& l, const unsigned* keys, int64_t n, int bits) {
+  SortParams p{};
+  p.x = keys;
+  p.rows = 1;
+  p.n = n;
+  p.form = key_form(Dtype::uint32, true);
+  p.passes = std::max(1, (bits + 7) / 8);
+  auto* sorted = static_cast<unsigned*>(l.workspace(n * 4));
+  auto* order = static_cast<unsigned*>(l.workspace(n * 4));
+  if (n <= sort_tile<4>) {
+    p.keys_out = sorted;
+    p.index_out = order;
+    launch_blocks("sort", "sort_block_pairs_4", 1, kSortThreads, p);
+  } else {
+    Passes(l, p, true, 4, p.passes).run(sorted, order);
+  }
+  return {sorted, order};
+}
+
+void register_sort_kernels(KernelTable& table) {
+  add_kernels(table, op_named("sort"), AllTypes{},
+              [](auto) { return Kernel{run_sort<false>, AcceptLayout::row_major}; });
+  add_kernels(table, op_named("argsort"), AllTypes{},
+              [](auto) { return Kernel{run_sort<true>, AcceptLayout::row_major}; });
+  add_kernels(table, op_named("searchsorted"), AllTypes{},
+              [](auto) { return Kernel{run_search, AcceptLayout::row_major}; });
+}
+
+}  // namespace legato::cuda
