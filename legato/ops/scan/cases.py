@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from legato.testing import boolean, case, distinct, error, exact, normal, rounding, uniform
+from legato.testing import (
+    boolean,
+    case,
+    distinct,
+    error,
+    exact,
+    integers,
+    normal,
+    rounding,
+    uniform,
+    values,
+)
 
 
 def scan(step, identity):
@@ -76,6 +87,48 @@ case(
     skip={"vjp": "the dtype changes", "jvp": "the dtype changes"},
 )
 case("cumsum", [normal(0)], reference=cumsum)
+
+# Long scans, which are cut: many short ones, several tiles, side by side, few side by side.
+SMALL_ROWS = {mode: "the small rows differentiate" for mode in ("vjp", "jvp")}
+for shape, axis in (((3, 100), 1), ((2, 1500), 1), ((9000,), 0), ((300, 40), 0), ((2, 70, 3), 1)):
+    for attrs in (dict(axis=axis), dict(axis=axis, reverse=True, inclusive=False)):
+        case(
+            "cumsum",
+            [integers(*shape, low=-9)],
+            attrs,
+            reference=cumsum,
+            dtypes="float32 float16 int8 uint64 complex64",
+            tol=rounding(terms=8, scale="abs"),
+            skip=SMALL_ROWS,
+        )
+        if attrs.get("inclusive", True):
+            for op, reference in (("cummax", cummax), ("cummin", cummin)):
+                case(
+                    op,
+                    [distinct(*shape)],
+                    attrs,
+                    reference=reference,
+                    dtypes="float32 bfloat16 int32 float64",
+                    tol=exact,
+                    skip=SMALL_ROWS,
+                )
+            case(
+                "logcumsumexp",
+                [normal(*shape)],
+                attrs,
+                reference=logcumsumexp,
+                dtypes="float32",
+                tol=rounding(terms=8),
+                skip=SMALL_ROWS,
+            )
+for op, reference in (("cummax", cummax), ("cummin", cummin)):
+    case(
+        op,
+        [values([1.0, -0.5, np.nan, 2.0, -np.inf])],
+        reference=reference,
+        tol=exact,
+        skip={mode: "ties with nan" for mode in ("vjp", "jvp")},
+    )
 error("cumsum", [normal(3)], dict(axis=1), raises=IndexError, match="axis 1 is out of range")
 error("cumprod", [normal(3)], dict(axis=-2), raises=IndexError, match="axis -2 is out of range")
 

@@ -1,13 +1,25 @@
-// Running sums, products and extremes. A block takes a long row in pieces of 256 elements: each
-// warp scans by shuffles, the warps' totals are combined in order, and the piece's total is carried
-// on. Sums and products of float32 run in double, as on the CPU.
+// Running sums, products, extremes and logarithms of sums.
+//
+// A scan is cut into tiles, which blocks take in the order in which they start. A block brings its
+// tile to the chip, publishes the tile's total, finds what comes before the tile, and writes: each
+// element is read and written once (decoupled look-back: Merrill and Garland, "Single-pass parallel
+// prefix scan with decoupled look-back", NVIDIA technical report 2016). Other than there, what is
+// combined with what does not depend on timing: Note [Groups of tiles].
+//
+// Note [Groups of tiles]: a tile combines, in order, the sum up to its group, which the last tile
+// of the group before publishes, and the totals of the tiles before it in the group.
+//
+// Sums and products of float32 run in double, as on the CPU.
+#include "legato/backends/cuda/extremes.cuh"
+#include "legato/backends/cuda/order_keys.cuh"
+#include "legato/backends/cuda/reduction.cuh"
 #include "legato/backends/cuda/rows.cuh"
 #include "legato/ops/scan/scan.cuh"
 
 namespace legato::cuda {
 
-template <class T>
-inline constexpr bool is_cx = std::is_same_v<T, c64> || std::is_same_v<T, c128>;
+// --- what is scanned. A scanner has types T (elements) and A (accumulators); load and store go
+// between memory and accumulators.
 
 template <class T>
 struct WideOf {
@@ -30,17 +42,9 @@ template <>
 struct WideOf<c64> {
   using type = c128;
 };
-
-template <class A, class T>
-LEGATO_INLINE A widened(T v) {
-  if constexpr (is_cx<T>)
-    return {v.re, v.im};
-  else
-    return static_cast<A>(read(v));
-}
 template <class T, class A>
 LEGATO_INLINE T narrowed(A a) {
-  if constexpr (is_cx<T>)
+  if constexpr (is_complex_value<T>)
     return {static_cast<decltype(T::re)>(a.re), static_cast<decltype(T::re)>(a.im)};
   else if constexpr (std::is_same_v<T, f16>)
     return to_f16(static_cast<float>(a));
@@ -52,40 +56,159 @@ LEGATO_INLINE T narrowed(A a) {
     return static_cast<T>(a);
 }
 
-template <class T>
-struct Sum {
+// Sums (flag 0) and products. Integers wrap, so that their sign does not matter.
+template <class E>
+struct ArithScan {
+  using T = E;
   using A = typename WideOf<T>::type;
-  static LEGATO_INLINE A none() {
-    if constexpr (is_cx<A>)
-      return {0, 0};
+  bool product;
+  LEGATO_INLINE explicit ArithScan(const ScanParams& p) : product(p.flag) {}
+  LEGATO_INLINE A none() const {
+    if constexpr (is_complex_value<A>)
+      return {static_cast<decltype(A::re)>(product), 0};
     else
-      return A(0);
+      return static_cast<A>(product);
   }
-  static LEGATO_INLINE A combine(A a, A b) {
-    if constexpr (is_cx<A>)
+  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
+    const T v = static_cast<const T*>(p.x)[at];
+    if constexpr (is_complex_value<T>)
+      return {v.re, v.im};
+    else
+      return static_cast<A>(read(v));
+  }
+  LEGATO_INLINE A combine(A a, A b) const {
+    if constexpr (is_complex_value<A>) {
+      if (product) return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
       return {a.re + b.re, a.im + b.im};
-    else
-      return a + b;
+    } else {
+      return product ? a * b : a + b;
+    }
   }
-};
-template <class T>
-struct Prod {
-  using A = typename WideOf<T>::type;
-  static LEGATO_INLINE A none() {
-    if constexpr (is_cx<A>)
-      return {1, 0};
-    else
-      return A(1);
-  }
-  static LEGATO_INLINE A combine(A a, A b) {
-    if constexpr (is_cx<A>)
-      return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
-    else
-      return a * b;
+  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
+    static_cast<T*>(p.y)[at] = narrowed<T>(a);
   }
 };
 
-/// In words: shuffles take numbers only.
+// Largest (flag 1) and smallest of real values: the largest of keys, which are turned over for the
+// smallest.
+template <class K>
+struct KeyScan {
+  using T = K;
+  using A = K;
+  bool largest, floating;
+  K start;
+  LEGATO_INLINE explicit KeyScan(const ScanParams& p)
+      : largest(p.flag),
+        floating(p.form.kind == KeyForm::floating),
+        start(static_cast<K>(p.none)) {}
+  LEGATO_INLINE K turned(K key) const {
+    const bool nan = floating && key == static_cast<K>(~K{0});
+    return largest || nan ? key : static_cast<K>(~key);
+  }
+  LEGATO_INLINE A none() const { return start; }
+  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
+    return turned(
+        encode<K>(static_cast<const K*>(p.x)[at], p.form.kind, 0, static_cast<K>(p.form.infinity)));
+  }
+  LEGATO_INLINE A combine(A a, A b) const { return b > a ? b : a; }
+  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
+    static_cast<K*>(p.y)[at] = decode<K>(turned(a), p.form);
+  }
+};
+template <class E>
+struct ComplexExtremeScan {
+  using T = E;
+  using A = E;
+  bool largest;
+  LEGATO_INLINE explicit ComplexExtremeScan(const ScanParams& p) : largest(p.flag) {}
+  LEGATO_INLINE A none() const { return end_of_range<A>(!largest); }
+  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
+    return static_cast<const T*>(p.x)[at];
+  }
+  LEGATO_INLINE A combine(A a, A b) const { return extreme(a, b, largest); }
+  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
+    static_cast<T*>(p.y)[at] = a;
+  }
+};
+
+// Sums of v * exp(a), relative to the largest a.
+struct Scaled {
+  double top, sum;
+};
+// `fast`: e^x in float32, where values are no more precise. Terms with large exponents, whose error
+// is larger, weigh little.
+template <bool fast>
+LEGATO_INLINE double exp_below(double x) {
+  return fast ? static_cast<double>(exp_of(static_cast<float>(x))) : exp_of(x);
+}
+template <bool fast>
+LEGATO_INLINE Scaled add_scaled(Scaled a, Scaled b) {
+  if (a.top != a.top) return a;
+  if (b.top != b.top) return b;
+  if (a.top == b.top) return {a.top, a.sum + b.sum};  // infinities too
+  if (a.top < b.top) {
+    const Scaled c = a;
+    a = b;
+    b = c;
+  }
+  return {a.top, b.sum == 0 ? a.sum : a.sum + b.sum * exp_below<fast>(b.top - a.top)};
+}
+LEGATO_INLINE double no_top() { return end_of_range<double>(false); }
+
+template <class E>
+struct LogSumExpScan {
+  using T = E;
+  using A = Scaled;
+  LEGATO_INLINE explicit LogSumExpScan(const ScanParams&) {}
+  LEGATO_INLINE A none() const { return {no_top(), 0}; }
+  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
+    const double v = static_cast<double>(read(static_cast<const T*>(p.x)[at]));
+    return {v, v == no_top() ? 0. : 1.};
+  }
+  LEGATO_INLINE A combine(A a, A b) const { return add_scaled<!std::is_same_v<E, double>>(a, b); }
+  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
+    const bool infinite = a.top == no_top() || a.top == -no_top();
+    static_cast<T*>(p.y)[at] = narrowed<T>(infinite ? a.top : a.top + log_of(a.sum));
+  }
+};
+template <class E>
+struct ExpScan {
+  using T = E;
+  using A = Scaled;
+  LEGATO_INLINE explicit ExpScan(const ScanParams&) {}
+  LEGATO_INLINE A none() const { return {no_top(), 0}; }
+  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
+    const double a = static_cast<double>(read(static_cast<const T*>(p.a)[at]));
+    return {a, a == no_top() ? 0. : static_cast<double>(read(static_cast<const T*>(p.x)[at]))};
+  }
+  LEGATO_INLINE A combine(A a, A b) const { return add_scaled<!std::is_same_v<E, double>>(a, b); }
+  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
+    const double b = static_cast<double>(read(static_cast<const T*>(p.b)[at]));
+    static_cast<T*>(p.y)[at] = narrowed<T>(a.sum == 0 ? 0. : a.sum * exp_of(a.top + b));
+  }
+};
+
+// --- what blocks tell each other
+
+LEGATO_INLINE void publish(unsigned* flag, unsigned value) {
+  __threadfence();
+  *reinterpret_cast<volatile unsigned*>(flag) = value;
+}
+LEGATO_INLINE void await(const unsigned* flag, unsigned value) {
+  while (*reinterpret_cast<const volatile unsigned*>(flag) < value) {
+  }
+  __threadfence();
+}
+/// The number of this block's tile. Blocks with smaller numbers have started, so that waiting for
+/// them ends.
+LEGATO_INLINE long long take_ticket(unsigned* ticket, unsigned* shared) {
+  if (threadIdx.x == 0) *shared = atomicAdd(ticket, 1u);
+  __syncthreads();
+  const long long mine = *shared;
+  __syncthreads();
+  return mine;
+}
+
 template <class A>
 LEGATO_INLINE A shuffle_up(A v, int by) {
   constexpr int words = (sizeof(A) + 3) / 4;
@@ -98,72 +221,323 @@ LEGATO_INLINE A shuffle_up(A v, int by) {
   memcpy(&v, &w, sizeof v);
   return v;
 }
-
-template <class T, class F>
-LEGATO_INLINE void scan(const ScanParams& p, unsigned char* memory) {
-  using A = typename F::A;
-  A* totals = reinterpret_cast<A*>(memory);  // one a warp
-  const T* x = static_cast<const T*>(p.x);
-  T* y = static_cast<T*>(p.y);
-  const long long rows = p.outer * p.inner;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  if (p.group == 1) {
-    const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
-    for (long long row = static_cast<long long>(blockIdx.x) * blockDim.x + thread; row < rows;
-         row += step) {
-      const long long start = row / p.inner * p.n * p.inner + row % p.inner;
-      A acc = F::none();
-      for (long long i = 0; i < p.n; ++i) {
-        const long long at = start + (p.reverse ? p.n - 1 - i : i) * p.inner;
-        const A v = widened<A>(x[at]), before = acc;
-        acc = F::combine(acc, v);
-        y[at] = narrowed<T>(p.inclusive ? acc : before);
-      }
-    }
-    return;
+/// What lanes up to this one have.
+template <class S>
+LEGATO_INLINE typename S::A scan_warp(const S& s, typename S::A v) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int by = 1; by < 32; by *= 2) {
+    const typename S::A other = shuffle_up(v, by);
+    if (lane >= by) v = s.combine(other, v);
   }
-  for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
-    const long long start = row / p.inner * p.n * p.inner + row % p.inner;
-    A carry = F::none();
-    for (long long piece = 0; piece < p.n; piece += kScanThreads) {
-      const long long i = piece + thread, at = start + (p.reverse ? p.n - 1 - i : i) * p.inner;
-      A v = i < p.n ? widened<A>(x[at]) : F::none();
-      for (int by = 1; by < 32; by *= 2) {
-        const A other = shuffle_up(v, by);
-        if (lane >= by) v = F::combine(other, v);
-      }
-      A before = shuffle_up(v, 1);
-      if (lane == 0) before = F::none();
-      if (lane == 31) totals[warp] = v;
-      __syncthreads();
-      A earlier = carry;
-      for (int w = 0; w < warp; ++w) earlier = F::combine(earlier, totals[w]);
-      for (int w = 0; w < kScanThreads / 32; ++w) carry = F::combine(carry, totals[w]);
-      if (i < p.n) y[at] = narrowed<T>(F::combine(earlier, p.inclusive ? v : before));
-      __syncthreads();
-    }
+  return v;
+}
+
+// --- scans of neighbours
+
+/// What the tiles before tile `t` of a scan whose first tile is `first` have. By one warp; the
+/// value is lane 0's.
+template <class S>
+LEGATO_INLINE typename S::A before_tile(const S& s, const ScanParams& p, long long first,
+                                        long long t) {
+  using A = typename S::A;
+  const long long group = t / kRowGroup * kRowGroup;
+  const int count = static_cast<int>(t - group), lane = static_cast<int>(threadIdx.x) % 32;
+  constexpr int each = kRowGroup / 32;
+  const unsigned* flags = p.ready + first + group + lane * each;
+  for (bool all = false; !all;) {
+    all = true;
+#pragma unroll
+    for (int j = 0; j < each; ++j)
+      if (lane * each + j < count)
+        all &= *reinterpret_cast<const volatile unsigned*>(flags + j) != 0;
+  }
+  __threadfence();
+  A part[each];
+#pragma unroll
+  for (int j = 0; j < each; ++j)
+    if (lane * each + j < count)
+      part[j] = read_fresh(static_cast<const A*>(p.totals) + first + group + lane * each + j);
+  A acc = s.none();
+#pragma unroll
+  for (int j = 0; j < each; ++j)
+    if (lane * each + j < count) acc = s.combine(acc, part[j]);
+  __syncwarp();
+  for (int by = 1; by < 32; by *= 2) {
+    const A other = shuffle_down(acc, by);
+    if (lane % (2 * by) == 0) acc = s.combine(acc, other);
+  }
+  if (lane == 0 && group > 0) {
+    await(p.ready + first + group - 1, 2);
+    acc = s.combine(read_fresh(static_cast<const A*>(p.sums) + first + group - 1), acc);
+  }
+  return acc;
+}
+
+/// Where element i of a warp's part of a tile lies in shared memory: a place is left out after each
+/// 16, so that lanes that read 16 elements each do not meet in a bank.
+LEGATO_INLINE int scan_place(int i) { return i + i / 16; }
+
+template <class S>
+struct ScanMemory {
+  static constexpr int items = scan_items<sizeof(typename S::A)>;
+  typename S::A tile[kScanWarps][34 * items];
+  typename S::A totals[kScanWarps];
+  typename S::A before;
+  unsigned ticket;
+};
+
+/// Short scans, several of them in a block as they lie; `group` threads take one.
+template <class S>
+LEGATO_INLINE void scan_short(const S& s, const ScanParams& p, typename S::A* tile) {
+  using A = typename S::A;
+  constexpr int items = ScanMemory<S>::items;
+  const int thread = static_cast<int>(threadIdx.x), n = static_cast<int>(p.n),
+            per_block = kScanThreads / p.group;
+  const long long first = static_cast<long long>(blockIdx.x) * per_block;
+  const int rows = p.scans - first < per_block ? static_cast<int>(p.scans - first) : per_block;
+  const int count = rows * n;
+#pragma unroll
+  for (int j = 0; j < items; ++j) {
+    const int i = j * kScanThreads + thread;
+    if (i < count) tile[scan_place(i)] = s.load(p, first * n + i);
+  }
+  __syncthreads();
+  const int row = thread / p.group, k = thread % p.group * p.used;  // of the row, from its start
+  auto place = [&](int i) { return scan_place(row * n + (p.reverse ? n - 1 - i : i)); };
+  A v[items], acc = s.none();
+#pragma unroll
+  for (int j = 0; j < items; ++j) {
+    if (j >= p.used || row >= rows || k + j >= n) break;
+    v[j] = tile[place(k + j)];
+    acc = s.combine(acc, v[j]);
+  }
+  for (int by = 1; by < p.group; by *= 2) {
+    const A other = shuffle_up(acc, by);
+    if (thread % p.group >= by) acc = s.combine(other, acc);
+  }
+  A before = shuffle_up(acc, 1);
+  if (thread % p.group == 0) before = s.none();
+#pragma unroll
+  for (int j = 0; j < items; ++j) {
+    if (j >= p.used || row >= rows || k + j >= n) break;
+    const A next = s.combine(before, v[j]);
+    tile[place(k + j)] = p.inclusive ? next : before;
+    before = next;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int j = 0; j < items; ++j) {
+    const int i = j * kScanThreads + thread;
+    if (i < count) s.store(p, first * n + i, tile[scan_place(i)]);
   }
 }
 
-#define LEGATO_SCAN(end, T)                                                         \
-  LEGATO_KERNEL(cumsum_##end, ScanParams, kScanThreads) {                           \
-    __shared__ __attribute__((aligned(16))) unsigned char totals[kScanThreads / 2]; \
-    scan<T, Sum<T>>(p, totals);                                                     \
-  }                                                                                 \
-  LEGATO_KERNEL(cumprod_##end, ScanParams, kScanThreads) {                          \
-    __shared__ __attribute__((aligned(16))) unsigned char totals[kScanThreads / 2]; \
-    scan<T, Prod<T>>(p, totals);                                                    \
+/// A tile of one scan, of which `earlier` comes before. Returns the tile's total, to warp 0.
+template <class S>
+struct RowTile {
+  using A = typename S::A;
+  static constexpr int items = ScanMemory<S>::items;
+  A v[items], before, total;  // of the thread; what the lanes before it have; of warp 0: all
+  long long begin;            // of the warp's part
+
+  LEGATO_INLINE long long address(const ScanParams& p, long long row, long long i) const {
+    return row * p.n + (p.reverse ? p.n - 1 - i : i);
   }
-LEGATO_SCAN(bool, bool)
-LEGATO_SCAN(u8, uint8_t)
-LEGATO_SCAN(u16, uint16_t)
-LEGATO_SCAN(u32, uint32_t)
-LEGATO_SCAN(u64, uint64_t)
-LEGATO_SCAN(f16, f16)
-LEGATO_SCAN(bf16, bf16)
-LEGATO_SCAN(f32, float)
-LEGATO_SCAN(f64, double)
-LEGATO_SCAN(c64, c64)
-LEGATO_SCAN(c128, c128)
+  LEGATO_INLINE void bring(const S& s, const ScanParams& p, ScanMemory<S>& m, long long row,
+                           long long t) {
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+    A* part = m.tile[warp];
+    begin = t * p.used * kScanThreads + warp * p.used * 32;
+#pragma unroll
+    for (int j = 0; j < items; ++j) {
+      const long long i = begin + 32 * j + lane;
+      v[j] = j < p.used && i < p.n ? s.load(p, address(p, row, i)) : s.none();
+    }
+#pragma unroll
+    for (int j = 0; j < items; ++j)
+      if (j < p.used) part[scan_place(32 * j + lane)] = v[j];
+    __syncwarp();
+    A acc = s.none();
+#pragma unroll
+    for (int j = 0; j < items; ++j) {
+      if (j >= p.used) break;
+      v[j] = part[scan_place(lane * p.used + j)];
+      acc = s.combine(acc, v[j]);
+    }
+    const A upto = scan_warp(s, acc);
+    before = shuffle_up(upto, 1);
+    if (lane == 0) before = s.none();
+    if (lane == 31) m.totals[warp] = upto;
+    __syncthreads();
+    total = m.totals[0];
+    if (warp == 0)
+      for (int w = 1; w < kScanWarps; ++w) total = s.combine(total, m.totals[w]);
+  }
+  LEGATO_INLINE void write(const S& s, const ScanParams& p, ScanMemory<S>& m, long long row) {
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+    A* part = m.tile[warp];
+    A acc = m.before;
+    for (int w = 0; w < warp; ++w) acc = s.combine(acc, m.totals[w]);
+    acc = s.combine(acc, before);
+#pragma unroll
+    for (int j = 0; j < items; ++j) {
+      if (j >= p.used) break;
+      const A next = s.combine(acc, v[j]);
+      part[scan_place(lane * p.used + j)] = p.inclusive ? next : acc;
+      acc = next;
+    }
+    __syncwarp();
+#pragma unroll
+    for (int j = 0; j < items; ++j) {
+      const long long i = begin + 32 * j + lane;
+      if (j < p.used && i < p.n) s.store(p, address(p, row, i), part[scan_place(32 * j + lane)]);
+    }
+  }
+};
+
+template <class S>
+LEGATO_INLINE void scan_rows(const ScanParams& p, ScanMemory<S>& m) {
+  using A = typename S::A;
+  const S s(p);
+  if (p.group > 0) return scan_short(s, p, &m.tile[0][0]);
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  RowTile<S> tile;
+  if (!p.ready) {  // a block goes along the whole scan
+    A earlier = s.none();
+    for (long long t = 0; t < p.tiles; ++t) {
+      tile.bring(s, p, m, blockIdx.x, t);
+      if (threadIdx.x == 0) m.before = earlier;
+      earlier = s.combine(earlier, tile.total);  // of warp 0
+      __syncthreads();
+      tile.write(s, p, m, blockIdx.x);
+      __syncthreads();
+    }
+    return;
+  }
+  const long long number = take_ticket(p.ticket, &m.ticket);
+  const long long row = number / p.tiles, t = number - row * p.tiles;
+  tile.bring(s, p, m, row, t);
+  if (warp == 0) {
+    if (lane == 0) {
+      static_cast<A*>(p.totals)[number] = tile.total;
+      publish(p.ready + number, 1);
+    }
+    const A earlier = t > 0 ? before_tile(s, p, number - t, t) : s.none();
+    if (lane == 0) {
+      if (t % kRowGroup == kRowGroup - 1) {
+        static_cast<A*>(p.sums)[number] = s.combine(earlier, tile.total);
+        publish(p.ready + number, 2);
+      }
+      m.before = earlier;
+    }
+  }
+  __syncthreads();
+  tile.write(s, p, m, row);
+}
+
+// --- scans side by side: a thread has its own
+
+template <class S>
+LEGATO_INLINE void scan_columns(const ScanParams& p, unsigned* shared) {
+  using A = typename S::A;
+  constexpr int depth = scan_depth<sizeof(A)>;
+  const S s(p);
+  const long long tile = p.tiles > 1 ? take_ticket(p.ticket, shared) : blockIdx.x;
+  const long long t = tile / p.lines, line = tile - t * p.lines;
+  const long long column = line * kScanThreads + threadIdx.x;
+  const bool mine = column < p.scans;
+  const long long start = mine ? column / p.inner * p.n * p.inner + column % p.inner : 0;
+  auto address = [&](long long i) { return start + (p.reverse ? p.n - 1 - i : i) * p.inner; };
+  A v[depth], acc = s.none();
+  auto bring = [&](long long first) {
+#pragma unroll
+    for (int j = 0; j < depth; ++j)
+      v[j] = mine && first + j < p.n ? s.load(p, address(first + j)) : s.none();
+  };
+  auto write = [&](long long first) {
+#pragma unroll
+    for (int j = 0; j < depth; ++j) {
+      const A next = s.combine(acc, v[j]);
+      if (mine && first + j < p.n) s.store(p, address(first + j), p.inclusive ? next : acc);
+      acc = next;
+    }
+  };
+  if (p.tiles == 1) {
+    for (long long i = 0; i < p.n; i += depth) {
+      bring(i);
+      write(i);
+    }
+    return;
+  }
+  bring(t * depth);
+  A total = v[0];
+#pragma unroll
+  for (int j = 1; j < depth; ++j) total = s.combine(total, v[j]);
+  A *totals = static_cast<A*>(p.totals), *sums = static_cast<A*>(p.sums);
+  unsigned* ready = p.ready + line;  // of tile i: ready[i * lines]
+  if (mine) totals[t * p.scans + column] = total;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) publish(ready + t * p.lines, 1);
+  const long long group = t / kColumnGroup * kColumnGroup;
+  if (threadIdx.x < t - group) await(ready + (group + threadIdx.x) * p.lines, 1);
+  if (threadIdx.x == kColumnGroup && group > 0) await(ready + (group - 1) * p.lines, 2);
+  __syncthreads();
+  if (mine) {
+    if (group > 0) acc = read_fresh(sums + (group / kColumnGroup - 1) * p.scans + column);
+    A part[kColumnGroup];
+#pragma unroll
+    for (int j = 0; j < kColumnGroup; ++j)
+      if (group + j < t) part[j] = read_fresh(totals + (group + j) * p.scans + column);
+#pragma unroll
+    for (int j = 0; j < kColumnGroup; ++j)
+      if (group + j < t) acc = s.combine(acc, part[j]);
+  }
+  if (t % kColumnGroup == kColumnGroup - 1) {
+    if (mine) sums[group / kColumnGroup * p.scans + column] = s.combine(acc, total);
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) publish(ready + t * p.lines, 2);
+  }
+  write(t * depth);
+}
+
+#define LEGATO_SCAN(name, ...)                                   \
+  LEGATO_KERNEL(scan_rows_##name, ScanParams, kScanThreads) {    \
+    __shared__ ScanMemory<__VA_ARGS__> memory;                   \
+    scan_rows<__VA_ARGS__>(p, memory);                           \
+  }                                                              \
+  LEGATO_KERNEL(scan_columns_##name, ScanParams, kScanThreads) { \
+    __shared__ unsigned ticket;                                  \
+    scan_columns<__VA_ARGS__>(p, &ticket);                       \
+  }
+LEGATO_SCAN(arith_bool, ArithScan<bool>)
+LEGATO_SCAN(arith_u8, ArithScan<uint8_t>)
+LEGATO_SCAN(arith_u16, ArithScan<uint16_t>)
+LEGATO_SCAN(arith_u32, ArithScan<uint32_t>)
+LEGATO_SCAN(arith_u64, ArithScan<uint64_t>)
+LEGATO_SCAN(arith_f16, ArithScan<f16>)
+LEGATO_SCAN(arith_bf16, ArithScan<bf16>)
+LEGATO_SCAN(arith_f32, ArithScan<float>)
+LEGATO_SCAN(arith_f64, ArithScan<double>)
+LEGATO_SCAN(arith_c64, ArithScan<c64>)
+LEGATO_SCAN(arith_c128, ArithScan<c128>)
+
+LEGATO_SCAN(extreme_1, KeyScan<uint8_t>)
+LEGATO_SCAN(extreme_2, KeyScan<uint16_t>)
+LEGATO_SCAN(extreme_4, KeyScan<uint32_t>)
+LEGATO_SCAN(extreme_8, KeyScan<uint64_t>)
+LEGATO_SCAN(extreme_c64, ComplexExtremeScan<c64>)
+LEGATO_SCAN(extreme_c128, ComplexExtremeScan<c128>)
+
+LEGATO_SCAN(logsumexp_f16, LogSumExpScan<f16>)
+LEGATO_SCAN(logsumexp_bf16, LogSumExpScan<bf16>)
+LEGATO_SCAN(logsumexp_f32, LogSumExpScan<float>)
+LEGATO_SCAN(logsumexp_f64, LogSumExpScan<double>)
+LEGATO_SCAN(exp_f16, ExpScan<f16>)
+LEGATO_SCAN(exp_bf16, ExpScan<bf16>)
+LEGATO_SCAN(exp_f32, ExpScan<float>)
+LEGATO_SCAN(exp_f64, ExpScan<double>)
 
 }  // namespace legato::cuda

@@ -9,34 +9,133 @@
 namespace legato::cuda {
 namespace {
 
-// Sums and products wrap: signed and unsigned integers of a width alike.
-std::string kernel_suffix(Dtype t) {
-  if (!is_signed_integer(t)) return suffix(t);
-  return cat("_u", size_of(t) * 8);
+constexpr int64_t kLine = 32;         // scans side by side from which on they are read together
+constexpr int64_t kEnough = 1 << 15;  // threads that keep the memory busy, each along its scan
+
+/// Workspace for what tiles tell each other.
+void connect(Launch& l, ScanParams& p, int64_t flags, int64_t totals, int64_t sums,
+             int64_t accumulator) {
+  const int64_t bytes = (flags + 1) * 4;
+  p.ticket = static_cast<unsigned*>(l.workspace(bytes));
+  p.ready = p.ticket + 1;
+  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.ticket), 0,
+                                 static_cast<size_t>(bytes), current().queue()),
+        "clearing flags");
+  p.totals = l.workspace(totals * accumulator);
+  p.sums = l.workspace(sums * accumulator);
 }
 
-void run(Launch& l) {
-  const View& x = l.in[0];
+void launch_rows(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
+  p.scans = p.outer;
+  const int64_t items = accumulator > 8 ? scan_items<16> : scan_items<8>;
+  int64_t blocks = p.scans;
+  if (p.n <= 32 * items) {
+    p.group = 1;
+    while (p.group * items < p.n) p.group *= 2;
+    p.used = static_cast<int>((p.n + p.group - 1) / p.group);
+    const int64_t each = kScanThreads / p.group;
+    blocks = (p.scans + each - 1) / each;
+  } else {
+    p.tiles = (p.n + items * kScanThreads - 1) / (items * kScanThreads);
+    const int64_t width = p.tiles * kScanThreads;
+    p.used = static_cast<int>((p.n + width - 1) / width);
+    // A block for each scan, where there are enough of them.
+    if (p.tiles > 1 && p.scans < int64_t{current().multiprocessors()} * 4) {
+      blocks = p.scans * p.tiles;
+      connect(l, p, blocks, blocks, blocks, accumulator);
+    }
+  }
+  launch_blocks("scan", cat("scan_rows_", scanner), blocks, kScanThreads, p);
+}
+
+void launch_columns(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
+  p.scans = p.outer * p.inner;
+  p.lines = (p.scans + kScanThreads - 1) / kScanThreads;
+  p.tiles = 1;
+  const int64_t depth = accumulator > 8 ? scan_depth<16> : scan_depth<8>;
+  if (p.scans < kEnough && p.n > 2 * depth) {
+    p.tiles = (p.n + depth - 1) / depth;
+    connect(l, p, p.tiles * p.lines, p.tiles * p.scans,
+            (p.tiles + kColumnGroup - 1) / kColumnGroup * p.scans, accumulator);
+  }
+  launch_blocks("scan", cat("scan_columns_", scanner), p.lines * p.tiles, kScanThreads, p);
+}
+
+/// Scans `in` to the output; the first of them to p.x, then p.a and p.b.
+void scan(Launch& l, ScanParams p, const std::string& scanner, int64_t accumulator) {
+  const View &x = l.in[0], &out = l.out[0];
   if (x.size == 0) return;
   const auto& attrs = l.attrs<ScanAttrs>();
   const size_t axis = static_cast<size_t>(normalize_axis(l.op->name, attrs.axis, x.ndim()));
-  ScanParams p{x.data, l.out[0].data, 1, x.dim(axis), 1, 0, attrs.reverse, attrs.inclusive};
+  p.outer = p.inner = 1;
+  p.n = x.dim(axis);
   for (size_t i = 0; i < axis; ++i) p.outer *= x.dim(i);
   for (size_t i = axis + 1; i < x.ndim(); ++i) p.inner *= x.dim(i);
-  const int64_t rows = p.outer * p.inner, most = int64_t{current().multiprocessors()} * 64;
-  // Neighbouring threads take neighbouring scans where those lie side by side.
-  p.group = p.n <= 32 || p.inner >= 32 ? 1 : kScanThreads;
-  const int64_t blocks = p.group == 1 ? (rows + kScanThreads - 1) / kScanThreads : rows;
-  launch_blocks("scan", cat(l.op->name, kernel_suffix(x.dtype)), std::min(blocks, most),
-                kScanThreads, p);
+  p.reverse = attrs.reverse;
+  p.inclusive = attrs.inclusive;
+  const void** inputs[] = {&p.x, &p.a, &p.b};
+  for (size_t i = 0; i < l.in.size(); ++i) *inputs[i] = l.in[i].data;
+  p.y = out.data;
+  if (p.inner == 1 && p.n > kLine) return launch_rows(l, p, scanner, accumulator);
+  if (p.inner == 1 || p.inner >= kLine || p.n <= kLine)
+    return launch_columns(l, p, scanner, accumulator);
+  // Few scans side by side: turned round, so that neighbours are of one scan.
+  const Shape turned{p.outer, p.inner, p.n};
+  const Strides rows{p.n * p.inner, p.n, 1}, columns{p.n * p.inner, 1, p.inner};
+  const int64_t bytes = size_of(x.dtype);
+  for (size_t i = 0; i < l.in.size(); ++i) {
+    void* memory = l.workspace(x.size * bytes);
+    copy_elements(memory, rows, l.in[i].data, columns, turned, bytes);
+    *inputs[i] = memory;
+  }
+  p.y = l.workspace(x.size * bytes);
+  p.outer *= p.inner;
+  p.inner = 1;
+  launch_rows(l, p, scanner, accumulator);
+  copy_elements(out.data, columns, p.y, rows, turned, bytes);
 }
+
+template <bool product>
+void run_arith(Launch& l) {
+  const Dtype t = l.in[0].dtype;
+  ScanParams p{};
+  p.flag = product;
+  const int64_t bytes = size_of(t);
+  const std::string end = is_signed_integer(t) ? cat("_u", 8 * bytes) : std::string(suffix(t));
+  scan(l, p, cat("arith", end), is_complex(t) ? 16 : t == Dtype::float32 ? 8 : bytes < 8 ? 4 : 8);
+}
+
+template <bool largest>
+void run_extreme(Launch& l) {
+  const Dtype t = l.in[0].dtype;
+  const int64_t bytes = size_of(t);
+  ScanParams p{};
+  p.flag = largest;
+  if (is_complex(t)) return scan(l, p, cat("extreme", suffix(t)), bytes);
+  p.form = key_form(t, false);
+  if (is_floating(t)) {  // the key of an infinity, turned over for the smallest
+    const auto top = uint64_t{1} << (8 * bytes - 1);
+    p.none = ~(p.form.infinity | top) & (top | (top - 1));
+  }
+  scan(l, p, cat("extreme_", bytes), bytes);
+}
+
+void run_logcumsumexp(Launch& l) { scan(l, {}, cat("logsumexp", suffix(l.in[0].dtype)), 16); }
+void run_exp_scan(Launch& l) { scan(l, {}, cat("exp", suffix(l.in[0].dtype)), 16); }
 
 }  // namespace
 
 void register_scan_kernels(KernelTable& table) {
-  for (const char* name : {"cumsum", "cumprod"})
-    add_kernels(table, op_named(name), AllTypes{},
-                [](auto) { return Kernel{run, AcceptLayout::row_major, 0}; });
+  auto add = [&](const char* name, auto types, void (*run)(Launch&)) {
+    add_kernels(table, op_named(name), types,
+                [=](auto) { return Kernel{run, AcceptLayout::row_major}; });
+  };
+  add("cumsum", AllTypes{}, run_arith<false>);
+  add("cumprod", AllTypes{}, run_arith<true>);
+  add("cummax", AllTypes{}, run_extreme<true>);
+  add("cummin", AllTypes{}, run_extreme<false>);
+  add("logcumsumexp", FloatTypes{}, run_logcumsumexp);
+  add("exp_scan", FloatTypes{}, run_exp_scan);
 }
 
 }  // namespace legato::cuda

@@ -2,18 +2,44 @@
 #pragma once
 
 #include "legato/backends/cuda/kernel_abi.h"
+#include "legato/backends/cuda/order_form.h"
 
 namespace legato::cuda {
 
-/// An array seen as (outer, n, inner), row-major; scans run along n. A group of 1 or 256 threads
-/// does one.
+/// An array seen as (outer, n, inner), row-major; scans run along n.
 struct ScanParams {
   const void* x;
+  const void* a;  // of exp_scan: the exponents, and what is added to them in the end
+  const void* b;
   void* y;
+  unsigned* ticket;  // zeroed; tiles are numbered in the order in which blocks start
+  unsigned* ready;   // zeroed; of each tile: 1 its total is there, 2 also that of all up to it
+  void* totals;      // of tiles
+  void* sums;        // of all up to the last tile of each group
   long long outer, n, inner;
-  int group, reverse, inclusive;
+  long long scans;  // outer * inner
+  long long tiles;  // of a scan; 1: a block goes along all of it
+  long long lines;  // columns: tiles side by side
+  int used;         // rows: elements of a thread in a tile
+  int group;        // rows: threads of a scan, several scans in a block; 0: a scan has several tiles
+  int reverse, inclusive;
+  int flag;                 // sum or product, largest or smallest
+  KeyForm form;             // of extremes of real values, which are compared as keys
+  unsigned long long none;  // the key that an exclusive scan starts with
 };
 
-inline constexpr int kScanThreads = 256;
+inline constexpr int kScanThreads = 256, kScanWarps = kScanThreads / 32;
+/// Elements of a thread in a tile, by the bytes of one.
+template <int bytes>
+inline constexpr int scan_items = bytes > 8 ? 8 : 16;
+/// Elements of a column in a tile.
+template <int bytes>
+inline constexpr int scan_depth = bytes > 8   ? 8
+                                  : bytes > 4 ? 16
+                                              : 32;
+/// Tiles in a group: each adds up by itself what those before it in the group have. Only the last
+/// of a group waits for the last of the group before, so that chains are short, and the order in
+/// which sums are formed is fixed.
+inline constexpr int kRowGroup = 256, kColumnGroup = 16;
 
 }  // namespace legato::cuda
