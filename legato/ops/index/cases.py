@@ -6,6 +6,7 @@ from legato.testing import (
     boolean,
     case,
     distinct,
+    drawn,
     error,
     exact,
     integers,
@@ -274,6 +275,44 @@ accumulate(
     skip={"vjp": "ties between array and updates", "jvp": "ties between array and updates"},
 )
 
+# Many updates of few places, one and several columns, packed or not.
+SMALL_ROWS = {mode: "the small rows differentiate" for mode in ("vjp", "jvp")}
+
+
+def many(n, places):
+    return drawn(n, by=lambda rng, s: rng.integers(-places, places, s), kind="int")
+
+
+for columns in ((), (3,), (8,), (40,)):
+    accumulate(
+        "add",
+        np.add,
+        [integers(7, *columns, low=-9), integers(300, *columns, low=-9), many(300, 7)],
+        dtypes="float32 float16 float64 int8 int64 bool complex64",
+        tol=rounding(300, scale="abs"),
+        skip=SMALL_ROWS,
+    )
+    accumulate(
+        "maximum",
+        np.maximum,
+        [integers(7, *columns), integers(300, *columns), many(300, 7)],
+        dtypes="float32 float16 int8 uint16 int64 float64",
+        tol=exact,
+        skip=SMALL_ROWS,
+    )
+    write(
+        [normal(7, *columns), normal(300, *columns), many(300, 7)],
+        lambda i: i,
+        dtypes="float32 float16 uint8 complex128",
+        skip=SMALL_ROWS,
+    )
+accumulate(
+    "add",
+    np.add,
+    [normal(9000), normal(3), values([8999, 5, 8999], dtype="int32")],
+    tol=rounding(4),
+)
+
 # --- nonzero ---
 for shape in ((7,), (3, 4), (2, 0)):
     case(
@@ -284,6 +323,13 @@ for shape in ((7,), (3, 4), (2, 0)):
         out=["int32"] * len(shape),
         skip={mode: "the number of places depends on the values" for mode in ("compiled", "vmap")},
     )
+case(
+    "nonzero",
+    [boolean(9000)],
+    dtypes="bool",
+    out=["int32"],
+    skip={mode: "the number of places depends on the values" for mode in ("compiled", "vmap")},
+)
 case(
     "nonzero",
     [integers(4, 3, low=-1, high=2)],

@@ -1,10 +1,9 @@
-#include "legato/ops/index/index.cuh"
+#include "legato/ops/index/index.cuda.h"
 
 #include <algorithm>
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
-#include "legato/ops/index/gather.h"
 #include "legato/ops/index/slice.h"
 
 namespace legato::cuda {
@@ -50,6 +49,8 @@ void add_term(Launch& l, PlacesParams& p, const View& indices, int64_t axis, int
   p.term_axis[k] = static_cast<int>(axis);
 }
 
+}  // namespace
+
 PlacesParams gather_places(Launch& l, const View& a, std::span<const View> indices,
                            const GatherAttrs& attrs) {
   PlacesParams p{};
@@ -84,11 +85,32 @@ PlacesParams along_places(Launch& l, const View& a, const View& indices, int64_t
   return p;
 }
 
+void set_dividers(PlacesParams& p) {
+  p.narrow = p.n_outer * p.n_index * p.n_inner < INT32_MAX;
+  if (!p.narrow) return;
+  auto set = [](int axes, const long long* size, Divider* divider) {
+    for (int i = 1; i < axes; ++i) divider[i] = divider_of(size[i]);
+  };
+  set(p.outer_axes, p.outer_size, p.outer_divider);
+  set(p.index_axes, p.index_size, p.index_divider);
+  set(p.inner_axes, p.inner_size, p.inner_divider);
+  p.by_inner = divider_of(p.n_inner);
+  p.by_index = divider_of(p.n_index);
+}
+
 void report_to(Launch& l, PlacesParams& p) {
   auto report = current().report(l.op->name, out_of_range);
   p.report = report.where;
   l.fail_unless(std::move(report.check));
 }
+
+void start_from_input(Launch& l) {
+  const View &a = l.in[0], &out = l.out[0];
+  if (a.data != out.data)
+    copy_elements(out.data, *out.strides, a.data, *a.strides, *a.shape, size_of(a.dtype));
+}
+
+namespace {
 
 /// Moves several neighbouring elements as one where addresses and strides allow.
 int64_t widen(PlacesParams& p, const void* from, const void* to, int64_t bytes) {
@@ -120,56 +142,20 @@ void read_places(Launch& l, PlacesParams& places) {
   const int64_t n = places.n_outer * places.n_index * places.n_inner;
   if (n == 0) return;
   report_to(l, places);
-  GatherParams p{places, l.in[0].data, l.out[0].data};
+  GatherParams p{places, l.in[0].data, l.out[0].data, 0};
   const int64_t bytes = widen(p.places, p.from, p.to, size_of(l.in[0].dtype));
-  launch_over("index", cat("gather_", bytes),
-              p.places.n_outer * p.places.n_index * p.places.n_inner, p);
-}
-
-void start_from_input(Launch& l) {
-  const View &a = l.in[0], &out = l.out[0];
-  if (a.data != out.data)
-    copy_elements(out.data, *out.strides, a.data, *a.strides, *a.shape, size_of(a.dtype));
-}
-
-void write_places(Launch& l, PlacesParams& places, UpdateMode mode) {
-  start_from_input(l);
-  if (places.n_outer * places.n_index * places.n_inner == 0) return;
-  report_to(l, places);
-  auto* offsets = static_cast<long long*>(l.workspace(places.n_index * 8));
-  launch_over("index", "index_offsets", places.n_index, OffsetsParams{places, offsets});
-
-  const View& given = l.in[1];
-  ScatterParams s{};
-  s.places = places;
-  s.offsets = offsets;
-  s.to = l.out[0].data;
-  s.updates = given.data;
-  s.mode = static_cast<int>(mode);
-  if (!given.row_major) {
-    bool one = true;
-    for (size_t i = 0; i < given.ndim(); ++i) one &= (*given.strides)[i] == 0 || given.dim(i) == 1;
-    s.single = one;
-    if (!one) {
-      void* dense = l.workspace(given.size * size_of(given.dtype));
-      copy_elements(dense, row_major_strides(*given.shape), given.data, *given.strides,
-                    *given.shape, size_of(given.dtype));
-      s.updates = dense;
-    }
+  set_dividers(p.places);
+  const int64_t rows = places.n_outer * places.n_index, units = p.places.n_inner;
+  int64_t blocks = (rows * units + kGatherChunk - 1) / kGatherChunk;
+  constexpr int64_t kLongRow = 4096;  // units; longer rows are cut
+  if (units > 1 && units <= kLongRow && p.places.inner_axes == 1 && p.places.inner_stride[0] == 1) {
+    // About four units a thread, so that as many are on the way.
+    p.group = 1;
+    while (p.group < 64 && p.group * kGatherEach < units) p.group *= 2;
+    const int64_t each = kGatherThreads / p.group;
+    blocks = (rows + each - 1) / each;
   }
-  s.range = 1;
-  for (int i = 0; i < places.index_axes; ++i)
-    s.range += (places.index_size[i] - 1) * places.index_stride[i];
-  for (int k = 0; k < places.terms; ++k)
-    s.range += (places.term_size[k] - 1) * places.term_stride[k];
-  const int64_t columns = places.n_outer * places.n_inner;
-  const int64_t wanted = int64_t{current().multiprocessors()} * 4;
-  s.pieces = static_cast<int>(
-      std::clamp<int64_t>((columns + kScatterThreads - 1) / kScatterThreads, 1, wanted));
-  s.ranges = static_cast<int>(std::clamp<int64_t>(
-      wanted / s.pieces, 1, std::max<int64_t>(1, std::min<int64_t>(s.range, places.n_index))));
-  launch_blocks("index", cat("scatter", suffix(l.out[0].dtype)), int64_t{s.pieces} * s.ranges,
-                kScatterThreads, s);
+  launch_blocks("index", cat("gather_", bytes), blocks, kGatherThreads, p);
 }
 
 void run_gather(Launch& l) {
@@ -180,17 +166,6 @@ void run_take_along_axis(Launch& l) {
   PlacesParams p = along_places(l, l.in[0], l.in[1], l.attrs<AlongAttrs>().axis);
   read_places(l, p);
 }
-void run_scatter(Launch& l) {
-  auto& attrs = l.attrs<GatherAttrs>();
-  PlacesParams p = gather_places(l, l.out[0], l.in.subspan(2), attrs);
-  write_places(l, p, attrs.mode);
-}
-void run_put_along_axis(Launch& l) {
-  auto& attrs = l.attrs<AlongAttrs>();
-  PlacesParams p = along_places(l, l.out[0], l.in[2], attrs.axis);
-  write_places(l, p, attrs.mode);
-}
-
 void run_slice_update(Launch& l) {
   auto& attrs = l.attrs<SliceAttrs>();
   start_from_input(l);
@@ -209,7 +184,12 @@ void run_slice_update(Launch& l) {
 
 }  // namespace
 
+void register_masked_kernels(KernelTable& table);
+void register_scatter_kernels(KernelTable& table);
+
 void register_index_kernels(KernelTable& table) {
+  register_masked_kernels(table);
+  register_scatter_kernels(table);
   auto add = [&](const char* name, void (*run)(Launch&), int8_t reuses) {
     add_kernels(table, op_named(name), AllTypes{}, [&]<class T>(TypeTag<T>) {
       return Kernel{.run = run, .accepts = AcceptLayout::any, .reuses = reuses};
@@ -217,8 +197,6 @@ void register_index_kernels(KernelTable& table) {
   };
   add("gather", run_gather, -1);
   add("take_along_axis", run_take_along_axis, -1);
-  add("scatter", run_scatter, 0);
-  add("put_along_axis", run_put_along_axis, 0);
   add("slice_update", run_slice_update, 0);
 }
 

@@ -15,6 +15,9 @@ struct PlacesParams {
   long long outer_size[kMaxAxes], outer_stride[kMaxAxes];
   long long index_size[kMaxAxes], index_stride[kMaxAxes];
   long long inner_size[kMaxAxes], inner_stride[kMaxAxes];
+  int narrow;  // whether all counts are below 2^31, so that these serve
+  Divider outer_divider[kMaxAxes], index_divider[kMaxAxes], inner_divider[kMaxAxes];
+  Divider by_inner, by_index;
   const void* term_data[kMaxTerms];  // indices, one after the other
   int term_bytes[kMaxTerms];         // 1, 2, 4, 8; negative: signed
   long long term_size[kMaxTerms];    // of the axis
@@ -26,28 +29,11 @@ struct PlacesParams {
 struct GatherParams {
   PlacesParams places;
   const void* from;
-  void* to;  // row-major
+  void* to;   // row-major
+  int group;  // threads of a row of units that lie one behind the other; 0: units lie anywhere
 };
 
-/// Offsets of the index places, or -1 where an index is out of range.
-struct OffsetsParams {
-  PlacesParams places;
-  long long* offsets;
-};
-
-/// A block owns the places whose offset lies in its range, and a piece of the columns (outer times
-/// inner places). It applies the updates of its places in their order.
-struct ScatterParams {
-  PlacesParams places;
-  const long long* offsets;
-  void* to;
-  const void* updates;  // [outer][index][inner], or a single element
-  int single;
-  int mode;         // UpdateMode
-  long long range;  // offsets are below it
-  int ranges, pieces;
-};
-
-inline constexpr int kScatterThreads = 256;
+inline constexpr int kGatherThreads = 256, kGatherEach = 4;
+inline constexpr int kGatherChunk = 8192;  // units of a block, where they lie anywhere
 
 }  // namespace legato::cuda

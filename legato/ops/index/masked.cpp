@@ -6,6 +6,7 @@
 #include "legato/ops/create/create.h"
 #include "legato/ops/index/index.h"
 #include "legato/ops/pointwise/pointwise.h"
+#include "legato/ops/reduce/reduce.h"
 #include "legato/ops/shape/shape.h"
 
 namespace legato {
@@ -126,27 +127,28 @@ Array masked_scatter(const Array& a, const Array& mask, const Array& values) {
                  a.shape());
 }
 
-namespace {
-
-template <class T>
-Array positions_of_true(const bool* at, int64_t n) {
-  int64_t count = 0;
-  for (int64_t i = 0; i < n; ++i) count += at[i];
-  std::vector<T> positions(count + 1);
-  for (int64_t i = 0, next = 0; i < n; ++i) {  // no branch: always written, kept where true
-    positions[next] = static_cast<T>(i);
-    next += at[i];
-  }
-  return Array::from<T>({positions.data(), static_cast<size_t>(count)}, {count});
-}
-
-}  // namespace
+constinit const Op true_places_op{
+    .name = "true_places",
+    .attrs = &attrs_type<MaskedSelectAttrs>,
+    .infer =
+        [](Inference& in) {
+          if (in.shape().size() == 0 || !is_bool(in.dtype()))
+            throw ValueError(cat(in.name(),
+                                 ": expected a bool mask of one or more dimensions, found ",
+                                 in.dtype(), " of shape ", in.shape()));
+          Shape out = in.shape();
+          out.back() = in.attrs<MaskedSelectAttrs>().size;
+          in.result(out, in.shape().back() <= INT32_MAX ? Dtype::int32 : Dtype::int64);
+        },
+    .derive = ZeroDerivative(),  // integers
+    .batch = [](const BatchedCall& c,
+                std::span<Array> out) { out[0] = bind(c.op, c.in, c.raw_attrs); },
+};
 
 Array flat_nonzero(const Array& mask) {
-  Array flags = contiguous(mask);
-  int64_t n = mask.size();
-  return n <= INT32_MAX ? positions_of_true<int32_t>(flags.data<bool>(), n)
-                        : positions_of_true<int64_t>(flags.data<bool>(), n);
+  const Array flat = reshape(mask, {mask.size()});
+  const auto count = sum(astype(flat, Dtype::int64)).item<int64_t>();
+  return bind(true_places_op, {flat}, MaskedSelectAttrs{count});
 }
 
 std::vector<Array> nonzero(const Array& a) {
@@ -165,6 +167,7 @@ std::vector<Array> nonzero(const Array& a) {
 void register_masked(Registry& registry) {
   registry.add(masked_select_op);
   registry.add(masked_scatter_op);
+  registry.add(true_places_op);
 }
 
 }  // namespace legato

@@ -100,6 +100,31 @@ void run_masked_scatter(Launch& l) {
   });
 }
 
+template <class T>
+void write_places(const CountedMask& m, const View& out) {
+  const int64_t size = out.shape->back();
+  T* to = out.as<T>();
+  for_each_true(m, [&](int64_t row, int64_t i, int64_t k) {
+    if (k < size) to[row * size + k] = static_cast<T>(i);
+  });
+  for (int64_t row = 0; row < m.rows; ++row)
+    for (int64_t k = m.before[row * (m.chunks + 1) + m.chunks]; k < size; ++k)
+      to[row * size + k] = 0;
+}
+void run_true_places(Launch& l) {
+  const View &mask = l.in[0], &out = l.out[0];
+  if (out.size == 0) return;
+  const int64_t length = mask.shape->back();
+  const Shape rows{out.size / out.shape->back(), length};
+  View by_rows = mask;
+  by_rows.shape = &rows;
+  const CountedMask m = count_mask(by_rows);
+  if (out.dtype == Dtype::int32)
+    write_places<int32_t>(m, out);
+  else
+    write_places<int64_t>(m, out);
+}
+
 }  // namespace
 
 void register_masked_kernels(KernelTable& table) {
@@ -107,6 +132,8 @@ void register_masked_kernels(KernelTable& table) {
               []<class T>(TypeTag<T>) { return Kernel{.run = run_masked_select}; });
   add_kernels(table, masked_scatter_op, AllTypes{},
               []<class T>(TypeTag<T>) { return Kernel{.run = run_masked_scatter, .reuses = 0}; });
+  add_kernels(table, true_places_op, Types<bool>{},
+              [](auto) { return Kernel{.run = run_true_places}; });
 }
 
 }  // namespace legato::cpu

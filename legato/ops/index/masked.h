@@ -21,13 +21,16 @@ struct MaskedScatterAttrs {
   }
 };
 
-extern const Op masked_select_op, masked_scatter_op;
+// true_places: mask (..., M) → (..., size): the positions of the first `size` true elements of each
+// row, in order, then zeros.
+extern const Op masked_select_op, masked_scatter_op, true_places_op;
 
 /// `a` with the rows under a true mask replaced by the rows of `values`, in order. `mask` has the
 /// shape of leading axes of `a`; `values` is (N, rest of a's axes).
 Array masked_scatter(const Array& a, const Array& mask, const Array& values);
 
-/// Positions of true elements of a mask in row-major order. Evaluates it.
+/// Positions of true elements of a mask in row-major order, int32 where they fit. Evaluates how
+/// many there are.
 Array flat_nonzero(const Array& mask);
 
 void register_masked(class Registry& registry);
