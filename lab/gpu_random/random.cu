@@ -14,7 +14,9 @@ struct Params {
 
 __device__ __forceinline__ uint32_t rot(uint32_t x, int n) { return __funnelshift_l(x, x, n); }
 
-// add: 0 plain, 1 by multiply-add with a factor of 1 that the compiler does not know
+// add: 0 plain; 1 by multiply-add with a factor of 1 that the compiler does not know, which is another
+// unit of the multiprocessor; 2 that, for the keys as well; 3 as 2, but every other addition plain;
+// 4 as 1, but every other addition plain.
 // wide: how many of each four rotations go through a 64-bit product
 template <int add, int wide>
 __device__ __forceinline__ void threefry(const Params& p, uint32_t& x0, uint32_t& x1) {
@@ -27,7 +29,7 @@ __device__ __forceinline__ void threefry(const Params& p, uint32_t& x0, uint32_t
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       const int n = r[g % 2][k];
-      if constexpr (add == 1)
+      if (add == 1 || add == 2 || (add >= 3 && k % 2))
         asm("mad.lo.u32 %0, %1, %2, %0;" : "+r"(x0) : "r"(x1), "r"(p.one));
       else
         x0 += x1;
@@ -39,8 +41,14 @@ __device__ __forceinline__ void threefry(const Params& p, uint32_t& x0, uint32_t
         x1 = rot(x1, n) ^ x0;
       }
     }
-    x0 += keys[(g + 1) % 3];
-    x1 += keys[(g + 2) % 3] + static_cast<uint32_t>(g + 1);
+    const uint32_t ka = keys[(g + 1) % 3], kb = keys[(g + 2) % 3] + static_cast<uint32_t>(g + 1);
+    if (add == 2 || add == 3) {
+      asm("mad.lo.u32 %0, %0, %1, %2;" : "+r"(x0) : "r"(p.one), "r"(ka));
+      asm("mad.lo.u32 %0, %0, %1, %2;" : "+r"(x1) : "r"(p.one), "r"(kb));
+    } else {
+      x0 += ka;
+      x1 += kb;
+    }
   }
 }
 
@@ -83,6 +91,26 @@ struct NormalFast {  // the hardware's logarithm; the tail only where a warp has
       p = poly_far(sqrtf(lg * -0.693147182f) - 3.f);
     }
     return x * p * 1.41421356237f;
+  }
+};
+struct NormalTight {  // shorter polynomial in the base 2 logarithm, the factor sqrt(2) in it
+  static __device__ __forceinline__ float of(uint32_t w) {
+    const float x = fmaf(fminf(static_cast<float>(w), 0x1.fffffep31f), 0x1p-31f, -1 + 0x1p-24f);
+    const float v = fmaf(-x, x, 1.f);
+    float lg;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(lg) : "f"(v));
+    float p = 4.5573556e-10f;
+    for (float c : {1.65513558e-08f, 2.13554685e-07f, 6.15844669e-07f, -1.01189298e-05f, -4.16956755e-05f,
+                    0.00109927834f, 0.00784682203f, -0.227433443f, 1.25331414f})
+      p = fmaf(p, lg, c);
+    if (lg < -7.25f) {
+      const float a = fabsf(x);
+      asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(lg) : "f"((1 - a) * (1 + a)));
+      float s;
+      asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(s) : "f"(lg * -0.693147182f));
+      p = poly_far(s - 3.f) * 1.41421356237f;
+    }
+    return x * p;
   }
 };
 struct NormalLog {  // CUDA's logarithm
@@ -201,25 +229,17 @@ int main() {
   cudaDeviceProp d;
   cudaGetDeviceProperties(&d, 0);
   const int sm = d.multiProcessorCount;
-#define RUN(kind, F, add, wide, per, stream) \
-  run(#F " add" #add " wide" #wide " per" #per " s" #stream, fill<F, add, wide, per, stream>, p, sm * 32, kind);
-  RUN(0, Bits, 0, 0, 4, 0)
-  RUN(1, Uniform, 0, 0, 4, 0)
-  RUN(1, Uniform, 0, 0, 4, 1)
-  RUN(1, Uniform, 0, 0, 8, 0)
-  RUN(1, Uniform, 1, 0, 4, 0)
-  RUN(1, Uniform, 0, 1, 4, 0)
-  RUN(1, Uniform, 0, 2, 4, 0)
-  RUN(1, Uniform, 1, 1, 4, 0)
-  RUN(1, Uniform, 1, 2, 4, 0)
-  RUN(1, Uniform, 1, 1, 8, 0)
-  for (int b : {8, 16, 64, 400}) run("Uniform add0 wide0 per4", fill<Uniform, 0, 0, 4, 0>, p, sm * b, 1);
-  for (int b : {8, 16, 64, 400}) run("Uniform add1 wide1 per4", fill<Uniform, 1, 1, 4, 0>, p, sm * b, 1);
-  RUN(2, NormalFast, 0, 0, 4, 0)
-  RUN(2, NormalFast, 1, 0, 4, 0)
-  RUN(2, NormalFast, 1, 1, 4, 0)
-  RUN(2, NormalFast, 0, 1, 4, 0)
-  RUN(2, NormalLog, 0, 0, 4, 0)
+#define RUN(kind, F, add, wide, per, blocks) \
+  run(#F " add" #add " wide" #wide " per" #per, fill<F, add, wide, per, 0>, p, sm * blocks, kind);
+#define ALL(kind, F) \
+  RUN(kind, F, 0, 0, 4, 8) RUN(kind, F, 1, 0, 4, 8) RUN(kind, F, 1, 1, 4, 8) RUN(kind, F, 1, 2, 4, 8)                 \
+  RUN(kind, F, 2, 0, 4, 8) RUN(kind, F, 2, 1, 4, 8) RUN(kind, F, 3, 0, 4, 8) RUN(kind, F, 3, 1, 4, 8)                 \
+  RUN(kind, F, 3, 2, 4, 8) RUN(kind, F, 4, 0, 4, 8) RUN(kind, F, 4, 1, 4, 8)
+  ALL(1, Uniform)
+  ALL(2, NormalTight)
+  for (int b : {4, 6, 7, 12, 16}) run("Uniform add1 wide1 per4", fill<Uniform, 1, 1, 4, 0>, p, sm * b, 1);
+  RUN(2, NormalFast, 1, 0, 4, 8)
+  for (int b : {4, 6, 7, 12, 16}) run("NormalTight add1 wide0 per4", fill<NormalTight, 1, 0, 4, 0>, p, sm * b, 2);
   cudaMemset(p.to, 0, p.n * 4);
   cudaEvent_t e0, e1;
   cudaEventCreate(&e0);

@@ -7,6 +7,7 @@
 #include "legato/ops/create/create.h"
 #include "legato/ops/index/index.h"
 #include "legato/ops/pointwise/pointwise.h"
+#include "legato/ops/random/ops.h"
 #include "legato/ops/random/random.h"
 #include "legato/ops/reduce/reduce.h"
 #include "legato/ops/scan/scan.h"
@@ -40,18 +41,11 @@ Shape drawn_shape(const char* op, const Axes& shape, const Operand& a, const Ope
   return *shape;
 }
 
-/// Largest value below 1.
-double below_one(Dtype t) {
-  return t == Dtype::float16 ? 1 - 0x1p-11 : t == Dtype::bfloat16 ? 1 - 0x1p-8 : 1 - 0x1p-24;
-}
-
 /// Uniform in [0, 1), of a floating dtype.
 Array unit(const Shape& shape, Dtype dtype, const std::optional<Array>& key) {
   if (dtype == Dtype::float64)
     return multiply(astype(right_shift(bits(shape, 8, key), 11), Dtype::float64), 0x1p-53);
-  Array u =
-      multiply(astype(bits(shape, 4, key), Dtype::float32), 0x1p-32);  // rounds to 1 at the top
-  return astype(minimum(u, below_one(dtype)), dtype);
+  return numbers(shape, dtype, false, key);
 }
 
 /// Uniform in (-1, 1), float32 or float64: what the symmetric distributions are made from.
@@ -79,11 +73,15 @@ Array normal(const Dims& shape, const std::optional<Dtype>& dtype,
   if (!is_inexact(t))
     throw ValueError(cat("normal: dtype is ", t, "; expected a floating or complex one."));
   drawn_shape("normal", shape, loc.value_or(Operand(0)), scale.value_or(Operand(0)));
-  const Dtype part = compute_dtype(real_part(t));
-  Shape parts = shape;
-  if (is_complex(t)) parts.push_back(2);
-  Array n = multiply(erfinv(symmetric(parts, part, key)), is_complex(t) ? 1.0 : kSqrt2);
-  n = is_complex(t) ? squeeze(view(n, t), Dims{-1}) : astype(n, t);
+  Array n;
+  if (is_floating(t) && t != Dtype::float64) {
+    n = numbers(shape, t, true, key);
+  } else {
+    Shape parts = shape;
+    if (is_complex(t)) parts.push_back(2);
+    n = multiply(erfinv(symmetric(parts, real_part(t), key)), is_complex(t) ? 1.0 : kSqrt2);
+    if (is_complex(t)) n = squeeze(view(n, t), Dims{-1});
+  }
   if (scale) n = multiply(n, as_array(*scale, t));
   if (loc) n = add(n, as_array(*loc, t));
   return n;

@@ -17,6 +17,29 @@ struct RandomBitsAttrs {
   }
 };
 
-extern const Op random_bits_op;
+/// Numbers that are made of one word of random bits each; float32, float16 or bfloat16.
+struct RandomNumbersAttrs {
+  Dims shape;  // of the numbers of one key
+  Dtype dtype = Dtype::float32;
+  bool normal = false;          // standard normal; else uniform in [0, 1)
+  uint32_t key0 = 0, key1 = 0;  // as in RandomBitsAttrs
+  static constexpr auto fields() {
+    return std::tuple(
+        field("shape", &RandomNumbersAttrs::shape), field("dtype", &RandomNumbersAttrs::dtype),
+        field("normal", &RandomNumbersAttrs::normal), field("key0", &RandomNumbersAttrs::key0),
+        field("key1", &RandomNumbersAttrs::key1));
+  }
+};
+
+extern const Op random_bits_op, random_numbers_op;
+
+namespace random {
+/// Largest value below 1.
+inline double below_one(Dtype t) {
+  return t == Dtype::float16 ? 1 - 0x1p-11 : t == Dtype::bfloat16 ? 1 - 0x1p-8 : 1 - 0x1p-24;
+}
+/// Draws from `key`, or from this thread's state.
+Array numbers(const Dims& shape, Dtype dtype, bool normal, const std::optional<Array>& key);
+}  // namespace random
 
 }  // namespace legato

@@ -2,11 +2,14 @@
 #include "legato/ops/random/random.h"
 
 #include <chrono>
+#include <numbers>
 
 #include "legato/op/function.h"
 #include "legato/op/registry.h"
 #include "legato/op/thread_state.h"
+#include "legato/ops/create/create.h"
 #include "legato/ops/index/slice.h"
+#include "legato/ops/pointwise/pointwise.h"
 #include "legato/ops/random/ops.h"
 #include "legato/ops/random/threefry.h"
 #include "legato/ops/shape/shape.h"
@@ -27,18 +30,49 @@ Dtype unsigned_of(int64_t width) {
                       : Dtype::uint64;
 }
 
-void infer_bits(Inference& in) {
-  const auto& attrs = in.attrs<RandomBitsAttrs>();
+/// The shape of what is drawn: `shape` for each key.
+Shape shape_for_keys(Inference& in, const Dims& shape) {
   Shape out;
   if (in.n_in() > 0) {
     check_key("random", in.inputs()[0]);
     for (size_t i = 0; i + 1 < in.shape().size(); ++i) out.push_back(in.shape()[i]);
   }
-  for (int64_t n : attrs.shape) {
-    if (n < 0) throw ValueError(cat("random: shape ", attrs.shape, " has a negative size."));
+  for (int64_t n : shape) {
+    if (n < 0) throw ValueError(cat("random: shape ", shape, " has a negative size."));
     out.push_back(n);
   }
-  in.result(out, unsigned_of(attrs.width));
+  return out;
+}
+void infer_bits(Inference& in) {
+  const auto& attrs = in.attrs<RandomBitsAttrs>();
+  in.result(shape_for_keys(in, attrs.shape), unsigned_of(attrs.width));
+}
+void infer_numbers(Inference& in) {
+  const auto& attrs = in.attrs<RandomNumbersAttrs>();
+  in.result(shape_for_keys(in, attrs.shape), attrs.dtype);
+}
+
+// A batch of keys is one more leading axis of the key.
+void batch_keys(const BatchedCall& c, std::span<Array> out) {
+  out[0] = bind(c.op, c.in, c.raw_attrs);
+}
+
+// Uniform numbers round to 1 at the top, and are kept below. Normal ones are made from uniform ones
+// in (-1, 1).
+void expand_numbers(const Call& c, std::span<Array> out) {
+  const auto& attrs = c.attrs<RandomNumbersAttrs>();
+  const RandomBitsAttrs bits{attrs.shape, 4, attrs.key0, attrs.key1};
+  const Array word = bind(random_bits_op, c.inputs(), &bits);
+  Array u = multiply(astype(word, Dtype::float32), 0x1p-32);
+  if (attrs.normal) {
+    constexpr double low = -1 + 0x1p-24;
+    u = minimum(u, random::below_one(Dtype::float32));
+    u = add(literal(low, Dtype::float32), multiply(u, 2.0));  // 1 - low in float32
+    u = multiply(erfinv(u), std::numbers::sqrt2);
+  } else {
+    u = minimum(u, random::below_one(attrs.dtype));
+  }
+  out[0] = astype(u, attrs.dtype);
 }
 
 }  // namespace
@@ -48,9 +82,15 @@ constinit const Op random_bits_op{
     .attrs = &attrs_type<RandomBitsAttrs>,
     .infer = infer_bits,
     .derive = ZeroDerivative(),  // integers that do not depend on anything continuous
-    // A batch of keys is one more leading axis of the key.
-    .batch = [](const BatchedCall& c,
-                std::span<Array> out) { out[0] = bind(c.op, c.in, c.raw_attrs); },
+    .batch = batch_keys,
+};
+constinit const Op random_numbers_op{
+    .name = "random_numbers",
+    .attrs = &attrs_type<RandomNumbersAttrs>,
+    .infer = infer_numbers,
+    .expand = expand_numbers,
+    .derive = ZeroDerivative(),  // does not depend on anything continuous
+    .batch = batch_keys,
 };
 
 namespace random {
@@ -135,16 +175,28 @@ void set_state(const Array& key) {
   this_thread().array = key;
 }
 
+namespace {
+
+template <class Attrs>
+Array bind_drawn(const Op& op, Attrs attrs, const std::optional<Array>& key) {
+  if (key) return bind(op, {*key}, attrs);
+  const Drawn drawn = draw();
+  if (drawn.array) return bind(op, {drawn.array}, attrs);
+  attrs.key0 = drawn.words.a;
+  attrs.key1 = drawn.words.b;
+  return bind(op, {}, attrs);
+}
+
+}  // namespace
+
 Array bits(const Dims& shape, int width, const std::optional<Array>& key) {
   if (width != 1 && width != 2 && width != 4 && width != 8)
     throw ValueError(cat("random.bits: width is ", width, "; expected 1, 2, 4 or 8 bytes."));
-  RandomBitsAttrs attrs{shape, width};
-  if (key) return bind(random_bits_op, {*key}, attrs);
-  const Drawn drawn = draw();
-  if (drawn.array) return bind(random_bits_op, {drawn.array}, attrs);
-  attrs.key0 = drawn.words.a;
-  attrs.key1 = drawn.words.b;
-  return bind(random_bits_op, {}, attrs);
+  return bind_drawn(random_bits_op, RandomBitsAttrs{shape, width}, key);
+}
+
+Array numbers(const Dims& shape, Dtype dtype, bool normal, const std::optional<Array>& key) {
+  return bind_drawn(random_numbers_op, RandomNumbersAttrs{shape, dtype, normal}, key);
 }
 
 Array next_key() {
@@ -202,6 +254,7 @@ void register_random(Registry& r) {
           },
   };
   r.add(random_bits_op);
+  r.add(random_numbers_op);
   r.add(random::key_function);
   r.add(random::split_function);
   random::register_distributions(r);
