@@ -1,6 +1,7 @@
-// Pooling over windows, and its derivatives. A thread does one element of the result; neighbouring
-// threads take neighbouring channels. A derivative gathers from the windows that hold the element,
-// in their order.
+// Pooling over windows, and its derivatives. A thread does one element of the result, or a pack of
+// channels; neighbouring threads take neighbouring channels. A derivative gathers from the windows
+// that hold the element, in their order.
+#include "legato/backends/cuda/divide.cuh"
 #include "legato/backends/cuda/rows.cuh"
 #include "legato/ops/pool/pool.cuh"
 
@@ -9,10 +10,25 @@ namespace legato::cuda {
 struct Place {
   long long sample, at[3], channel;
 };
-LEGATO_INLINE Place place_of(long long e, const PoolParams& p, const long long* sizes) {
+/// Where element or pack e of the result is; channels in steps of `pack`.
+LEGATO_INLINE Place place_of(long long e, const PoolParams& p, const long long* sizes, int pack) {
   Place v;
-  v.channel = e % p.channels;
-  e /= p.channels;
+  if (p.narrow) {
+    uint32_t rest = static_cast<uint32_t>(e);
+    auto split = [&](long long size, const Divider& divider) {
+      const uint32_t next = divide(rest, divider), at = rest - next * static_cast<uint32_t>(size);
+      rest = next;
+      return at;
+    };
+    v.channel = split(p.channels / pack, p.by_channels) * static_cast<long long>(pack);
+#pragma unroll
+    for (int d = 2; d >= 0; --d) v.at[d] = split(sizes[d], p.by_size[d]);
+    v.sample = rest;
+    return v;
+  }
+  v.channel = e % (p.channels / pack) * pack;
+  e /= p.channels / pack;
+#pragma unroll 1
   for (int d = 2; d >= 0; --d) {
     v.at[d] = e % sizes[d];
     e /= sizes[d];
@@ -60,25 +76,43 @@ LEGATO_INLINE V window_scale(const PoolParams& p) {
   return V(1) / static_cast<V>(p.kernel[0] * p.kernel[1] * p.kernel[2]);
 }
 
-template <class T, bool largest>
-LEGATO_INLINE void forward(const PoolParams& p) {
+template <class T, bool largest, int pack>
+LEGATO_INLINE void forward_in(const PoolParams& p) {
   using V = Compute<T>;
   const T* x = static_cast<const T*>(p.x);
-  const long long n = p.samples * p.out[0] * p.out[1] * p.out[2] * p.channels,
+  const long long n = p.samples * p.out[0] * p.out[1] * p.out[2] * (p.channels / pack),
                   step = static_cast<long long>(gridDim.x) * blockDim.x;
   for (long long e = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; e < n;
        e += step) {
-    const Place v = place_of(e, p, p.out);
-    V result = largest ? -static_cast<V>(INFINITY) : V(0);
+    const Place v = place_of(e, p, p.out, pack);
+    V result[pack];
+#pragma unroll
+    for (int k = 0; k < pack; ++k) result[k] = largest ? -static_cast<V>(INFINITY) : V(0);
     each(window_of(p, v.at), [&](long long a, long long b, long long c) {
-      const V u = read(x[element(p, p.in, v.sample, a, b, c, v.channel)]);
-      if constexpr (largest)
-        result = result > u || result != result ? result : u;
-      else
-        result += u;
+      const Pack<T, pack> u =
+          load_pack<T, pack>(x + element(p, p.in, v.sample, a, b, c, v.channel));
+#pragma unroll
+      for (int k = 0; k < pack; ++k) {
+        const V w = read(u.at[k]);
+        if constexpr (largest)
+          result[k] = result[k] > w || result[k] != result[k] ? result[k] : w;
+        else
+          result[k] += w;
+      }
     });
-    static_cast<T*>(p.to)[e] = written<T>(largest ? result : result * window_scale<V>(p));
+    Pack<T, pack> y;
+#pragma unroll
+    for (int k = 0; k < pack; ++k)
+      y.at[k] = written<T>(largest ? result[k] : result[k] * window_scale<V>(p));
+    store_pack<T, pack>(static_cast<T*>(p.to) + e * pack, y);
   }
+}
+template <class T, bool largest>
+LEGATO_INLINE void forward(const PoolParams& p) {
+  if (p.packed)
+    forward_in<T, largest, 16 / sizeof(T)>(p);
+  else
+    forward_in<T, largest, 1>(p);
 }
 
 // Equal largest elements share the cotangent.
@@ -91,7 +125,7 @@ LEGATO_INLINE void backward(const PoolParams& p) {
                   step = static_cast<long long>(gridDim.x) * blockDim.x;
   for (long long e = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; e < n;
        e += step) {
-    const Place v = place_of(e, p, p.in);
+    const Place v = place_of(e, p, p.in, 1);
     V sum = 0;
     each(windows_with(p, v.at), [&](long long a, long long b, long long c) {
       const long long at = element(p, p.out, v.sample, a, b, c, v.channel);

@@ -6,7 +6,8 @@
 namespace legato::cuda {
 namespace {
 
-void launch(Launch& l, PoolParams& p, const Shape& in, const Shape& out) {
+/// `result_is_input`: of a derivative, which has the shape of the pooled array.
+void launch(Launch& l, PoolParams& p, const Shape& in, const Shape& out, bool result_is_input) {
   const auto& attrs = l.attrs<PoolAttrs>();
   const size_t n = in.size() - 2;
   for (size_t d = 0; d < 3; ++d) {
@@ -20,26 +21,37 @@ void launch(Launch& l, PoolParams& p, const Shape& in, const Shape& out) {
   }
   p.samples = in[0];
   p.channels = in.back();
+  const long long* sizes = result_is_input ? p.in : p.out;
   p.to = l.out[0].data;
-  if (l.out[0].size) launch_over("pool", cat(l.op->name, suffix(l.out[0].dtype)), l.out[0].size, p);
+  const View& y = l.out[0];
+  if (y.size == 0) return;
+  const int64_t pack = p.packed ? 16 / size_of(y.dtype) : 1;
+  p.narrow = y.size < INT32_MAX;
+  if (p.narrow) {
+    p.by_channels = divider_of(p.channels / pack);
+    for (size_t d = 0; d < 3; ++d) p.by_size[d] = divider_of(sizes[d]);
+  }
+  launch_over("pool", cat(l.op->name, suffix(y.dtype)), y.size / pack, p);
 }
 
 void run_forward(Launch& l) {
   PoolParams p{};
   p.x = l.in[0].data;
-  launch(l, p, *l.in[0].shape, *l.out[0].shape);
+  p.packed = l.in[0].shape->back() % (16 / size_of(l.in[0].dtype)) == 0 &&
+             reinterpret_cast<uintptr_t>(p.x) % 16 == 0;
+  launch(l, p, *l.in[0].shape, *l.out[0].shape, false);
 }
 void run_max_vjp(Launch& l) {
   PoolParams p{};
   p.x = l.in[0].data;
   p.y = l.in[1].data;
   p.g = l.in[2].data;
-  launch(l, p, *l.out[0].shape, *l.in[1].shape);
+  launch(l, p, *l.out[0].shape, *l.in[1].shape, true);
 }
 void run_avg_transpose(Launch& l) {
   PoolParams p{};
   p.g = l.in[0].data;
-  launch(l, p, *l.out[0].shape, *l.in[0].shape);
+  launch(l, p, *l.out[0].shape, *l.in[0].shape, true);
 }
 
 }  // namespace
