@@ -2,7 +2,7 @@
 compiler at all. Whatever way a program runs, its results are the same to the bit."""
 
 import pytest
-from test_emulated import cache, pytestmark, run  # noqa: F401
+from test_emulated import pytestmark, run  # noqa: F401
 
 # Every pointwise function of one or two arguments, compared with the CPU bit by bit (a nan is a nan). Functions that
 # call the C library may differ by its ULP on a real GPU, but the emulated one has the same library.
@@ -114,7 +114,7 @@ print(total)
 """
 
 
-def test_results_are_the_same_to_the_bit_however_a_program_runs(cache):  # noqa: F811
+def test_results_are_the_same_to_the_bit_however_a_program_runs(cache):
     want = run(CHAINS, cache, LEGATO_COMPILE="wait")
     assert run(CHAINS, cache, LEGATO_COMPILE="background") == want
     assert run(CHAINS, cache, LEGATO_COMPILE="never") == want
