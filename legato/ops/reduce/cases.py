@@ -38,7 +38,8 @@ for op in ("sum", "mean"):
     add_case(op, (4, 3, 7), axis=1)
     add_case(op, (2, 3), axis=())
     add_case(op, ())
-# Rows and columns that do not fill packs, short rows, several axes, few outputs of many elements.
+# Rows and columns that do not fill packs, short rows, several axes, few outputs of many elements. A
+# CPU adds up to 128 rows in order, so that equal numbers lose more than a few roundings.
 for shape, axis in (
     ((3, 1001), 1),
     ((3, 1001), 0),
@@ -57,7 +58,7 @@ for shape, axis in (
             reference=reduction(getattr(np, op)),
             dtypes="float32 float16 bfloat16 int8 uint64 complex64",
             out="sum" if op == "sum" else "float",
-            tol=rounding(terms=8, scale="abs"),
+            tol=rounding(terms=32, scale="abs"),
             skip={mode: "the small rows differentiate" for mode in ("vjp", "jvp")},
         )
     case(
