@@ -5,7 +5,11 @@
 
 #include "legato/ops/index/gather.h"
 #include "legato/ops/index/index.cuh"
-#include "legato/runtime/backend.h"
+
+namespace legato {
+class Launch;
+struct View;
+}  // namespace legato
 
 namespace legato::cuda {
 

@@ -1,4 +1,4 @@
-// Sorting on the GPU for the kernels of other families.
+// Public header: sorting on the GPU, for the kernels of other families.
 #pragma once
 
 #include <cstdint>
