@@ -142,10 +142,19 @@ void run_own(Launch& l, ConvRole role) {
                  p, places, p.result_channels, taps * p.gathered_channels);
 }
 
+// cuDNN's kernels for float32 that keep float32 pay off where there is much to compute: on an H100
+// they are behind Legato's below some 10^10 operations, and their first call takes 20 ms.
+bool better_without_dnn(const Launch& l, ConvRole role) {
+  if (l.out[0].dtype != Dtype::float32 || l.allow_tf32) return false;
+  const View& w = role == ConvRole::weight_gradient ? l.out[0] : l.in[1];
+  const View& y = role == ConvRole::forward ? l.out[0] : l.in[role == ConvRole::weight_gradient];
+  return 2.0 * static_cast<double>(w.size) * static_cast<double>(y.size / y.shape->back()) < 1e10;
+}
+
 template <ConvRole role>
 void run(Launch& l) {
   if (l.out[0].size == 0) return;
-  if (!convolve_by_dnn(l, role)) run_own(l, role);
+  if (better_without_dnn(l, role) || !convolve_by_dnn(l, role)) run_own(l, role);
 }
 
 }  // namespace

@@ -237,9 +237,20 @@ int check_conv_operation(const Object& o) {
 
 // --- engines ---
 
-// 0 rounds float32 to TF32, 1 is said to be nondeterministic, 2 cannot be finalized, 3 wants much
-// memory, 4 is right, 5 is right and the fallback.
+// 0 rounds float32 to TF32 and is not for halves, 1 is said to be nondeterministic, 2 cannot be
+// finalized, 3 wants much memory, 4 is right, 5 is right and the fallback.
 constexpr int kEngines = 5, kFallback = 5;
+
+// Whether an operation of the graph takes halves.
+bool takes_halves(const Object& graph) {
+  for (const Ref& operation : graph.values.at(Attribute::graph_operations).objects)
+    for (const auto& [attribute, value] : operation->values)
+      for (const Ref& object : value.objects)
+        if (object->kind == Kind::tensor &&
+            bytes_of(object->get<DataType>(Attribute::tensor_type)) == 2)
+          return true;
+  return false;
+}
 
 int64_t workspace_of(int engine) { return engine == 3 ? int64_t{1} << 40 : engine == 4 ? 256 : 0; }
 
@@ -373,12 +384,15 @@ EXPORT int cudnnBackendGetAttribute(RawDescriptor d, int attribute, int type, in
     case Attribute::heuristic_results: {
       const bool fallback =
           o->get<HeuristicMode>(Attribute::heuristic_mode) == HeuristicMode::fallback;
-      *found = fallback ? 1 : kEngines;
+      const int first = fallback                                               ? kFallback
+                        : takes_halves(*o->object(Attribute::heuristic_graph)) ? 1
+                                                                               : 0;
+      *found = fallback ? 1 : kEngines - first;
       for (int64_t i = 0; i < *found && i < asked; ++i) {
         auto config = std::make_shared<Object>();
         config->kind = Kind::engine_config;
         config->final = true;
-        config->engine = fallback ? kFallback : static_cast<int>(i);
+        config->engine = first + static_cast<int>(i);
         config->values[Attribute::heuristic_graph] = o->values.at(Attribute::heuristic_graph);
         give(config, i);
       }
