@@ -406,6 +406,35 @@ def test_chosen_products_on_the_device(cache):
     assert run(program, cache) == "right"
 
 
+def test_cudnn_adds_what_follows_a_convolution(cache):
+    program = """
+    import legato.nn as nn
+    from legato import _core
+    def made(*shape): return lg.array(rng.standard_normal(shape) / 4).astype(lg.float16)
+    x, w, b, residual, time = made(2, 5, 6, 9), made(8, 3, 3, 9), made(8), made(2, 5, 6, 8), made(2, 1, 1, 8)
+    lg.eval(x, w, b, residual, time)
+    def conv(x): return lg.conv2d(x, w, padding=1)
+    def epilogues(f):
+        before = _core._eval_counts()["epilogues"]
+        got = np.array(f(x))
+        with lg.stream(lg.cpu):
+            np.testing.assert_allclose(got, np.array(f(x)), rtol=4e-3, atol=4e-3)
+        return _core._eval_counts()["epilogues"] - before
+    assert epilogues(lambda x: conv(x) + b) == 1
+    assert epilogues(lambda x: residual + (conv(x) + b)) == 1
+    assert epilogues(lambda x: conv(x) + residual) == 0
+    assert epilogues(lambda x: conv(x) + b + time) == 0
+    assert epilogues(lambda x: nn.silu(conv(x) + b)) == 0
+    assert epilogues(lambda x: lg.conv2d(x, w[:, :1, :1]) + b + residual) == 0
+    print("right")
+    """
+    assert run(CONVOLUTIONS + program, cache) == "right"
+    assert (
+        run(CONVOLUTIONS + program.replace("== 1", "== 0"), cache, LEGATO_CUDNN="/nowhere")
+        == "right"
+    )
+
+
 def test_scans_and_pools(cache):
     program = """
     rng = np.random.default_rng(4)

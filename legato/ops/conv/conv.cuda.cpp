@@ -154,18 +154,21 @@ bool better_without_dnn(const Launch& l, ConvRole role) {
 template <ConvRole role>
 void run(Launch& l) {
   if (l.out[0].size == 0) return;
-  if (better_without_dnn(l, role) || !convolve_by_dnn(l, role)) run_own(l, role);
+  if (l.epilogue)
+    l.declined = !convolve_by_dnn(l, role);
+  else if (better_without_dnn(l, role) || !convolve_by_dnn(l, role))
+    run_own(l, role);
 }
 
 }  // namespace
 
 void register_conv_kernels(KernelTable& table) {
-  auto add = [&](const char* name, void (*kernel)(Launch&)) {
-    add_kernels(table, op_named(name), FloatTypes{}, [=](auto) { return Kernel{.run = kernel}; });
+  auto add = [&](const char* name, const Kernel& kernel) {
+    add_kernels(table, op_named(name), FloatTypes{}, [=](auto) { return kernel; });
   };
-  add("conv", run<ConvRole::forward>);
-  add("conv_input_gradient", run<ConvRole::input_gradient>);
-  add("conv_weight_gradient", run<ConvRole::weight_gradient>);
+  add("conv", {.run = run<ConvRole::forward>, .takes = dnn_takes});
+  add("conv_input_gradient", {.run = run<ConvRole::input_gradient>});
+  add("conv_weight_gradient", {.run = run<ConvRole::weight_gradient>});
 }
 
 }  // namespace legato::cuda

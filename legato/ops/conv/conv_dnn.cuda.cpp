@@ -6,6 +6,7 @@
 #include "legato/backends/cuda/dnn.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/ops/conv/ops.h"
+#include "legato/runtime/epilogue_form.h"
 
 namespace legato::cuda {
 namespace {
@@ -22,6 +23,8 @@ struct Normal {
   int64_t groups = 1;
   // How the caller's weights become cuDNN's: turned around, and with their two channels exchanged.
   bool flip = false, exchange = false;
+  // What is added to the result: a bias of each channel, then perhaps an array like it.
+  const void *bias = nullptr, *residual = nullptr;
 };
 
 // Note [One convolution is another]: where the input is dilated and the stride is 1, each of the
@@ -79,9 +82,42 @@ bool normalise(const Launch& l, ConvRole role, Normal& n) {
   return n.x_view->size && n.w_view->size && n.y_view->size;
 }
 
+// Note [What cuDNN adds]: its compiled engines add an array like the result and then a bias, in
+// this order. For other programs it compiles engines at run time, for half a second, which on an
+// H100 took 272 us where the convolution alone takes 172 and a program behind it 31.
+
+// Whether the program adds a bias, and perhaps an array like the result, and nothing else.
+bool read_addends(const Launch& l, Normal& n) {
+  const View& y = l.out[0];
+  const std::optional<EpilogueForm> form = read_epilogue(*l.epilogue);
+  if (!form) return false;
+  Strides across = Strides::filled(y.ndim(), 0);
+  across.back() = 1;
+  for (int i = 0; i < form->n_addends; ++i) {
+    const auto input = static_cast<size_t>(form->addends[i].input);
+    const fuse::BoundInput& in = l.epilogue->inputs[input];
+    if (l.epilogue->program->inputs[input] != y.dtype) return false;
+    if (in.strides == across && !n.bias)
+      n.bias = in.data;
+    else if (in.strides == row_major_strides(*y.shape) && !n.residual)
+      n.residual = in.data;
+    else
+      return false;
+  }
+  // Behind 1 x 1 convolutions a residual is no gain.
+  const bool pointwise = n.w_view->size == n.w[0] * n.w.back();
+  return n.bias && (!n.residual || !pointwise);
+}
+
 // (N, spatial..., C) in memory as cuDNN's (N, C, spatial...); one spatial axis becomes two.
-dnn::Descriptor tensor(int64_t id, const Shape& shape, dnn::DataType type, int64_t alignment) {
-  dnn::Tensor t{.id = id, .type = type, .sizes = {}, .strides = {}, .alignment = alignment};
+dnn::Descriptor tensor(int64_t id, const Shape& shape, dnn::DataType type, int64_t alignment,
+                       bool is_virtual = false) {
+  dnn::Tensor t{.id = id,
+                .type = type,
+                .sizes = {},
+                .strides = {},
+                .is_virtual = is_virtual,
+                .alignment = alignment};
   Shape full = shape;
   if (full.size() == 3) full.insert(1, 1);
   const Strides dense = row_major_strides(full);
@@ -93,7 +129,21 @@ dnn::Descriptor tensor(int64_t id, const Shape& shape, dnn::DataType type, int64
   return dnn::describe(t);
 }
 
-enum Id : int64_t { kX = 1, kW, kY };
+enum Id : int64_t { kX = 1, kW, kY, kBias, kResidual, kConvolved, kWithResidual };
+
+dnn::Descriptor addition(const dnn::Descriptor& a, const dnn::Descriptor& b,
+                         const dnn::Descriptor& sum) {
+  dnn::Descriptor add(dnn::Kind::pointwise), operation(dnn::Kind::pointwise_operation);
+  add.set(dnn::Attribute::pointwise_mode, dnn::PointwiseMode::add)
+      .set(dnn::Attribute::pointwise_precision, dnn::DataType::f32)
+      .finalize();
+  operation.set(dnn::Attribute::pointwise_descriptor, add)
+      .set(dnn::Attribute::pointwise_x, a)
+      .set(dnn::Attribute::pointwise_b, b)
+      .set(dnn::Attribute::pointwise_y, sum)
+      .finalize();
+  return operation;
+}
 
 std::shared_ptr<dnn::Plan> make_plan(GpuDevice& device, const Normal& n, Dtype dtype,
                                      int64_t alignment, bool allow_tf32) try {
@@ -130,19 +180,35 @@ std::shared_ptr<dnn::Plan> make_plan(GpuDevice& device, const Normal& n, Dtype d
        weight_beta},
   };
   const Names& names = kNames[static_cast<int>(n.role)];
-  dnn::Descriptor operation(names.kind);
-  operation.set(names.conv, conv).set(names.x, x).set(names.w, w).set(names.y, y);
+  std::vector<dnn::Descriptor> operations;
+  dnn::Descriptor& operation = operations.emplace_back(names.kind);
+  operation.set(names.conv, conv).set(names.x, x).set(names.w, w);
+  const auto between = [&](Id id) { return tensor(id, n.y, dnn::DataType::f32, 16, true); };
+  if (n.bias)
+    operation.set(names.y, between(kConvolved));
+  else
+    operation.set(names.y, y);
   if (wide)
     operation.set(names.alpha, 1.0).set(names.beta, 0.0);
   else
     operation.set(names.alpha, 1.0f).set(names.beta, 0.0f);
   operation.finalize();
   dnn::PlanRules rules;
+  if (n.bias) {
+    rules.without_behavior = 1u << static_cast<int>(dnn::Behavior::runtime_compiled);
+    Shape channels = Shape::filled(n.y.size(), 1);
+    channels.back() = n.y.back();
+    if (n.residual)
+      operations.push_back(addition(between(kConvolved), tensor(kResidual, n.y, type, alignment),
+                                    between(kWithResidual)));
+    operations.push_back(addition(between(n.residual ? kWithResidual : kConvolved),
+                                  tensor(kBias, channels, type, alignment), y));
+  }
   // A tensor core takes float32 only after rounding it.
   if (dtype == Dtype::float32 && !allow_tf32)
     rules.without_numerics |= 1u << static_cast<int>(dnn::Numerics::tensor_core) |
                               1u << static_cast<int>(dnn::Numerics::down_converts);
-  auto plans = dnn::make_plans(device, {&operation, 1}, rules);
+  auto plans = dnn::make_plans(device, operations, rules);
   return plans.empty() ? nullptr : std::shared_ptr<dnn::Plan>(std::move(plans[0]));
 } catch (const dnn::Failure&) {
   return nullptr;
@@ -171,7 +237,7 @@ class Key {
   }
 
  private:
-  static constexpr size_t kMost = 40;  // 5 + 3 * 5 + 4 * 3 are in use
+  static constexpr size_t kMost = 40;  // 6 + 3 * 5 + 4 * 3 are in use
   int64_t values_[kMost];
   size_t n_ = 0;
 };
@@ -208,11 +274,13 @@ bool convolve_by_dnn(Launch& l, ConvRole role) {
   if (!dnn::library().problem.empty() || !normalise(l, role, n)) return false;
   const Dtype dtype = l.out[0].dtype;
   const bool moved = n.flip || n.exchange;
-  const int64_t alignment =
-      alignment_of({n.x_view->data, moved ? nullptr : n.w_view->data, n.y_view->data});
+  if (l.epilogue && (moved || !read_addends(l, n))) return false;
+  const int64_t alignment = alignment_of(
+      {n.x_view->data, moved ? nullptr : n.w_view->data, n.y_view->data, n.bias, n.residual});
   Key key;
   for (int64_t v : {static_cast<int64_t>(n.role), static_cast<int64_t>(dtype), alignment,
-                    static_cast<int64_t>(n.x.size()), int64_t{l.allow_tf32}})
+                    static_cast<int64_t>(n.x.size()), int64_t{l.allow_tf32},
+                    int64_t{n.bias != nullptr} + int64_t{n.residual != nullptr}})
     key.add(v);
   for (const Dims* d : {&n.x, &n.w, &n.y, &n.stride, &n.low, &n.high, &n.dilation}) key.add(*d);
   GpuDevice& device = current();
@@ -225,15 +293,29 @@ bool convolve_by_dnn(Launch& l, ConvRole role) {
   if (moved && role != ConvRole::weight_gradient)
     copy_weights(weights, n.w_view->data, n.w, n, dtype);
   void* const workspace = plan->workspace_bytes() ? l.workspace(plan->workspace_bytes()) : nullptr;
-  const int64_t ids[] = {kX, kW, kY};
-  void* const data[] = {n.x_view->data, weights, n.y_view->data};
+  const int64_t ids[] = {kX, kW, kY, kBias, kResidual};
+  void* const data[] = {n.x_view->data, weights, n.y_view->data, const_cast<void*>(n.bias),
+                        const_cast<void*>(n.residual)};
+  const size_t operands = n.residual ? 5 : n.bias ? 4 : 3;
   try {
-    plan->run(device, ids, data, workspace);
+    plan->run(device, std::span(ids, operands), std::span(data, operands), workspace);
   } catch (const dnn::Failure&) {
     return false;
   }
   if (moved && role == ConvRole::weight_gradient)
     copy_weights(n.w_view->data, weights, *n.w_view->shape, n, dtype);
+  return true;
+}
+
+// Halves only: float32 keeps the order of its sums.
+bool dnn_takes(const void*, const Epilogue& e) {
+  const std::optional<EpilogueForm> form = read_epilogue(e);
+  const Dtype dtype = e.program->inputs[static_cast<size_t>(e.input)];
+  if (!form || !is_half(dtype) || form->out != dtype || form->act != EpilogueForm::Act::none ||
+      form->scale != 1 || form->constant != 0 || form->n_addends < 1 || form->n_addends > 2)
+    return false;
+  for (int i = 0; i < form->n_addends; ++i)
+    if (form->addends[i].coef != 1) return false;
   return true;
 }
 

@@ -235,6 +235,20 @@ int check_conv_operation(const Object& o) {
   return x.type == DataType::f64 ? fails(kNotSupported, "float64") : 0;
 }
 
+int check_pointwise(const Object& o) {
+  using enum Attribute;
+  for (Attribute a : {pointwise_descriptor, pointwise_x, pointwise_b, pointwise_y})
+    if (!o.has(a)) return fails(kBadParam, "an operation lacks attribute", static_cast<int>(a));
+  if (o.object(pointwise_descriptor)->get<PointwiseMode>(pointwise_mode) != PointwiseMode::add)
+    return fails(kNotSupported, "only additions");
+  const Tensor x(*o.object(pointwise_x)), b(*o.object(pointwise_b)), y(*o.object(pointwise_y));
+  if (x.sizes != y.sizes || b.sizes.size() != y.sizes.size())
+    return fails(kBadParam, "sizes do not fit");
+  for (size_t d = 0; d < b.sizes.size(); ++d)
+    if (b.sizes[d] != 1 && b.sizes[d] != y.sizes[d]) return fails(kBadParam, "sizes do not fit");
+  return 0;
+}
+
 // --- engines ---
 
 // 0 rounds float32 to TF32 and is not for halves, 1 is said to be nondeterministic, 2 cannot be
@@ -299,6 +313,18 @@ void convolve(const Object& o, int engine, std::map<int64_t, Tensor>& tensors) {
   });
 }
 
+void add(const Object& o, std::map<int64_t, Tensor>& tensors) {
+  using enum Attribute;
+  auto tensor = [&](Attribute a) -> Tensor& {
+    return tensors.at(o.object(a)->get<int64_t>(tensor_id));
+  };
+  Tensor &x = tensor(pointwise_x), &b = tensor(pointwise_b), &y = tensor(pointwise_y);
+  each(y.sizes, [&](const std::vector<int64_t>& at) {
+    store(y.data, y.place(at), y.type,
+          load(x.data, x.place(at), x.type) + load(b.data, b.place(at), b.type));
+  });
+}
+
 }  // namespace
 
 EXPORT size_t cudnnGetVersion() { return 91900; }
@@ -349,6 +375,8 @@ EXPORT int cudnnBackendFinalize(RawDescriptor d) {
     status = check_convolution(o);
   } else if (is_conv(o.kind)) {
     status = check_conv_operation(o);
+  } else if (o.kind == Kind::pointwise_operation) {
+    status = check_pointwise(o);
   } else if (o.kind == Kind::graph) {
     if (!o.has(Attribute::graph_handle) || !o.has(Attribute::graph_operations))
       return fails(kBadParam, "a graph lacks its handle or operations");
@@ -452,7 +480,16 @@ EXPORT int cudnnBackendExecute(Handle h, RawDescriptor plan, RawDescriptor pack)
       std::memset(at, 0x5a, bytes);
     });
   legato::emulator::enqueue(h->queue, [operations, tensors, engine = p->engine]() mutable {
-    for (const Ref& operation : operations) convolve(*operation, engine, tensors);
+    for (auto& [id, tensor] : tensors) {
+      if (!tensor.is_virtual) continue;
+      tensor.own = std::make_shared<std::vector<float>>(static_cast<size_t>(tensor.count()));
+      tensor.data = tensor.own->data();
+    }
+    for (const Ref& operation : operations)
+      if (is_conv(operation->kind))
+        convolve(*operation, engine, tensors);
+      else
+        add(*operation, tensors);
   });
   return 0;
 }
