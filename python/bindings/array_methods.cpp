@@ -4,6 +4,7 @@
 
 #include "legato/io/print.h"
 #include "legato/runtime/backend.h"
+#include "legato/runtime/memory.h"
 #include "python/bindings/array_type.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/dtypes.h"
@@ -311,11 +312,20 @@ void evaluate_without_gil(std::span<const Array> roots, bool wait) {
   runtime.evaluate(roots, wait);
 }
 
+// So does a copy from another device; what is on the host already costs no switch.
+const void* read_without_gil(Storage& storage) {
+  if (static_cast<DeviceStorage&>(storage).is_on(Device{}) || !PyGILState_Check())
+    return runtime.read(storage);
+  ReleaseGil release;
+  return runtime.read(storage);
+}
+
 }  // namespace
 
 void init_array_methods(PyObject* module) {
   runtime = runtime_hooks();
   runtime_hooks().evaluate = evaluate_without_gil;
+  runtime_hooks().read = read_without_gil;
   checked(PyType_Ready(&ArrayIteratorType));
   checked(PyModule_AddObjectRef(module, "ArrayIterator",
                                 reinterpret_cast<PyObject*>(&ArrayIteratorType)));

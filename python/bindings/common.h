@@ -97,11 +97,16 @@ PyObject* guarded(F&& f) noexcept {
 using Held = std::shared_ptr<PyObject>;
 Held hold(PyObject* borrowed);
 
+/// PyEval_RestoreThread and PyGILState_Ensure for threads that are still there when Python ends: it
+/// would unwind them, which C++ frames do not survive, so they wait for the end of the process.
+void restore_thread(PyThreadState* state) noexcept;
+PyGILState_STATE ensure_gil() noexcept;
+
 /// Lets other Python threads run while this one waits.
 class ReleaseGil {
  public:
   ReleaseGil() : state_(PyEval_SaveThread()) {}
-  ~ReleaseGil() { PyEval_RestoreThread(state_); }
+  ~ReleaseGil() { restore_thread(state_); }
   ReleaseGil(const ReleaseGil&) = delete;
 
  private:
@@ -111,7 +116,7 @@ class ReleaseGil {
 /// Takes the GIL, whether or not this thread has it.
 class AcquireGil {
  public:
-  AcquireGil() : state_(PyGILState_Ensure()) {}
+  AcquireGil() : state_(ensure_gil()) {}
   ~AcquireGil() { PyGILState_Release(state_); }
   AcquireGil(const AcquireGil&) = delete;
 

@@ -6,10 +6,10 @@
 #include <atomic>
 #include <map>
 
+#include "legato/array/precision.h"
 #include "legato/base/cpu_info.h"
 #include "legato/base/thread_pool.h"
 #include "legato/op/op.h"
-#include "legato/array/precision.h"
 #include "legato/runtime/evaluator.h"
 #include "legato/runtime/memory.h"
 
@@ -271,8 +271,13 @@ void define_memory(nb::module_& m) {
       "get_cache_memory", [](nb::handle d) { return stats_of("get_cache_memory", d).cache; },
       nb::arg("device").none() = nb::none(),
       "Bytes of freed buffers kept for reuse on `device`, by default on all devices together.");
-  m.def("clear_cache", &clear_memory_cache, nb::call_guard<nb::gil_scoped_release>(),
-        "Gives all buffers kept for reuse back to the system.");
+  m.def(
+      "clear_cache",
+      [] {
+        ReleaseGil release;
+        clear_memory_cache();
+      },
+      "Gives all buffers kept for reuse back to the system.");
   m.def(
       "get_memory_limit",
       [](nb::handle d) {

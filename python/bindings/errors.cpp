@@ -1,5 +1,7 @@
 // Exceptions between C++ and Python, and the queue of Python objects that C++ dropped without the
 // GIL.
+#include <unistd.h>
+
 #include <atomic>
 #include <mutex>
 #include <new>
@@ -121,6 +123,27 @@ void set_python_error() noexcept {
 Held hold(PyObject* borrowed) {
   Py_XINCREF(borrowed);
   return Held(borrowed, drop);
+}
+
+namespace {
+[[noreturn]] void wait_for_the_end() noexcept {
+  for (;;) pause();
+}
+}  // namespace
+
+void restore_thread(PyThreadState* state) noexcept {
+  try {
+    PyEval_RestoreThread(state);
+  } catch (...) {  // pthread_exit unwinds; it must not get further than this
+    wait_for_the_end();
+  }
+}
+PyGILState_STATE ensure_gil() noexcept {
+  try {
+    return PyGILState_Ensure();
+  } catch (...) {
+    wait_for_the_end();
+  }
 }
 
 std::string type_name(PyObject* o) {
