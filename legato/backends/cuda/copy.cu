@@ -94,20 +94,32 @@ struct Tile {
     rows = p.rows - row0 < side ? static_cast<int>(p.rows - row0) : side;
     cols = p.cols - col0 < side ? static_cast<int>(p.cols - col0) : side;
   }
-  /// Up to V elements from `at` on, of which `count` exist.
+  /// The V elements from `at` on, of which `count` exist, in pieces of `bytes` bytes.
   template <int V>
-  static LEGATO_INLINE Pack<T, V> bring(const T* at, int count, bool packs) {
-    if (count >= V && packs) return load_pack<T, V>(at);
+  static LEGATO_INLINE Pack<T, V> bring(const T* at, int count, int bytes) {
     Pack<T, V> v{};
+    if (count >= V && bytes == 16) return load_pack<T, V>(at);
+    if (count >= V && bytes >= 4) {
+      uint32_t w[4];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) w[e] = reinterpret_cast<const uint32_t*>(at)[e];
+      memcpy(&v, w, sizeof v);
+      return v;
+    }
 #pragma unroll
     for (int e = 0; e < V; ++e)
       if (e < count) v.at[e] = at[e];
     return v;
   }
   template <int V>
-  static LEGATO_INLINE void put(T* at, const Pack<T, V>& v, int count, bool packs) {
-    if (count >= V && packs) {
+  static LEGATO_INLINE void put(T* at, const Pack<T, V>& v, int count, int bytes) {
+    if (count >= V && bytes == 16) {
       store_pack<T, V>(at, v);
+    } else if (count >= V && bytes >= 4) {
+      uint32_t w[4];
+      memcpy(w, &v, sizeof v);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) reinterpret_cast<uint32_t*>(at)[e] = w[e];
     } else {
 #pragma unroll
       for (int e = 0; e < V; ++e)
@@ -139,7 +151,7 @@ LEGATO_INLINE void copy_tiles(const TileCopyParams& p, T* memory) {
   for (int k = 0; k < steps; ++k) {
     const int line = y + k * down;
     v[k] = Tile<T>::template bring<V>(tile.from + line * p.from_col + x,
-                                      line < tile.cols ? tile.rows - x : 0, p.from_packs);
+                                      line < tile.cols ? tile.rows - x : 0, p.from_bytes);
   }
 #pragma unroll
   for (int k = 0; k < steps; ++k)
@@ -153,7 +165,7 @@ LEGATO_INLINE void copy_tiles(const TileCopyParams& p, T* memory) {
 #pragma unroll
     for (int e = 0; e < V; ++e) out.at[e] = memory[tile_place<T>(x + e, line)];
     Tile<T>::template put<V>(tile.to + line * p.to_row + x, out,
-                             line < tile.rows ? tile.cols - x : 0, p.to_packs);
+                             line < tile.rows ? tile.cols - x : 0, p.to_bytes);
   }
 }
 
@@ -172,7 +184,7 @@ LEGATO_INLINE void copy_word_tiles(const TileCopyParams& p, uint32_t* memory) {
   for (int k = 0; k < K; ++k) {
     const int line = y * K + k;
     v[k] = Tile<T>::template bring<V>(tile.from + line * p.from_col + x * V,
-                                      line < tile.cols ? tile.rows - x * V : 0, p.from_packs);
+                                      line < tile.cols ? tile.rows - x * V : 0, p.from_bytes);
   }
 #pragma unroll
   for (int e = 0; e < V; ++e) {
@@ -190,7 +202,7 @@ LEGATO_INLINE void copy_word_tiles(const TileCopyParams& p, uint32_t* memory) {
     using TPack = Pack<T, V>;
     const auto out = __builtin_bit_cast(TPack, four);
     Tile<T>::template put<V>(tile.to + line * p.to_row + x * V, out,
-                             line < tile.rows ? tile.cols - x * V : 0, p.to_packs);
+                             line < tile.rows ? tile.cols - x * V : 0, p.to_bytes);
   }
 }
 

@@ -101,8 +101,14 @@ bool copy_through_tiles(char* to, const char* from, const MergedAxes& m, int64_t
   p.cols = m.size[last];
   p.to_row = m.stride[0][across];
   p.from_col = m.stride[1][last];
-  p.to_packs = steps_by(m, 0, to, last, bytes, 16 / bytes);
-  p.from_packs = steps_by(m, 1, from, across, bytes, 16 / bytes);
+  auto pieces = [&](int operand, const void* data, int skip) {
+    for (int64_t piece : {16, 4})
+      if (piece >= bytes && steps_by(m, operand, data, skip, bytes, piece / bytes))
+        return static_cast<int>(piece);
+    return static_cast<int>(bytes);
+  };
+  p.to_bytes = pieces(0, to, last);
+  p.from_bytes = pieces(1, from, across);
   double blocks = static_cast<double>(row_tiles) * static_cast<double>(col_tiles);
   for (int i = 0; i < last; ++i) {
     if (i == across) continue;

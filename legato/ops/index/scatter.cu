@@ -193,6 +193,19 @@ LEGATO_INLINE void apply_run(T* to, const Compute<T> (&acc)[V], int mode) {
   store_pack<T, V>(to, v);
 }
 
+/// Accumulators side by side, which lie at multiples of 16 bytes if they fill as many.
+template <class A, int V>
+LEGATO_INLINE Pack<A, V> load_part(const A* from) {
+  if constexpr (sizeof(A) * V == 16) {
+    return load_pack<A, V>(from);
+  } else {
+    Pack<A, V> v;
+#pragma unroll
+    for (int e = 0; e < V; ++e) v.at[e] = from[e];
+    return v;
+  }
+}
+
 template <class T, int V>
 LEGATO_INLINE void scatter_runs_in(const ScatterParams& s) {
   using A = Compute<T>;
@@ -284,10 +297,18 @@ LEGATO_INLINE void scatter_joins_in(const ScatterParams& s) {
     A acc[V];
 #pragma unroll
     for (int e = 0; e < V; ++e) acc[e] = part[(2 * b + 1) * columns + e];
-#pragma unroll 4
-    for (long long i = b + 1; i <= low; ++i)
+    constexpr int ahead = 8;
+    for (long long i = b + 1; i <= low; i += ahead) {
+      Pack<A, V> parts[ahead];
 #pragma unroll
-      for (int e = 0; e < V; ++e) acc[e] = combine(s.mode, acc[e], part[2 * i * columns + e]);
+      for (int j = 0; j < ahead; ++j)
+        if (i + j <= low) parts[j] = load_part<A, V>(part + 2 * (i + j) * columns);
+#pragma unroll
+      for (int j = 0; j < ahead; ++j)
+#pragma unroll
+        for (int e = 0; e < V; ++e)
+          if (i + j <= low) acc[e] = combine(s.mode, acc[e], parts[j].at[e]);
+    }
     apply_run<T, V>(
         static_cast<T*>(s.to) + column_of(s, column).to + static_cast<long long>(key) * s.unit, acc,
         s.mode);

@@ -33,6 +33,6 @@ struct ScatterParams {
 };
 
 inline constexpr int kScatterThreads = 256;
-inline constexpr int kRun = 16;  // sorted places that a group goes along
+inline constexpr int kRun = 32;  // sorted places that a group goes along
 
 }  // namespace legato::cuda
