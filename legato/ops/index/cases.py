@@ -280,7 +280,7 @@ SMALL_ROWS = {mode: "the small rows differentiate" for mode in ("vjp", "jvp")}
 
 
 def many(n, places):
-    return drawn(n, by=lambda rng, s: rng.integers(-places, places, s), kind="int")
+    return drawn(n, by=lambda rng, s: rng.integers(-places, places, s), kind="int", dtype="int32")
 
 
 for columns in ((), (3,), (8,), (40,)):
