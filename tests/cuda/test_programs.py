@@ -102,6 +102,8 @@ def results():
     yield x.T[:, ::-1] * 2 + lg.exp(h.T[:, ::-1]), x[:, :1] + b[:1] * i
     yield lg.sqrt(abs(x)) ** 3, (x * 1j + h) * x
     y = x * 2
+    yield lg.square(y * y - x), lg.where(x > 0, y, y) * 3
+    y = x * 2
     yield y, y + 1, (y + 1) * b
 total = 0
 for k in range(2):

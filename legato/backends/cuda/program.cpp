@@ -241,9 +241,9 @@ class Scratch {
     taken_.push_back(device_.allocate(bytes));
     return taken_.back();
   }
+  /// Nothing if it was given back before: a part may read one value twice.
   void give_back(void* p) {
-    std::erase(taken_, p);
-    device_.free(p);
+    if (std::erase(taken_, p)) device_.free(p);
   }
 
  private:
