@@ -97,6 +97,8 @@ def on_gpu(name: str) -> Framework:
     if name == "torch":
         module = frameworks.import_module("torch")
         module.set_grad_enabled(False)
+        # float32 is float32 for all; PyTorch's convolutions would take TF32 without being asked.
+        module.backends.cudnn.allow_tf32 = False
         return OnGpu(name, module, module.__version__)
     if name == "jax":
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
