@@ -48,7 +48,7 @@ struct Uniform {
   using T = E;
   static LEGATO_INLINE T of(const RandomParams& p, uint32_t word) {
     const float u = static_cast<float>(word) * 0x1p-32f;
-    return written<T>(u < p.below ? u : p.below);
+    return written<T>(::fminf(u, p.below));
   }
 };
 
@@ -73,8 +73,7 @@ template <class E>
 struct Normal {
   using T = E;
   static LEGATO_INLINE T of(const RandomParams&, uint32_t word) {
-    float w = static_cast<float>(word);
-    w = w < 0x1.fffffep31f ? w : 0x1.fffffep31f;
+    const float w = ::fminf(static_cast<float>(word), 0x1.fffffep31f);
     const float x = ::fmaf(w, 0x1p-31f, -1 + 0x1p-24f);  // in (-1, 1)
     const float l = log2_near(::fmaf(-x, x, 1.f));
     float p =

@@ -18,8 +18,9 @@
 
 namespace legato::cuda {
 
-// --- what is scanned. A scanner has types T (elements) and A (accumulators); load and store go
-// between memory and accumulators.
+// --- what is scanned. A scanner has types T (elements), A (accumulators) and Raw (what is read for
+// one), which make() turns into an accumulator: so that several reads are on the way at once, none
+// of them waits for the one before to be turned.
 
 template <class T>
 struct WideOf {
@@ -69,8 +70,11 @@ struct ArithScan {
     else
       return static_cast<A>(product);
   }
-  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
-    const T v = static_cast<const T*>(p.x)[at];
+  using Raw = T;
+  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
+    return static_cast<const T*>(p.x)[at];
+  }
+  LEGATO_INLINE A make(const ScanParams&, Raw v) const {
     if constexpr (is_complex_value<T>)
       return {v.re, v.im};
     else
@@ -106,9 +110,12 @@ struct KeyScan {
     return largest || nan ? key : static_cast<K>(~key);
   }
   LEGATO_INLINE A none() const { return start; }
-  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
-    return turned(
-        encode<K>(static_cast<const K*>(p.x)[at], p.form.kind, 0, static_cast<K>(p.form.infinity)));
+  using Raw = K;
+  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
+    return static_cast<const K*>(p.x)[at];
+  }
+  LEGATO_INLINE A make(const ScanParams& p, Raw v) const {
+    return turned(encode<K>(v, p.form.kind, 0, static_cast<K>(p.form.infinity)));
   }
   LEGATO_INLINE A combine(A a, A b) const { return b > a ? b : a; }
   LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
@@ -122,9 +129,11 @@ struct ComplexExtremeScan {
   bool largest;
   LEGATO_INLINE explicit ComplexExtremeScan(const ScanParams& p) : largest(p.flag) {}
   LEGATO_INLINE A none() const { return end_of_range<A>(!largest); }
-  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
+  using Raw = T;
+  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
     return static_cast<const T*>(p.x)[at];
   }
+  LEGATO_INLINE A make(const ScanParams&, Raw v) const { return v; }
   LEGATO_INLINE A combine(A a, A b) const { return extreme(a, b, largest); }
   LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
     static_cast<T*>(p.y)[at] = a;
@@ -161,8 +170,12 @@ struct LogSumExpScan {
   using A = Scaled;
   LEGATO_INLINE explicit LogSumExpScan(const ScanParams&) {}
   LEGATO_INLINE A none() const { return {no_top(), 0}; }
-  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
-    const double v = static_cast<double>(read(static_cast<const T*>(p.x)[at]));
+  using Raw = T;
+  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
+    return static_cast<const T*>(p.x)[at];
+  }
+  LEGATO_INLINE A make(const ScanParams&, Raw raw) const {
+    const double v = static_cast<double>(read(raw));
     return {v, v == no_top() ? 0. : 1.};
   }
   LEGATO_INLINE A combine(A a, A b) const { return add_scaled<!std::is_same_v<E, double>>(a, b); }
@@ -177,9 +190,15 @@ struct ExpScan {
   using A = Scaled;
   LEGATO_INLINE explicit ExpScan(const ScanParams&) {}
   LEGATO_INLINE A none() const { return {no_top(), 0}; }
-  LEGATO_INLINE A load(const ScanParams& p, long long at) const {
-    const double a = static_cast<double>(read(static_cast<const T*>(p.a)[at]));
-    return {a, a == no_top() ? 0. : static_cast<double>(read(static_cast<const T*>(p.x)[at]))};
+  struct Raw {
+    T v, a;
+  };
+  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
+    return {static_cast<const T*>(p.x)[at], static_cast<const T*>(p.a)[at]};
+  }
+  LEGATO_INLINE A make(const ScanParams&, Raw raw) const {
+    const double a = static_cast<double>(read(raw.a));
+    return {a, a == no_top() ? 0. : static_cast<double>(read(raw.v))};
   }
   LEGATO_INLINE A combine(A a, A b) const { return add_scaled<!std::is_same_v<E, double>>(a, b); }
   LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
@@ -297,10 +316,16 @@ LEGATO_INLINE void scan_short(const S& s, const ScanParams& p, typename S::A* ti
   const long long first = static_cast<long long>(blockIdx.x) * per_block;
   const int rows = p.scans - first < per_block ? static_cast<int>(p.scans - first) : per_block;
   const int count = rows * n;
+  typename S::Raw raw[items];
+#pragma unroll
+  for (int j = 0; j < items; ++j) {
+    const int i = j * kScanThreads + thread;  // behind the end: the last one, in vain
+    if (j * kScanThreads < count) raw[j] = s.raw(p, first * n + (i < count ? i : count - 1));
+  }
 #pragma unroll
   for (int j = 0; j < items; ++j) {
     const int i = j * kScanThreads + thread;
-    if (i < count) tile[scan_place(i)] = s.load(p, first * n + i);
+    if (i < count) tile[scan_place(i)] = s.make(p, raw[j]);
   }
   __syncthreads();
   const int row = thread / p.group, k = thread % p.group * p.used;  // of the row, from its start
@@ -349,14 +374,17 @@ struct RowTile {
     const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
     A* part = m.tile[warp];
     begin = t * p.used * kScanThreads + warp * p.used * 32;
+    typename S::Raw raw[items];
 #pragma unroll
     for (int j = 0; j < items; ++j) {
-      const long long i = begin + 32 * j + lane;
-      v[j] = j < p.used && i < p.n ? s.load(p, address(p, row, i)) : s.none();
+      const long long i = begin + 32 * j + lane;  // behind the end: the last one, in vain
+      if (j < p.used) raw[j] = s.raw(p, address(p, row, i < p.n ? i : p.n - 1));
     }
 #pragma unroll
     for (int j = 0; j < items; ++j)
-      if (j < p.used) part[scan_place(32 * j + lane)] = v[j];
+      if (j < p.used)
+        part[scan_place(32 * j + lane)] =
+            begin + 32 * j + lane < p.n ? s.make(p, raw[j]) : s.none();
     __syncwarp();
     A acc = s.none();
 #pragma unroll
@@ -450,10 +478,13 @@ LEGATO_INLINE void scan_columns(const ScanParams& p, unsigned* shared) {
   const long long start = mine ? column / p.inner * p.n * p.inner + column % p.inner : 0;
   auto address = [&](long long i) { return start + (p.reverse ? p.n - 1 - i : i) * p.inner; };
   A v[depth], acc = s.none();
-  auto bring = [&](long long first) {
+  auto bring = [&](long long first) {  // behind the end, and without a column: in vain
+    typename S::Raw raw[depth];
 #pragma unroll
     for (int j = 0; j < depth; ++j)
-      v[j] = mine && first + j < p.n ? s.load(p, address(first + j)) : s.none();
+      raw[j] = s.raw(p, address(first + j < p.n ? first + j : p.n - 1));
+#pragma unroll
+    for (int j = 0; j < depth; ++j) v[j] = mine && first + j < p.n ? s.make(p, raw[j]) : s.none();
   };
   auto write = [&](long long first) {
 #pragma unroll
