@@ -31,37 +31,29 @@ LEGATO_INLINE void group_cluster(const GroupNormParams& p, F f) {
     for (int j = 0; j < W; ++j) shared[at.line * width + at.column * W + j] = {V(0), V(0)};
   }
   __syncthreads();
-  chunk_moments(p, at, width, shared, [](int, V) {});
+  chunk_moments(p, at, width, shared, [&](int local, PartMoments<V> total) {
+    stored_moments<V>(p, at, width, local) = total;
+  });
   asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
-  const int team = static_cast<int>(threadIdx.x) / kTeam, teams = static_cast<int>(blockDim.x) / kTeam;
+  const int team = static_cast<int>(threadIdx.x) / kTeam,
+            teams = static_cast<int>(blockDim.x) / kTeam;
   for (int first = 0; first < groups; first += teams) {
     const int local = first + team < groups ? first + team : groups - 1;
     const PartMoments<V> m = group_total<V>(p, group_of(p, at, width, local), own);
-    if (first + team < groups && threadIdx.x % kTeam == 0) shared[local] = {m.mean, scale_of(p, m.squares)};
+    if (first + team < groups && threadIdx.x % kTeam == 0)
+      shared[local] = {m.mean, scale_of(p, m.squares)};
   }
   __syncthreads();
   if (n == 0) return;
-  const long long channel = first_channel<W>(p, at);
-  V mean[W], scale[W], shift[W];
-  unpack<T, W>(load<T, W>(static_cast<const T*>(p.weight) + channel), scale);
-  unpack<T, W>(load<T, W>(static_cast<const T*>(p.bias) + channel), shift);
-  for (int j = 0; j < W; ++j) {
-    const PartMoments<V> m = shared[(at.column * W + j) / own];
-    mean[j] = m.mean;
-    scale[j] *= m.squares;
-  }
+  const ChannelMap<T, W> map(p, at, shared, own);
   T* y = static_cast<T*>(p.y) + start;
-  for (int k = 0; k < K; ++k) {
-    if (k >= n) continue;
-    V v[W];
-    unpack<T, W>(stored[k], v);
-    for (int j = 0; j < W; ++j) v[j] = f(fma(v[j] - mean[j], scale[j], shift[j]));
-    store<T, W>(y + k * step, v);
-  }
+  for (int k = 0; k < K; ++k)
+    if (k < n) map.apply(stored[k], f, y + k * step);
 }
 
-#define LAB_KERNEL(name, threads) \
-  extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ GroupNormParams p)
+#define LAB_KERNEL(name, threads)                       \
+  extern "C" __global__ void __launch_bounds__(threads) \
+      name(const __grid_constant__ GroupNormParams p)
 LAB_KERNEL(cluster_k8, 512) { group_cluster<f16, 8, 8>(p, Silu<f16>{}); }
 LAB_KERNEL(cluster_k10, 512) { group_cluster<f16, 8, 10>(p, Silu<f16>{}); }
 LAB_KERNEL(cluster_k16, 512) { group_cluster<f16, 8, 16>(p, Silu<f16>{}); }

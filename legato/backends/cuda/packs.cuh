@@ -113,14 +113,21 @@ LEGATO_INLINE void store_once(T* p, const Compute<T>* v) {
 // packs lie where memory is aligned, so that all loads and stores but those at the two ends take 16
 // bytes: the first pack may begin before the row, the last one end behind it.
 
+/// full: every thread of the block has K whole packs, so that nothing is asked. odd: Note [Odd
+/// rows].
+enum class Rows { any, full, odd };
+
 /// A thread's packs in its row of n elements: pack k has elements at(k) to at(k) + W. `shift`: how
 /// many elements of the first pack lie before the row.
-template <int W, bool odd>
+template <int W, Rows rows>
 struct RowPlace {
+  static constexpr bool odd = rows == Rows::odd;
   int group, lane, n, shift;
 
   LEGATO_INLINE int at(int k) const { return (k * group + lane) * W - (odd ? shift : 0); }
-  LEGATO_INLINE bool has(int k) const { return at(k) < n && (!odd || n > 0); }
+  LEGATO_INLINE bool has(int k) const {
+    return rows == Rows::full || (at(k) < n && (!odd || n > 0));
+  }
   /// Whether element j of pack k, which the row has, lies in it.
   LEGATO_INLINE bool inside(int k, int j) const {
     return !odd || static_cast<unsigned>(at(k) + j) < static_cast<unsigned>(n);
@@ -158,14 +165,34 @@ struct RowPlace {
         if (inside(k, j)) row[at(k) + j] = written<T>(v[j]);
   }
 };
-/// That of this thread: rows of `length` are numbered over the grid. `row` is set to its number.
-template <int W, bool odd>
-LEGATO_INLINE RowPlace<W, odd> row_place(int group, long long rows, long long length,
-                                         long long& row) {
-  const int thread = static_cast<int>(threadIdx.x);
-  row = static_cast<long long>(blockIdx.x) * (blockDim.x / group) + thread / group;
-  return {group, thread & (group - 1), row < rows ? static_cast<int>(length) : 0,
-          static_cast<int>(row * length & (W - 1))};
+/// An address that is computed once and kept; else each predicated load computes it anew.
+template <class T>
+LEGATO_INLINE T* kept(T* p) {
+#ifndef LEGATO_EMULATED
+  asm volatile("" : "+l"(p));
+#endif
+  return p;
+}
+
+/// log2 of a power of two.
+LEGATO_INLINE int log_of_power(int v) { return 31 - __clz(v); }
+
+/// The number of this thread's row, over the grid.
+LEGATO_INLINE long long row_number(int group) {
+  const int log = log_of_power(group);
+  return static_cast<long long>(blockIdx.x) * (blockDim.x >> log) + (threadIdx.x >> log);
+}
+template <int W, Rows kind>
+LEGATO_INLINE RowPlace<W, kind> row_place(int group, long long rows, long long length,
+                                          long long row) {
+  return {group, static_cast<int>(threadIdx.x) & (group - 1),
+          row < rows ? static_cast<int>(length) : 0, static_cast<int>(row * length & (W - 1))};
+}
+/// Whether the rows of the block are all there, with K whole packs for each thread.
+template <int W, int K>
+LEGATO_INLINE bool full_rows(int group, long long rows, long long length) {
+  return length == static_cast<long long>(group) * (K * W) &&
+         (static_cast<long long>(blockIdx.x) + 1) * (blockDim.x >> log_of_power(group)) <= rows;
 }
 
 #ifndef LEGATO_EMULATED
@@ -200,7 +227,7 @@ LEGATO_INLINE V over_threads(V v, int group, V* shared, F combine) {
   const int thread = static_cast<int>(threadIdx.x), warps = group / 32;
   if (thread % 32 == 0) shared[thread / 32] = v;
   __syncthreads();
-  v = shared[(thread / group) * warps + (thread & (warps - 1))];
+  v = shared[(thread >> log_of_power(group)) * warps + (thread & (warps - 1))];
   for (int by = warps / 2; by > 0; by /= 2) v = combine(v, __shfl_xor_sync(~0u, v, by));
   return v;
 }
@@ -214,7 +241,7 @@ LEGATO_INLINE void add_two(V& a, V& b, int group, V (*shared)[32]) {
   }
   if (group <= 32) return;
   const int thread = static_cast<int>(threadIdx.x), warps = group / 32,
-            at = (thread / group) * warps + (thread & (warps - 1));
+            at = (thread >> log_of_power(group)) * warps + (thread & (warps - 1));
   if (thread % 32 == 0) shared[0][thread / 32] = a, shared[1][thread / 32] = b;
   __syncthreads();
   a = shared[0][at];
@@ -239,7 +266,7 @@ LEGATO_INLINE void add_moments(V& mean, V& squares, V count, int group, V (*shar
     merge(__shfl_xor_sync(~0u, mean, by), __shfl_xor_sync(~0u, squares, by));
   if (group <= 32) return;
   const int thread = static_cast<int>(threadIdx.x), warps = group / 32,
-            at = (thread / group) * warps + (thread & (warps - 1));
+            at = (thread >> log_of_power(group)) * warps + (thread & (warps - 1));
   if (thread % 32 == 0) shared[0][thread / 32] = mean, shared[1][thread / 32] = squares;
   __syncthreads();
   mean = shared[0][at];

@@ -13,10 +13,10 @@ struct MeanScale {
 
 /// values(k, v) gives the values of pack k. Where all threads have equally many, their moments are
 /// merged; else the mean comes first, since merging unequal ones takes divisions.
-template <int K, int W, bool odd, class V, class Values>
-LEGATO_INLINE MeanScale<V> row_moments(const RowNormParams& p, const RowPlace<W, odd>& r,
+template <int K, int W, Rows rows, class V, class Values>
+LEGATO_INLINE MeanScale<V> row_moments(const RowNormParams& p, const RowPlace<W, rows>& r,
                                        V (*shared)[32], Values values) {
-  const bool even = !odd && !p.rms && p.n == static_cast<long long>(r.group) * K * W;
+  const bool even = rows != Rows::odd && !p.rms && p.n == static_cast<long long>(r.group) * K * W;
   const V count = static_cast<V>(p.n);
   V mean = 0, squares = 0;
   if (!p.rms) {
@@ -42,20 +42,19 @@ LEGATO_INLINE MeanScale<V> row_moments(const RowNormParams& p, const RowPlace<W,
   return {mean, V(1) / root_of(squares / count + static_cast<V>(p.eps))};
 }
 
-template <class T, int W, int K, bool odd = false>
-LEGATO_INLINE void norm_rows(const RowNormParams& p) {
+template <class T, int W, int K, Rows rows>
+LEGATO_INLINE void norm_row(const RowNormParams& p, Compute<T> (*shared)[32]) {
   using V = Compute<T>;
-  __shared__ V shared[3][32];
-  long long row;
-  const RowPlace<W, odd> r = row_place<W, odd>(p.group, p.rows, p.n, row);
-  const T* x = static_cast<const T*>(p.x) + row * p.n;
+  const long long row = row_number(p.group);
+  const RowPlace<W, rows> r = row_place<W, rows>(p.group, p.rows, p.n, row);
+  const T* x = kept(static_cast<const T*>(p.x) + row * p.n);
   Stored<T, W> stored[K];
   for (int k = 0; k < K; ++k)
     if (r.has(k)) stored[k] = r.load(x, k);
   const MeanScale<V> m =
       row_moments<K>(p, r, shared, [&](int k, V* v) { unpack<T, W>(stored[k], v); });
   const T *weight = static_cast<const T*>(p.weight), *bias = static_cast<const T*>(p.bias);
-  T* y = static_cast<T*>(p.y) + row * p.n;
+  T* y = kept(static_cast<T*>(p.y) + row * p.n);
   for (int k = 0; k < K; ++k) {
     if (!r.has(k)) continue;
     V v[W], w[W], b[W];
@@ -71,6 +70,17 @@ LEGATO_INLINE void norm_rows(const RowNormParams& p) {
   }
 }
 
+template <class T, int W, int K, bool odd = false>
+LEGATO_INLINE void norm_rows(const RowNormParams& p) {
+  __shared__ Compute<T> shared[3][32];
+  if constexpr (odd)
+    norm_row<T, W, K, Rows::odd>(p, shared);
+  else if (full_rows<W, K>(p.group, p.rows, p.n))
+    norm_row<T, W, K, Rows::full>(p, shared);
+  else
+    norm_row<T, W, K, Rows::any>(p, shared);
+}
+
 // With xhat = (x - mean) * scale and wg = g * weight:
 //   dx = scale * (wg - mean(wg) - xhat * mean(wg * xhat)), without mean(wg) for RMS norm.
 // A group walks rows and keeps the sums of its columns, which are added up over the block.
@@ -80,9 +90,9 @@ LEGATO_INLINE void norm_rows_vjp(const RowNormParams& p) {
   // The next row is on its way while one is worked on. Wider types have enough bytes in flight.
   constexpr bool ahead = sizeof(T) == 2;
   __shared__ V shared[5][32];
-  const int group = p.group, thread = static_cast<int>(threadIdx.x),
-            per_block = static_cast<int>(blockDim.x) / group;
-  RowPlace<W, false> r{group, thread & (group - 1), 0, 0};
+  const int group = p.group, thread = static_cast<int>(threadIdx.x), log = log_of_power(group),
+            per_block = static_cast<int>(blockDim.x) >> log;
+  RowPlace<W, Rows::any> r{group, thread & (group - 1), 0, 0};
   const T* weight = static_cast<const T*>(p.weight);
   V dw[K * W], db[K * W];
   for (int i = 0; i < K * W; ++i) dw[i] = db[i] = V(0);
@@ -96,9 +106,9 @@ LEGATO_INLINE void norm_rows_vjp(const RowNormParams& p) {
   Stored<T, W> xs[K], gs[K], next_x[K], next_g[K];
   const long long begin = static_cast<long long>(blockIdx.x) * per_block,
                   step = static_cast<long long>(gridDim.x) * per_block;
-  if constexpr (ahead) load_row(begin + thread / group, next_x, next_g);
+  if constexpr (ahead) load_row(begin + (thread >> log), next_x, next_g);
   for (long long first = begin; first < p.rows; first += step) {
-    const long long row = first + thread / group;
+    const long long row = first + (thread >> log);
     r.n = row < p.rows ? static_cast<int>(p.n) : 0;
     if constexpr (ahead) {
       for (int k = 0; k < K; ++k) xs[k] = next_x[k], gs[k] = next_g[k];
@@ -121,11 +131,12 @@ LEGATO_INLINE void norm_rows_vjp(const RowNormParams& p) {
       for (int j = 0; j < W; ++j) {
         const int i = k * W + j;
         v[i] = (v[i] - m.mean) * m.scale;
-        wg[i] = weight ? g[j] * w[j] : g[j];
         dw[i] = fma(g[j], v[i], dw[i]);
         db[i] += g[j];
-        wg_sum += wg[i];
-        wgx_sum = fma(wg[i], v[i], wgx_sum);
+        if (weight) g[j] *= w[j];
+        wg_sum += g[j];
+        wgx_sum = fma(g[j], v[i], wgx_sum);
+        wg[i] = g[j];
       }
     }
     add_two(wg_sum, wgx_sum, group, shared + 3);
@@ -149,7 +160,7 @@ LEGATO_INLINE void norm_rows_vjp(const RowNormParams& p) {
   V* dw_to = to + static_cast<long long>(blockIdx.x) * n;
   V* db_to = to + (static_cast<long long>(gridDim.x) + blockIdx.x) * n;
   for (int turn = 0; turn < per_block; ++turn) {
-    if (thread / group == turn)
+    if ((thread >> log) == turn)
       for (int k = 0; k < K; ++k) {
         const int at = r.at(k);
         if (at >= n) continue;
@@ -162,23 +173,25 @@ LEGATO_INLINE void norm_rows_vjp(const RowNormParams& p) {
   }
 }
 
-/// A block of (32, 32) threads adds up 32 columns.
+/// A block of (32, 32) threads adds up 32 columns of one of the arrays.
 template <class T>
 LEGATO_INLINE void column_sums(const ColumnSumParams& p) {
   using V = Compute<T>;
   __shared__ V shared[32][33];
   const int x = static_cast<int>(threadIdx.x) % 32, y = static_cast<int>(threadIdx.x) / 32;
-  const long long column = static_cast<long long>(blockIdx.x) * 32 + x;
-  const V* sums = static_cast<const V*>(p.sums);
+  const unsigned array = blockIdx.x & 1;
+  T* to = static_cast<T*>(array ? p.second : p.first);
+  if (!to) return;
+  const long long first = static_cast<long long>(blockIdx.x / 2) * 32;
+  const V* sums = static_cast<const V*>(p.sums) + array * p.parts * p.n;
   V sum = 0;
-  if (column < p.n)
-    for (long long part = y; part < p.parts; part += 32) sum += sums[part * p.n + column];
+  if (first + x < p.n)
+    for (long long part = y; part < p.parts; part += 32) sum += sums[part * p.n + first + x];
   shared[y][x] = sum;
   __syncthreads();
   sum = shared[x][y];
   for (int by = 16; by > 0; by /= 2) sum += __shfl_xor_sync(~0u, sum, by);
-  if (x == 0 && static_cast<long long>(blockIdx.x) * 32 + y < p.n)
-    static_cast<T*>(p.y)[static_cast<long long>(blockIdx.x) * 32 + y] = written<T>(sum);
+  if (x == 0 && first + y < p.n) to[first + y] = written<T>(sum);
 }
 
 #define X(W, K, threads) \

@@ -76,14 +76,8 @@ void run_rows(Launch& l) {
 
 /// dw and db from (2, parts, n) sums.
 void finish_sums(const Operands& o, Dtype dtype, const void* sums, int64_t parts, int64_t n) {
-  const int64_t bytes = compute_bytes(dtype);
-  for (int which = 0; which < 2; ++which) {
-    void* to = which ? o.db : o.dw;
-    if (!to) continue;
-    const ColumnSumParams p{static_cast<const char*>(sums) + which * parts * n * bytes, to, parts,
-                            n};
-    launch_blocks("norm", cat("column_sums", suffix(dtype)), (n + 31) / 32, 1024, p);
-  }
+  const ColumnSumParams p{sums, o.dw, o.db, parts, n};
+  launch_blocks("norm", cat("column_sums", suffix(dtype)), (n + 31) / 32 * 2, 1024, p);
 }
 bool empty(const Operands& o, const View& x) {
   if (x.size) return false;

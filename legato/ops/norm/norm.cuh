@@ -8,7 +8,7 @@ namespace legato::cuda {
 // Instances of the row kernels: X(W, K, the most threads a block may have). Odd: Note [Odd rows].
 #define LEGATO_NORM_HALF(X) \
   X(8, 1, 512)              \
-  X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(8, 8, 1024) X(1, 8, 256) X(1, 16, 1024)
+  X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(1, 8, 256) X(1, 16, 1024)
 #define LEGATO_NORM_ODD(X) X(8, 2, 256) X(8, 4, 1024)
 #define LEGATO_NORM_SINGLE(X) \
   X(4, 1, 256)                \
@@ -54,10 +54,11 @@ struct NormColumnParams {
 };
 inline constexpr int kNormColumns = 32, kNormColumnThreads = 256;
 
-/// Sums of `parts` rows of n values, in order; `sums` is (parts, n), y has n elements.
+/// Sums of `parts` rows of n values, in order, two arrays of them: `sums` is (2, parts, n), each
+/// result has n elements or is not wanted (null).
 struct ColumnSumParams {
   const void* sums;
-  void* y;
+  void *first, *second;
   long long parts, n;
 };
 

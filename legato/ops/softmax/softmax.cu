@@ -8,13 +8,12 @@ namespace legato::cuda {
 
 // Half types stay as they are stored, and are unpacked three times: registers are scarcer than
 // conversions are dear. Their exponentials need 11 bits only.
-template <class T, int W, int K, bool odd = false>
-LEGATO_INLINE void softmax_rows(const SoftmaxRowParams& p) {
+template <class T, int W, int K, Rows rows>
+LEGATO_INLINE void softmax_row(const SoftmaxRowParams& p, Compute<T> (*shared)[32]) {
   using V = Compute<T>;
-  __shared__ V shared[2][32];
-  long long row;
-  const RowPlace<W, odd> r = row_place<W, odd>(p.group, p.rows, p.n, row);
-  const T* x = static_cast<const T*>(p.x) + row * p.n;
+  const long long row = row_number(p.group);
+  const RowPlace<W, rows> r = row_place<W, rows>(p.group, p.rows, p.n, row);
+  const T* x = kept(static_cast<const T*>(p.x) + row * p.n);
   Stored<T, W> stored[K];
   for (int k = 0; k < K; ++k)
     if (r.has(k)) stored[k] = r.load(x, k);
@@ -52,7 +51,7 @@ LEGATO_INLINE void softmax_rows(const SoftmaxRowParams& p) {
     static_cast<T*>(p.y)[row] = written<T>(v);
     return;
   }
-  T* y = static_cast<T*>(p.y) + row * p.n;
+  T* y = kept(static_cast<T*>(p.y) + row * p.n);
   V scale = V(1) / sum;
   const V less = log_of(sum);
   if (p.kind == kCrossEntropyVjp && r.n > 0) scale *= read(static_cast<const T*>(p.g)[row]);
@@ -73,18 +72,31 @@ LEGATO_INLINE void softmax_rows(const SoftmaxRowParams& p) {
   if (p.kind != kCrossEntropyVjp || r.n == 0) return;
   // The thread that wrote it corrects the target's.
   const long long target = target_of(p, row, r.lane == 0);
-  if (target < 0 || r.lane != (static_cast<int>(target) + (odd ? r.shift : 0)) / W % p.group)
+  if (target < 0 ||
+      r.lane != ((static_cast<int>(target) + (r.odd ? r.shift : 0)) / W & (p.group - 1)))
     return;
   y[target] =
       written<T>(exponentials(read(x[target])) * scale - read(static_cast<const T*>(p.g)[row]));
 }
 
 template <class T, int W, int K, bool odd = false>
+LEGATO_INLINE void softmax_rows(const SoftmaxRowParams& p) {
+  __shared__ Compute<T> shared[2][32];
+  if constexpr (odd)
+    softmax_row<T, W, K, Rows::odd>(p, shared);
+  else if (full_rows<W, K>(p.group, p.rows, p.n))
+    softmax_row<T, W, K, Rows::full>(p, shared);
+  else
+    softmax_row<T, W, K, Rows::any>(p, shared);
+}
+
+template <class T, int W, int K, bool odd = false>
 LEGATO_INLINE void softmax_rows_vjp(const SoftmaxRowParams& p) {
   using V = Compute<T>;
   __shared__ V shared[32];
-  long long row;
-  const RowPlace<W, odd> r = row_place<W, odd>(p.group, p.rows, p.n, row);
+  constexpr Rows rows = odd ? Rows::odd : Rows::any;
+  const long long row = row_number(p.group);
+  const RowPlace<W, rows> r = row_place<W, rows>(p.group, p.rows, p.n, row);
   const T *y = static_cast<const T*>(p.x) + row * p.n, *g = static_cast<const T*>(p.g) + row * p.n;
   Stored<T, W> ys[K], gs[K];
   for (int k = 0; k < K; ++k)

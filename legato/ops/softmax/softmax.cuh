@@ -8,7 +8,7 @@ namespace legato::cuda {
 // Instances of the row kernels: X(W, K, the most threads a block may have). Odd: Note [Odd rows].
 #define LEGATO_SOFTMAX_HALF(X) \
   X(8, 1, 512)                 \
-  X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(8, 8, 512) X(1, 8, 256) X(1, 16, 1024)
+  X(8, 2, 512) X(8, 3, 512) X(8, 4, 1024) X(8, 5, 512) X(8, 8, 1024) X(1, 8, 256) X(1, 16, 1024)
 #define LEGATO_SOFTMAX_ODD(X) X(8, 2, 256) X(8, 4, 512) X(8, 8, 512)
 #define LEGATO_SOFTMAX_VJP_ODD(X) X(8, 2, 256) X(8, 4, 1024)
 #define LEGATO_SOFTMAX_SINGLE(X) \
@@ -52,7 +52,8 @@ struct SoftmaxLongParams {
 };
 
 /// An array seen as (outer, n, inner), row-major; a row runs along n. A block takes `across` packs
-/// along (outer, inner); `lines` threads share a row.
+/// along (outer, inner); `lines` threads share a row, which is read once if it has at most K *
+/// lines elements.
 struct SoftmaxColumnParams {
   const void *x, *g;
   void* y;
