@@ -34,7 +34,7 @@ struct TileCopyParams {
   const void* from;
   long long rows, cols, to_row, from_col;
   unsigned row_tiles, col_tiles;
-  int to_bytes, from_bytes;  // what lines begin at multiples of: 16, 4 or an element
+  int to_bytes, from_bytes;  // what lines begin at multiples of: 16 or an element
   int axes;
   unsigned size[kMaxAxes];
   long long to_stride[kMaxAxes], from_stride[kMaxAxes];
