@@ -14,10 +14,10 @@ struct Params {
 
 __device__ __forceinline__ uint32_t rot(uint32_t x, int n) { return __funnelshift_l(x, x, n); }
 
-// add: 0 plain; 1 by multiply-add with a factor of 1 that the compiler does not know, which is another
-// unit of the multiprocessor; 2 that, for the keys as well; 3 as 2, but every other addition plain;
-// 4 as 1, but every other addition plain.
-// wide: how many of each four rotations go through a 64-bit product
+// add: 0 plain; 1 by multiply-add with a factor of 1 that the compiler does not know, which is
+// another unit of the multiprocessor; 2 that, for the keys as well; 3 as 2, but every other
+// addition plain; 4 as 1, but every other addition plain. wide: how many of each four rotations go
+// through a 64-bit product
 template <int add, int wide>
 __device__ __forceinline__ void threefry(const Params& p, uint32_t& x0, uint32_t& x1) {
   const uint32_t keys[3] = {p.k0, p.k1, p.k0 ^ p.k1 ^ 0x1BD11BDAu};
@@ -63,15 +63,16 @@ struct Uniform {
 
 __device__ __forceinline__ float poly_near(float t) {
   float p = 4.04623612e-10f;
-  for (float c : {-8.74874129e-09f, 1.69627636e-08f, 4.65553967e-07f, -3.42877092e-06f, -4.96032999e-06f,
-                  0.000218269692f, -0.00125274737f, -0.0041773296f, 0.246640295f, 1.50140941f})
+  for (float c :
+       {-8.74874129e-09f, 1.69627636e-08f, 4.65553967e-07f, -3.42877092e-06f, -4.96032999e-06f,
+        0.000218269692f, -0.00125274737f, -0.0041773296f, 0.246640295f, 1.50140941f})
     p = fmaf(p, t, c);
   return p;
 }
 __device__ __forceinline__ float poly_far(float s) {
   float p = 9.36745928e-05f;
-  for (float c : {-0.000281783665f, -3.04070782e-05f, 0.00144997588f, -0.00360837346f, 0.00570090488f,
-                  -0.00763536105f, 0.00944353268f, 1.00167489f, 2.83297682f})
+  for (float c : {-0.000281783665f, -3.04070782e-05f, 0.00144997588f, -0.00360837346f,
+                  0.00570090488f, -0.00763536105f, 0.00944353268f, 1.00167489f, 2.83297682f})
     p = fmaf(p, s, c);
   return p;
 }
@@ -100,8 +101,8 @@ struct NormalTight {  // shorter polynomial in the base 2 logarithm, the factor 
     float lg;
     asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(lg) : "f"(v));
     float p = 4.5573556e-10f;
-    for (float c : {1.65513558e-08f, 2.13554685e-07f, 6.15844669e-07f, -1.01189298e-05f, -4.16956755e-05f,
-                    0.00109927834f, 0.00784682203f, -0.227433443f, 1.25331414f})
+    for (float c : {1.65513558e-08f, 2.13554685e-07f, 6.15844669e-07f, -1.01189298e-05f,
+                    -4.16956755e-05f, 0.00109927834f, 0.00784682203f, -0.227433443f, 1.25331414f})
       p = fmaf(p, lg, c);
     if (lg < -7.25f) {
       const float a = fabsf(x);
@@ -128,7 +129,8 @@ struct NormalLog {  // CUDA's logarithm
 template <class F, int add, int wide, int per, int stream>
 __global__ void __launch_bounds__(256) fill(const __grid_constant__ Params p) {
   const long long step = (long long)gridDim.x * blockDim.x * per;
-  for (long long i = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * per; i < p.half; i += step) {
+  for (long long i = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * per; i < p.half;
+       i += step) {
     float a[per], b[per];
 #pragma unroll
     for (int j = 0; j < per; ++j) {
@@ -176,9 +178,13 @@ static double h_erfinv(double x) {  // Newton on erf from a start that is near
     y = std::copysign(std::sqrt(std::sqrt(t * t + w / a) - t), x);
   }
   for (int i = 0; i < 6; ++i) {
-    const double e = std::fabs(x) > 0.5 ? (std::copysign(1 - std::fabs(x), x) - std::copysign(std::erfc(std::fabs(y)), x)) * -1
-                                        : std::erf(y) - x;
-    y -= (std::fabs(x) > 0.5 ? -(std::copysign(std::erfc(std::fabs(y)), x) - std::copysign(1 - std::fabs(x), x)) : e) /
+    const double e =
+        std::fabs(x) > 0.5
+            ? (std::copysign(1 - std::fabs(x), x) - std::copysign(std::erfc(std::fabs(y)), x)) * -1
+            : std::erf(y) - x;
+    y -= (std::fabs(x) > 0.5
+              ? -(std::copysign(std::erfc(std::fabs(y)), x) - std::copysign(1 - std::fabs(x), x))
+              : e) /
          (1.1283791670955126 * std::exp(-y * y));
   }
   return y;
@@ -215,12 +221,15 @@ static void run(const char* name, void (*k)(Params), Params p, int blocks, int k
         volatile float m = (1.f - low) * u;
         const float x = low + m;
         const double want = std::sqrt(2.0) * h_erfinv(x);
-        worst = std::max(worst, std::fabs(got[j] - want) / std::max(1e-30, std::fabs((double)std::nextafterf((float)want, 1e30f) - (float)want)));
+        worst = std::max(worst,
+                         std::fabs(got[j] - want) /
+                             std::max(1e-30, std::fabs((double)std::nextafterf((float)want, 1e30f) -
+                                                       (float)want)));
       }
     }
   }
-  printf("%-34s blocks %6d  %7.1f us  worst %g%s  %s\n", name, blocks, t[7] * 1000, worst, kind == 2 ? " ulp" : "",
-         cudaGetErrorString(cudaGetLastError()));
+  printf("%-34s blocks %6d  %7.1f us  worst %g%s  %s\n", name, blocks, t[7] * 1000, worst,
+         kind == 2 ? " ulp" : "", cudaGetErrorString(cudaGetLastError()));
 }
 
 int main() {
@@ -230,16 +239,20 @@ int main() {
   cudaGetDeviceProperties(&d, 0);
   const int sm = d.multiProcessorCount;
 #define RUN(kind, F, add, wide, per, blocks) \
-  run(#F " add" #add " wide" #wide " per" #per, fill<F, add, wide, per, 0>, p, sm * blocks, kind);
-#define ALL(kind, F) \
-  RUN(kind, F, 0, 0, 4, 8) RUN(kind, F, 1, 0, 4, 8) RUN(kind, F, 1, 1, 4, 8) RUN(kind, F, 1, 2, 4, 8)                 \
-  RUN(kind, F, 2, 0, 4, 8) RUN(kind, F, 2, 1, 4, 8) RUN(kind, F, 3, 0, 4, 8) RUN(kind, F, 3, 1, 4, 8)                 \
-  RUN(kind, F, 3, 2, 4, 8) RUN(kind, F, 4, 0, 4, 8) RUN(kind, F, 4, 1, 4, 8)
+  run(#F " add" #add " wide" #wide " per" #per, fill<F, add, wide, per, 0>, p, sm* blocks, kind);
+#define ALL(kind, F)                                                                 \
+  RUN(kind, F, 0, 0, 4, 8)                                                           \
+  RUN(kind, F, 1, 0, 4, 8) RUN(kind, F, 1, 1, 4, 8) RUN(kind, F, 1, 2, 4, 8)         \
+      RUN(kind, F, 2, 0, 4, 8) RUN(kind, F, 2, 1, 4, 8) RUN(kind, F, 3, 0, 4, 8)     \
+          RUN(kind, F, 3, 1, 4, 8) RUN(kind, F, 3, 2, 4, 8) RUN(kind, F, 4, 0, 4, 8) \
+              RUN(kind, F, 4, 1, 4, 8)
   ALL(1, Uniform)
   ALL(2, NormalTight)
-  for (int b : {4, 6, 7, 12, 16}) run("Uniform add1 wide1 per4", fill<Uniform, 1, 1, 4, 0>, p, sm * b, 1);
+  for (int b : {4, 6, 7, 12, 16})
+    run("Uniform add1 wide1 per4", fill<Uniform, 1, 1, 4, 0>, p, sm * b, 1);
   RUN(2, NormalFast, 1, 0, 4, 8)
-  for (int b : {4, 6, 7, 12, 16}) run("NormalTight add1 wide0 per4", fill<NormalTight, 1, 0, 4, 0>, p, sm * b, 2);
+  for (int b : {4, 6, 7, 12, 16})
+    run("NormalTight add1 wide0 per4", fill<NormalTight, 1, 0, 4, 0>, p, sm * b, 2);
   cudaMemset(p.to, 0, p.n * 4);
   cudaEvent_t e0, e1;
   cudaEventCreate(&e0);

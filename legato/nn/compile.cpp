@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "legato/nn/walk.h"
 #include "legato/array/precision.h"
+#include "legato/nn/walk.h"
 #include "legato/ops/create/create.h"
 #include "legato/ops/random/random.h"
 

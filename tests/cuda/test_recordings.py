@@ -149,7 +149,7 @@ def test_when_no_graph_can_be_made_the_function_runs_as_ever(cache):
     assert run(program, cache, LEGATO_EMULATOR_FAIL="graph:1") == "right"
 
 
-def test_an_index_out_of_range_in_a_replay_is_an_error_of_that_call_alone(cache):  # noqa: F811
+def test_an_index_out_of_range_in_a_replay_is_an_error_of_that_call_alone(cache):
     program = """
     def f(x, i):
         y = lg.softmax(lg.cumsum(lg.take(x, i, axis=0), axis=0), axis=0)

@@ -1,6 +1,6 @@
 // Lane<T> for CUDA: what fuse/lane.h is for the host, so that the scalar language
-// (ops/pointwise/scalar_*.h) becomes GPU code unchanged: in kernels that are compiled ahead of time,
-// and in generated programs that hold complex values or call a function out of line.
+// (ops/pointwise/scalar_*.h) becomes GPU code unchanged: in kernels that are compiled ahead of
+// time, and in generated programs that hold complex values or call a function out of line.
 #pragma once
 
 #include "legato/backends/cuda/element.cuh"

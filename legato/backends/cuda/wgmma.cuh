@@ -101,10 +101,10 @@ struct Warpgroup;
 #define LEGATO_REGS_32 LEGATO_REGS_24 ", %24, %25, %26, %27, %28, %29, %30, %31"
 #define LEGATO_REGS_40 LEGATO_REGS_32 ", %32, %33, %34, %35, %36, %37, %38, %39"
 #define LEGATO_REGS_48 LEGATO_REGS_40 ", %40, %41, %42, %43, %44, %45, %46, %47"
-#define LEGATO_REGS_64                                                                \
-  LEGATO_REGS_48                                                                      \
-      ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, " \
-      "%63"
+#define LEGATO_REGS_64                                                            \
+  LEGATO_REGS_48                                                                  \
+  ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, " \
+  "%63"
 #define LEGATO_OUT_4(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
 #define LEGATO_OUT_20 \
   LEGATO_OUT_4(0), LEGATO_OUT_4(4), LEGATO_OUT_4(8), LEGATO_OUT_4(12), LEGATO_OUT_4(16)

@@ -21,7 +21,7 @@ struct ScanParams {
   long long tiles;  // of a scan; 1: a block goes along all of it
   long long lines;  // columns: tiles side by side
   int used;         // rows: elements of a thread in a tile
-  int group;        // rows: threads of a scan, several scans in a block; 0: a scan has several tiles
+  int group;  // rows: threads of a scan, several scans in a block; 0: a scan has several tiles
   int reverse, inclusive;
   int flag;                 // sum or product, largest or smallest
   KeyForm form;             // of extremes of real values, which are compared as keys

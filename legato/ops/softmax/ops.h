@@ -1,4 +1,5 @@
-// Public header: the op records of the family, for its kernels and for derivatives that contain one.
+// Public header: the op records of the family, for its kernels and for derivatives that contain
+// one.
 #pragma once
 
 #include "legato/op/op.h"
