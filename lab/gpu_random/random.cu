@@ -240,12 +240,16 @@ int main() {
   const int sm = d.multiProcessorCount;
 #define RUN(kind, F, add, wide, per, blocks) \
   run(#F " add" #add " wide" #wide " per" #per, fill<F, add, wide, per, 0>, p, sm* blocks, kind);
-#define ALL(kind, F)                                                                 \
-  RUN(kind, F, 0, 0, 4, 8)                                                           \
-  RUN(kind, F, 1, 0, 4, 8) RUN(kind, F, 1, 1, 4, 8) RUN(kind, F, 1, 2, 4, 8)         \
-      RUN(kind, F, 2, 0, 4, 8) RUN(kind, F, 2, 1, 4, 8) RUN(kind, F, 3, 0, 4, 8)     \
-          RUN(kind, F, 3, 1, 4, 8) RUN(kind, F, 3, 2, 4, 8) RUN(kind, F, 4, 0, 4, 8) \
-              RUN(kind, F, 4, 1, 4, 8)
+#define ALL(kind, F)       \
+  RUN(kind, F, 0, 0, 4, 8) \
+  RUN(kind, F, 1, 0, 4, 8) \
+  RUN(kind, F, 1, 1, 4, 8) \
+  RUN(kind, F, 1, 2, 4, 8) \
+  RUN(kind, F, 2, 0, 4, 8) \
+  RUN(kind, F, 2, 1, 4, 8) \
+  RUN(kind, F, 3, 0, 4, 8) \
+  RUN(kind, F, 3, 1, 4, 8) \
+  RUN(kind, F, 3, 2, 4, 8) RUN(kind, F, 4, 0, 4, 8) RUN(kind, F, 4, 1, 4, 8)
   ALL(1, Uniform)
   ALL(2, NormalTight)
   for (int b : {4, 6, 7, 12, 16})
