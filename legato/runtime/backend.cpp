@@ -81,6 +81,7 @@ int64_t Backend::free_bytes(int) const { return 0; }
 void Backend::prepare_program(int, const fuse::ProgramCall&) {}
 void Backend::trim(int) noexcept {}
 Recording::~Recording() = default;
+void Backend::stop_threads() noexcept {}
 void Backend::begin_recording(int) {
   throw InternalError("a backend that does not record is asked to");
 }
@@ -141,6 +142,11 @@ bool has_device(Device device) { return find_backend(device) != nullptr; }
 std::string why_no_device(DeviceType type) {
   if (find_backend({type, 0})) return "";
   return type == DeviceType::gpu ? load_gpu_plugin() : "No backend of that type is registered.";
+}
+
+void stop_backend_threads() noexcept {
+  const int n = n_backends.load(std::memory_order_acquire);
+  for (int i = 0; i < n; ++i) backends[i]->stop_threads();
 }
 
 bool any_asynchronous_backend() { return asynchronous.load(std::memory_order_acquire); }

@@ -231,6 +231,8 @@ class LEGATO_API Backend {
   /// Carries out what was recorded, in the order of the device's work. Gives the check of the
   /// values of all launches in it that have one, or null.
   virtual Ref<DeviceCheck> replay(int device, Recording& recording);
+  /// The process is about to end: the backend's own threads stop; it goes on without them.
+  virtual void stop_threads() noexcept;
   /// Bytes of it that nobody in the system uses; 0 where that is not known.
   virtual int64_t free_bytes(int device) const;
   /// Facts for people: {"device_name", "NVIDIA H100"}, ...
@@ -260,6 +262,10 @@ LEGATO_API Backend& backend_of(Device device);
 LEGATO_API bool has_device(Device device);
 /// A sentence that says why there is no device of this type; empty if there is one.
 LEGATO_API std::string why_no_device(DeviceType type);
+/// Calls Backend::stop_threads of all backends. Threads that are still in a library when exit()
+/// destroys that library's own objects would crash; a host that ends in some other way than by
+/// returning from main calls this first.
+LEGATO_API void stop_backend_threads() noexcept;
 /// Whether a registered backend is asynchronous.
 LEGATO_API bool any_asynchronous_backend();
 

@@ -10,6 +10,7 @@
 #include "legato/base/cpu_info.h"
 #include "legato/base/thread_pool.h"
 #include "legato/op/op.h"
+#include "legato/runtime/backend.h"
 #include "legato/runtime/evaluator.h"
 #include "legato/runtime/memory.h"
 
@@ -317,6 +318,8 @@ void define_memory(nb::module_& m) {
         "Whether float32 products that this thread calls may use TF32; see `allow_tf32`.");
   m.def("_set_fusion", &set_fusion, nb::arg("on"),
         "Whether pointwise operations are fused. Gives the previous setting; for tests.");
+  m.def("_stop_threads", &stop_backend_threads, "Registered with atexit.");
+  nb::module_::import_("atexit").attr("register")(m.attr("_stop_threads"));
   m.def(
       "_eval_counts",
       [] {

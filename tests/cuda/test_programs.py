@@ -163,3 +163,12 @@ def test_a_new_shape_compiles_nothing(offset, tmp_path):
     print(first > 0, compiled() - first)
     """
     assert run(program, str(tmp_path), LEGATO_COMPILE="wait") == "True 0"
+
+
+def test_a_process_may_end_while_programs_are_compiled(tmp_path):
+    program = """
+    x = lg.array([1.0, 2.0, 3.0])
+    print((x * 2 + lg.exp(x)).tolist()[0] > 4.7)
+    """
+    for n in range(8):  # it crashed once in six
+        assert run(program, str(tmp_path / str(n)), LEGATO_COMPILE="background") == "True"

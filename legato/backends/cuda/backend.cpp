@@ -3,6 +3,7 @@
 #include <string>
 
 #include "legato/backends/cuda/device.h"
+#include "legato/backends/cuda/kernels.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/backends/cuda/nvrtc.h"
 #include "legato/backends/cuda/program.h"
@@ -113,6 +114,7 @@ class CudaBackend final : public Backend {
     }
   }
   bool records() const override { return true; }
+  void stop_threads() noexcept override { stop_builders(); }
   void begin_recording(int index) override { device(index).begin_recording(); }
   std::unique_ptr<Recording> end_recording(int index, std::unique_ptr<Recording> old) override {
     return device(index).end_recording(std::move(old));

@@ -18,15 +18,25 @@ namespace legato::cuda {
 class Builders {
  public:
   static Builders& get() {
-    // Never destroyed; at the end of the process its threads are told to stop, and waited for,
-    // before the compiler's own library is torn down (it was loaded first).
-    static Builders& b = *[] {
+    static Builders& b = *[] {  // never destroyed
       nvrtc_problem();
       auto* fresh = new Builders;
-      std::atexit([] { get().stop(); });
+      made_.store(fresh, std::memory_order_release);
+      fresh->stop_at_exit();
       return fresh;
     }();
     return b;
+  }
+  static Builders* made() { return made_.load(std::memory_order_acquire); }
+  void stop() {
+    std::vector<std::thread> threads;
+    {
+      std::lock_guard lock(lock_);
+      stopped_ = true;
+      threads.swap(threads_);
+    }
+    ready_.notify_all();
+    for (auto& t : threads) t.join();
   }
 
   void submit(const ProgramKernel& kernel) {
@@ -59,20 +69,19 @@ class Builders {
       lock.unlock();
       if (kernel->claim()) kernel->build();
       release(kernel);
+      stop_at_exit();
       lock.lock();
     }
   }
-  void stop() {
-    std::vector<std::thread> threads;
-    {
-      std::lock_guard lock(lock_);
-      stopped_ = true;
-      threads.swap(threads_);
-    }
-    ready_.notify_all();
-    for (auto& t : threads) t.join();
+  // exit() calls what was registered last first, and the compiler registers the destruction of its
+  // own objects while it compiles: threads have to stop before that. Python's end does not rely on
+  // this (stop_backend_threads).
+  void stop_at_exit() {
+    if (registered_.fetch_add(1, std::memory_order_relaxed) < 32) std::atexit([] { get().stop(); });
   }
 
+  static inline std::atomic<Builders*> made_{nullptr};
+  std::atomic<int> registered_{0};
   std::mutex lock_;
   std::condition_variable ready_;
   std::deque<const ProgramKernel*> queue_;  // guarded by lock_, as all that follows
@@ -202,6 +211,9 @@ ProgramKernels& kernels_of(const fuse::Program& program) {
 const ProgramKernel* find_kernel(GpuDevice& device, const fuse::Program& program,
                                  const Variant& variant) {
   return kernels_of(program).find(device, variant, true);
+}
+void stop_builders() noexcept {
+  if (Builders* b = Builders::made()) b->stop();
 }
 const ProgramKernel* find_precompiled_kernel(GpuDevice& device, const fuse::Program& program,
                                              const Variant& variant) {

@@ -62,6 +62,8 @@ class ProgramKernel {
 /// compiler, and it was not compiled with the library.
 const ProgramKernel* find_kernel(GpuDevice& device, const fuse::Program& program,
                                  const Variant& variant);
+/// Waits for what is being compiled; nothing is compiled in the background after that.
+void stop_builders() noexcept;
 /// As find_kernel, only among what was compiled with the library.
 const ProgramKernel* find_precompiled_kernel(GpuDevice& device, const fuse::Program& program,
                                              const Variant& variant);
