@@ -243,6 +243,7 @@ class CompiledRun {
       if (!leaf->row_major)
         for (int64_t stride : leaf->layout.strides) key.push_back(stride);
       key.push_back(leaf->row_major);
+      key.push_back(leaf->layout.offset);  // results that are views of it keep it
     }
     for (size_t o = 0; o < results.size(); ++o)
       if (plan_.roots[o] >= 0)
