@@ -1,7 +1,6 @@
 """A step of the whole U-Net of Stable Diffusion 1.x: 860 million random parameters, images a second.
 
-The settings are those of the blocks (groups/blocks.py). torch.compile takes a minute for a batch, so batch 4 goes
-without.
+The settings are those of the blocks (groups/blocks.py). torch.compile takes a minute for a batch.
 """
 
 from __future__ import annotations
@@ -63,8 +62,6 @@ def rows(ceilings: Ceilings, small: bool) -> list[Row]:
             Given((batch, TOKENS, TEXT), "float16", seed=2),
         )
         of_batch = contenders(pair, given, None if batch > 1 else "reduce-overhead")
-        if batch == 4:
-            del of_batch["torch.compile"]
         found.append(
             Row(
                 f"batch {batch}: U-Net, {side}x{side} latent",
