@@ -171,6 +171,12 @@ def pip_install(python: Path, requirements: Path) -> None:
 
 
 def make_venv(folder: Path) -> None:
+    """Makes it anew; what stood there goes. A link is somebody else's folder, perhaps in use: that is refused."""
+    if folder.is_symlink():
+        raise Failure(
+            f"{folder.relative_to(ROOT)} is a link to {folder.resolve()}, which was made for another Python or other "
+            "requirements and would be emptied. Remove the link, or bring that folder up to date from where it is."
+        )
     run(
         [interpreter(), "-m", "venv", "--clear", str(folder)],
         f"could not make {folder.relative_to(ROOT)}, see above.",
