@@ -68,6 +68,11 @@ struct RowBlock {
   int64_t rows = 0;  // of every value that they make
 };
 
+/// Consecutive steps that are calls of one program and do not depend on each other.
+struct Batch {
+  uint32_t first_step = 0, n_steps = 0;
+};
+
 struct StepInput {
   Slot slot;
   uint32_t edges;  // how many of the slot's uses this step accounts for
@@ -88,6 +93,7 @@ struct PlanGraph {
   std::vector<LiteralValue> step_literals;
   std::vector<Slot> step_outputs;
   std::vector<RowBlock> row_blocks;  // in order; filled by the runtime
+  std::vector<Batch> batches;        // likewise
 
   void clear();
   Value& value(Slot s) const {  // shape and dtype of a slot

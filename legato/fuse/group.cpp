@@ -28,6 +28,7 @@ void PlanGraph::clear() {
   step_literals.clear();
   step_outputs.clear();
   row_blocks.clear();
+  batches.clear();
 }
 
 namespace {

@@ -79,6 +79,12 @@ int64_t Backend::memory_bytes(int) const { return 0; }
 int64_t Backend::free_bytes(int) const { return 0; }
 
 void Backend::prepare_program(int, const fuse::ProgramCall&) {}
+void Backend::run_programs(int device, std::span<const fuse::ProgramCall> calls) {
+  for (auto& call : calls) run_program(device, call);
+}
+void Backend::prepare_programs(int device, std::span<const fuse::ProgramCall> calls) {
+  for (auto& call : calls) prepare_program(device, call);
+}
 void Backend::trim(int) noexcept {}
 Recording::~Recording() = default;
 void Backend::stop_threads() noexcept {}

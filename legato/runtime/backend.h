@@ -205,7 +205,7 @@ class LEGATO_API Backend {
   /// freed and allocated anew included. Copies from and to the host are beside this order.
   virtual bool asynchronous() const { return false; }
   /// How many pieces of work the device has been given: calls of run_kernel, run_program,
-  /// copy_strided and replay.
+  /// run_programs, copy_strided and replay.
   virtual int64_t work_given(int device) const;
   /// Makes it possible to wait for what was given so far without waiting for what comes later.
   virtual void mark(int device);
@@ -218,6 +218,12 @@ class LEGATO_API Backend {
   /// A program like `call` will run soon: a backend that compiles may begin. The addresses tell of
   /// alignment only, there are no literals, and the layouts are a guess.
   virtual void prepare_program(int device, const fuse::ProgramCall& call);
+  /// Whether calls of one program that do not depend on each other are less work together.
+  virtual bool runs_together() const { return false; }
+  /// Runs them: none reads what another one writes. One piece of work.
+  virtual void run_programs(int device, std::span<const fuse::ProgramCall> calls);
+  /// As prepare_program, for such calls; with their literals.
+  virtual void prepare_programs(int device, std::span<const fuse::ProgramCall> calls);
   /// Gives freed memory that the backend keeps itself back to the system.
   virtual void trim(int device) noexcept;
   /// Whether launches can be recorded. A thread records on one device at a time.

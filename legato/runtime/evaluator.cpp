@@ -368,6 +368,7 @@ std::exception_ptr run(Evaluation& e) {
     if (fusion_on()) {
       find_row_blocks(g);
       join_epilogues(g);
+      find_batches(g);
     }
     e.slot_values.resize(g.slots.size());
     e.uses.resize(g.slots.size());

@@ -13,6 +13,7 @@
 namespace legato {
 
 struct StepRecord;
+struct ProgramRun;
 
 /// Serialises traversals of the lazy graph and changes of node states. Never held while anything is
 /// computed.
@@ -48,13 +49,17 @@ class Runner {
   bool run_rows(const fuse::RowBlock& block);
   bool run_row_block(const fuse::RowBlock& block);
   void run_step(const fuse::Step& step);
+  void run_batch(const fuse::Batch& batch);
   bool run_joined(const fuse::Step& step);
   // As run_rows and run_step, and tells those who watch (watch.h).
   bool run_rows_watched(const fuse::RowBlock& block);
   void run_step_watched(const fuse::Step& step);
+  void run_batch_watched(const fuse::Batch& batch);
   StepRecord describe(const fuse::Step& step) const;
   void search_nan(const fuse::Step& step, const StepRecord& record) const;
   void run_program(const fuse::Step& step);
+  void bind_program(const fuse::Step& step, ProgramRun& run);
+  void program_given(const fuse::Step& step, Device device);
   void run_view(const fuse::PlanNode& n);
   void run_literal(const fuse::PlanNode& n);
   void run_kernel(const fuse::PlanNode& n);
@@ -73,9 +78,27 @@ class Runner {
   std::exception_ptr error_;
 };
 
+template <class F>
+void Runner::for_each_input(const fuse::Step& step, F f) const {
+  if (step.kind == fuse::NodeKind::pointwise) {
+    for (uint32_t i = 0; i < step.n_inputs; ++i) {
+      auto& in = g_.step_inputs[step.first_input + i];
+      f(in.slot, in.edges);
+    }
+  } else {
+    const fuse::PlanNode& n = g_.nodes[step.node];
+    for (uint32_t i = 0; i < n.n_in; ++i) f(g_.in_slots[n.first_in + i], 1u);
+  }
+}
+
 /// Joins kernels with the programs that they can apply as they store their results. After
 /// find_row_blocks, whose steps it leaves alone.
 void join_epilogues(fuse::PlanGraph& g);
+
+/// Brings programs of one structure that do not depend on each other together, where their device
+/// runs such calls in one go. After find_row_blocks and join_epilogues, since it changes the order
+/// of steps.
+void find_batches(fuse::PlanGraph& g);
 
 /// Makes a value lie row-major at the start of its storage.
 void place_at_start(Value& v);

@@ -7,6 +7,7 @@
 #include "legato/runtime/evaluator.h"
 #include "legato/runtime/launch.h"
 #include "legato/runtime/plan.h"
+#include "legato/runtime/program_run.h"
 #include "legato/runtime/row_blocks.h"
 #include "legato/runtime/stream.h"
 #include "legato/runtime/watch.h"
@@ -90,19 +91,6 @@ Value row_major_copy(const Value& from, Device device) {
   return to;
 }
 
-template <class F>
-void Runner::for_each_input(const Step& step, F f) const {
-  if (step.kind == NodeKind::pointwise) {
-    for (uint32_t i = 0; i < step.n_inputs; ++i) {
-      auto& in = g_.step_inputs[step.first_input + i];
-      f(in.slot, in.edges);
-    }
-  } else {
-    const PlanNode& n = g_.nodes[step.node];
-    for (uint32_t i = 0; i < n.n_in; ++i) f(g_.in_slots[n.first_in + i], 1u);
-  }
-}
-
 bool Runner::inputs_failed(const Step& step) const {
   bool any = false;
   for_each_input(step, [&](Slot s, uint32_t) { any |= s >= 0 && failed_[static_cast<size_t>(s)]; });
@@ -126,11 +114,21 @@ void Runner::fail_outputs(const Step& step) {
 void Runner::run() {
   const bool watched = watch::active() != 0;
   auto block = g_.row_blocks.begin();
+  auto batch = g_.batches.begin();
   for (uint32_t i = 0; i < g_.steps.size();) {
     if (block != g_.row_blocks.end() && block->first_step == i) {
       const fuse::RowBlock& rows = *block++;
       if (failed_.empty() && (watched ? run_rows_watched(rows) : run_rows(rows))) {
         i += rows.n_steps;
+        continue;
+      }
+    }
+    if (batch != g_.batches.end() && batch->first_step == i) {
+      const fuse::Batch& steps = *batch++;
+      if (failed_.empty() &&
+          !(watch::active() & watch::kNan)) {  // which is looked for step by step
+        watched ? run_batch_watched(steps) : run_batch(steps);
+        i += steps.n_steps;
         continue;
       }
     }
@@ -341,33 +339,7 @@ Dims permuted(const Dims& d, const Dims& order) {
 
 }  // namespace
 
-namespace {
-
-// The operands of one call; made as they are needed, since a call has few of the many it may have.
-class BoundInputs {
- public:
-  BoundInputs() = default;
-  BoundInputs(const BoundInputs&) = delete;
-  BoundInputs& operator=(const BoundInputs&) = delete;
-  ~BoundInputs() {
-    for (uint32_t i = 0; i < n_; ++i) (*this)[i].~BoundInput();
-  }
-  fuse::BoundInput& add(const void* data) {
-    return *new (memory_ + n_++ * sizeof(fuse::BoundInput)) fuse::BoundInput{data, {}};
-  }
-  fuse::BoundInput& operator[](uint32_t i) {
-    return *std::launder(reinterpret_cast<fuse::BoundInput*>(memory_) + i);
-  }
-  std::span<const fuse::BoundInput> span() { return {n_ ? &(*this)[0] : nullptr, n_}; }
-
- private:
-  uint32_t n_ = 0;
-  alignas(fuse::BoundInput) std::byte memory_[fuse::kMaxInputs * sizeof(fuse::BoundInput)];
-};
-
-}  // namespace
-
-void Runner::run_program(const Step& step) {
+void Runner::bind_program(const Step& step, ProgramRun& run) {
   const fuse::StepInput* inputs = g_.step_inputs.data() + step.first_input;
   const Slot* outputs = g_.step_outputs.data() + step.first_output;
   Value& first = *v_.slots[outputs[0]];
@@ -402,7 +374,7 @@ void Runner::run_program(const Step& step) {
     order->result = row_major_strides(first.shape);
     for (size_t i = 0; i < order->axes.size(); ++i) order->result[order->axes[i]] = order->dense[i];
   }
-  BoundInputs bound;
+  BoundInputs& bound = run.inputs;
   for (uint32_t i = 0; i < step.n_inputs; ++i) {
     const Value& v = value(inputs[i].slot);
     Strides& strides = bound.add(data_on(v, device)).strides;
@@ -413,7 +385,6 @@ void Runner::run_program(const Step& step) {
       if (!order->axes.empty()) strides = permuted(strides, order->axes);
     }
   }
-  void* out[fuse::kMaxOutputs];
   uint32_t taken = 0;  // inputs whose buffer has gone to an output
   for (uint32_t o = 0; o < step.n_outputs; ++o) {
     Value& v = *v_.slots[outputs[o]];
@@ -439,24 +410,37 @@ void Runner::run_program(const Step& step) {
     }
     v.layout.strides = flat ? row_major_strides(v.shape) : order->result;
     v.row_major = flat || order->axes.empty() || is_row_major(v.shape, v.layout.strides);
-    out[o] = data_on(v, device);
+    run.outputs[o] = data_on(v, device);
   }
-  if (first.size == 0) return;
-  fuse::ProgramCall call;
+  fuse::ProgramCall& call = run.call;
   call.program = step.program.get();
   call.shape = flat ? Shape{first.size} : order->shape;
   call.inputs = bound.span();
   call.literals = {g_.step_literals.data() + step.first_literal, step.program->literals.size()};
-  call.outputs = {out, step.n_outputs};
-  backend_of(device).run_program(device.index, call);
+  call.outputs = {run.outputs, step.n_outputs};
+  run.device = device;
+  run.empty = first.size == 0;
+}
+
+// What a device that works in the background has been given is to be waited for, and the checks of
+// what it reads are those of what it writes.
+void Runner::program_given(const Step& step, Device device) {
   if (!backend_of(device).asynchronous()) return;
   const int64_t work = backend_of(device).work_given(device.index);
   for (uint32_t o = 0; o < step.n_outputs; ++o) {
-    DeviceStorage& to = storage_of(*v_.slots[outputs[o]]);
+    DeviceStorage& to = storage_of(*v_.slots[g_.step_outputs[step.first_output + o]]);
     to.computed_by(work);
     for (uint32_t i = 0; i < step.n_inputs; ++i)
-      to.inherit_checks(storage_of(value(inputs[i].slot)));
+      to.inherit_checks(storage_of(value(g_.step_inputs[step.first_input + i].slot)));
   }
+}
+
+void Runner::run_program(const Step& step) {
+  ProgramRun run;
+  bind_program(step, run);
+  if (run.empty) return;
+  backend_of(run.device).run_program(run.device.index, run.call);
+  program_given(step, run.device);
 }
 
 }  // namespace legato

@@ -376,6 +376,29 @@ void Runner::search_nan(const Step& step, const StepRecord& r) const {
                        r.origin.empty() ? "" : "; at ", r.origin));
 }
 
+void Runner::run_batch_watched(const fuse::Batch& batch) {
+  const Step& first = g_.steps[batch.first_step];
+  StepRecord r = describe(first);
+  for (uint32_t i = 1; i < batch.n_steps; ++i) {
+    const StepRecord more = describe(g_.steps[batch.first_step + i]);
+    r.n_nodes += more.n_nodes;
+    r.bytes_read += more.bytes_read;
+    r.bytes_written += more.bytes_written;
+  }
+  r.name = cat(batch.n_steps, " x ", r.name);
+  r.operands += cat(" and ", batch.n_steps - 1, " more");
+  const int64_t reused = counts().reused_buffers.load();
+  wait_for(first, g_);
+  r.begin_ns = now();
+  run_batch(batch);
+  wait_for(first, g_);
+  r.end_ns = now();
+  r.reused = counts().reused_buffers.load() - reused;
+  const uint32_t active = watch::active();
+  if (active & watch::kLog) log_step(r, first.program.get());
+  if (active & watch::kRecord) watch::record(std::move(r));
+}
+
 bool Runner::run_rows_watched(const fuse::RowBlock& block) {
   if (watch::active() & watch::kNan) return false;  // step by step, so that the step is known
   const Step& last = g_.steps[block.first_step + block.n_steps - 1];

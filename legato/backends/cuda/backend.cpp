@@ -67,6 +67,15 @@ class CudaBackend final : public Backend {
     cuda::run_program(d, call);
     d.count_work();
   }
+  bool runs_together() const override { return true; }
+  void run_programs(int index, std::span<const fuse::ProgramCall> calls) override {
+    GpuDevice& d = device(index);
+    cuda::run_programs(d, calls);
+    d.count_work();
+  }
+  void prepare_programs(int index, std::span<const fuse::ProgramCall> calls) override {
+    cuda::prepare_programs(device(index), calls);
+  }
   void prepare_program(int index, const fuse::ProgramCall& call) override {
     cuda::prepare_program(device(index), call);
   }

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <vector>
 
+#include "legato/backends/cuda/driver.h"
 #include "legato/base/error.h"
 
 namespace legato::cuda {
@@ -130,6 +131,11 @@ constexpr char kMagic[] = "legato program 1\n";
 
 const std::string& nvrtc_problem() { return nvrtc().problem; }
 std::string nvrtc_version() { return cat(nvrtc().major, ".", nvrtc().minor); }
+int most_parameter_bytes() {
+  // Both the compiler and the driver have to know of larger ones.
+  const bool large = nvrtc().major * 100 + nvrtc().minor >= 1201 && driver().version >= 12010;
+  return large ? 32764 : 4096;
+}
 
 std::string cache_folder() {
   if (const char* given = std::getenv("LEGATO_CACHE_DIR")) return given;

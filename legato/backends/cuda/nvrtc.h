@@ -19,6 +19,8 @@ std::string compile_user_source(const std::string& source, int capability, bool 
 const std::string& nvrtc_problem();
 /// "13.0", once it is loaded.
 std::string nvrtc_version();
+/// Bytes that a launch of what it compiles may hand over.
+int most_parameter_bytes();
 
 /// The folder of compiled programs: LEGATO_CACHE_DIR, or ~/.cache/legato; empty if there is none.
 std::string cache_folder();

@@ -422,7 +422,8 @@ class KernelPrinter {
   int print_element() {
     const std::unique_ptr<LaneProgram> lanes = fuse::lower(p_);
     int cost = 0;
-    std::string element = cat("LEGATO_INLINE void element(const Params& p");
+    std::string element =
+        cat("LEGATO_INLINE void element(const ", v_.same_literals ? "Literals" : "Params", "& p");
     for (int i = 0; i < n_in(); ++i) element += cat(", const ", in_type(i), "& x", i);
     for (int o = 0; o < n_out(); ++o) element += cat(", ", out_type(o), "& o", o);
     element += ") {\n";
@@ -470,7 +471,9 @@ class KernelPrinter {
     out_ += "struct Params {\n";
     if (n_in()) out_ += cat("  const void* in[", n_in(), "];\n");
     out_ += cat("  void* out[", n_out(), "];\n");
-    if (!p_.literals.empty()) out_ += cat("  uint64_t lit[", p_.literals.size(), "][2];\n");
+    const std::string lit =
+        p_.literals.empty() ? "" : cat("  uint64_t lit[", p_.literals.size(), "][2];\n");
+    if (!v_.same_literals) out_ += lit;
     out_ += "  uint64_t n;\n";
     if (n_strided && v_.wide)
       out_ += cat("  int64_t axes;\n  uint64_t size[8];\n  int64_t stride[", n_strided, "][8];\n");
@@ -479,6 +482,12 @@ class KernelPrinter {
                   n_strided, "][8];\n");
     out_ += "};\n";
     static_assert(kProgramAxes == 8);
+    if (v_.room < 0) return;
+    if (v_.same_literals) out_ += cat("struct Literals {\n", lit, "};\n");
+    const int calls = layout_of_many(p_, v_).calls;
+    out_ +=
+        cat("struct Many {\n  uint64_t count;\n", v_.same_literals ? "  Literals literals;\n" : "",
+            "  Params call[", calls, "];\n  uint32_t first[", calls, "];\n};\n");
   }
 
   std::string pointer(int i) const { return cat("((const ", in_type(i), "*)p.in[", i, "])"); }
@@ -512,10 +521,14 @@ class KernelPrinter {
   void print_kernel() {
     print_input_types();
     for (int o = 0; o < n_out(); ++o) print_pack_type("Y", o, out_dtype(o));
-    out_ += cat("LEGATO_KERNEL(", name_, ", Params, ", kProgramThreads, ") {\n");
+    const bool many = v_.room >= 0;
+    out_ +=
+        cat("LEGATO_KERNEL(", name_, many ? ", Many, " : ", Params, ", kProgramThreads, ") {\n");
+    if (many) print_choice();
     print_index_types();
     out_ += cat("  const Index n = (Index)p.n, items = (n + ", v_.pack - 1, ") / ", v_.pack,
-                ", first = (Index)blockIdx.x * ", kProgramThreads * packs_, " + threadIdx.x;\n");
+                ", first = (Index)", many ? "(blockIdx.x - many.first[low])" : "blockIdx.x", " * ",
+                kProgramThreads * packs_, " + threadIdx.x;\n");
     print_inputs();
     if (n_in()) {
       open_loop();
@@ -525,7 +538,16 @@ class KernelPrinter {
     }
     open_loop();
     print_compute();
-    out_ += "  }\n}\n";
+    out_ += many ? "  }\n  }\n}\n" : "  }\n}\n";
+  }
+
+  // Which call this block belongs to: the last one whose first block is not behind it.
+  void print_choice() {
+    out_ +=
+        "  const Many& many = p;\n  unsigned low = 0, high = (unsigned)p.count;\n"
+        "  while (high - low > 1) {\n    const unsigned middle = (low + high) / 2;\n"
+        "    if (p.first[middle] <= blockIdx.x) low = middle; else high = middle;\n  }\n"
+        "  {\n  const Params& p = many.call[low];\n";
   }
 
   void print_inputs() {
@@ -615,7 +637,8 @@ class KernelPrinter {
   void print_compute() {
     for (int o = 0; o < n_out(); ++o) out_ += cat("    Y", o, " y", o, ";\n");
     if (v_.pack > 1) out_ += "#pragma unroll\n";
-    out_ += cat("    for (int j = 0; j < ", v_.pack, "; ++j) element(p");
+    out_ += cat("    for (int j = 0; j < ", v_.pack, "; ++j) element(",
+                v_.same_literals ? "many.literals" : "p");
     print_operands();
     for (int o = 0; o < n_out(); ++o) out_ += cat(", y", o, ".at[j]");
     out_ += ");\n";
@@ -657,13 +680,29 @@ uint64_t Variant::key(int n_in) const {
   uint64_t k = 0;
   for (int i = 0; i < n_in; ++i) k |= static_cast<uint64_t>(access[i]) << (3 * i);
   static_assert(3 * fuse::kMaxInputs <= 48);
-  return k | static_cast<uint64_t>(pack) << 48 | uint64_t{wide} << 56;
+  return k | static_cast<uint64_t>(pack) << 48 | uint64_t{wide} << 56 |
+         static_cast<uint64_t>(room + 1) << 57 | uint64_t{same_literals} << 60;
 }
 
 std::string Variant::text(int n_in) const {
   std::string s;
   for (int i = 0; i < n_in; ++i) s += "SDRBG"[static_cast<int>(access[i])];
-  return cat(s, " ", pack, wide ? " wide" : "");
+  return cat(s, " ", pack, wide ? " wide" : "", room >= 0 ? " many" : "");
+}
+
+ManyLayout layout_of_many(const Program& program, const Variant& v) {
+  const auto n_in = static_cast<int>(program.inputs.size()),
+             n_out = static_cast<int>(program.outputs.size()),
+             literals = 2 * static_cast<int>(program.literals.size());
+  const auto strided = static_cast<int>(std::count_if(v.access, v.access + n_in, is_strided));
+  ManyLayout m;
+  m.call_words = n_in + n_out + (v.same_literals ? 0 : literals) + 1;
+  if (strided && v.wide) m.call_words += 1 + kProgramAxes + strided * kProgramAxes;
+  if (strided && !v.wide) m.call_words += 1 + 3 * kProgramAxes / 2 + strided * kProgramAxes / 2;
+  m.first_call = 1 + (v.same_literals ? literals : 0);
+  // `first` follows the calls; the whole is a multiple of 8 bytes.
+  m.calls = (kRooms[v.room] - 8 * m.first_call - 4) / (8 * m.call_words + 4);
+  return m;
 }
 
 Magic division_by(uint32_t d) {

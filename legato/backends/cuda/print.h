@@ -29,6 +29,9 @@ struct Variant {
   int pack = 1;       // elements that a thread computes side by side
   bool wide = false;  // 64-bit positions
   Access access[fuse::kMaxInputs] = {};
+  // Note [Many calls]
+  int room = -1;  // which of kRooms; -1: for one call
+  bool same_literals = false;
 
   bool strided(int n_in) const;
   /// The one that any call can be run by: element by element, by 64-bit strides.
@@ -56,6 +59,23 @@ struct Source {
 };
 Source print_program(const fuse::Program& program, const Variant& variant,
                      const char* name = "program");
+
+/// Note [Many calls]: calls of one program that do not depend on each other are one launch. Each is
+/// the kernel above in blocks of its own; the one parameter is
+///   count                      calls
+///   lit[][2]                   literals, if those of all calls are the same
+///   call[]                     of each call, what it would have as its parameter, without `lit`
+///   first[]                    of each call its first block, 32 bits
+/// with room for as many calls as fit into one of kRooms: bytes that a launch may hand over. From
+/// CUDA 12.1 on they are 32,764, before that 4,096.
+inline constexpr int kRooms[] = {4096, 8192, 16384, 32760};
+inline constexpr int kRoomCount = 4;
+struct ManyLayout {  // in words of 8 bytes
+  int first_call;    // where call[] begins
+  int call_words;    // of one
+  int calls;         // that there is room for
+};
+ManyLayout layout_of_many(const fuse::Program& program, const Variant& variant);
 /// What stands in front of a program.
 const char* prelude(bool language);
 

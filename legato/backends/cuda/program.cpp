@@ -113,10 +113,11 @@ int fill_params(const ProgramCall& call, const Walk& w, uint64_t* words) {
   uint64_t* to = words;
   for (auto& in : call.inputs) *to++ = reinterpret_cast<uint64_t>(in.data);
   for (void* out : call.outputs) *to++ = reinterpret_cast<uint64_t>(out);
-  for (auto& literal : call.literals) {
-    std::memcpy(to, literal.bytes, 16);
-    to += 2;
-  }
+  if (!w.variant.same_literals)
+    for (auto& literal : call.literals) {
+      std::memcpy(to, literal.bytes, 16);
+      to += 2;
+    }
   *to++ = static_cast<uint64_t>(w.n);
   if (w.axes == 0) return static_cast<int>(to - words);
   *to++ = static_cast<uint64_t>(w.axes);
@@ -192,12 +193,7 @@ void run_outer(GpuDevice& device, const ProgramCall& call, size_t outer) {
 
 }  // namespace
 
-namespace {
-
-// How programs whose kernel is not compiled yet run: by their parts (LEGATO_COMPILE=background, the
-// default), or when it is (wait), or always by their parts (never).
-enum class Compile : uint8_t { background, wait, never };
-Compile compile_mode() {
+Compile compile_mode(const GpuDevice& device) {
   static const Compile mode = [] {
     const char* text = std::getenv("LEGATO_COMPILE");
     const std::string_view given = text ? text : "";
@@ -205,8 +201,11 @@ Compile compile_mode() {
            : given == "never" ? Compile::never
                               : Compile::background;
   }();
-  return mode;
+  // A recording is made once and replayed often: it waits for the kernel.
+  return device.recording() && mode == Compile::background ? Compile::wait : mode;
 }
+
+namespace {
 
 // By a kernel that was compiled with the library. False if there is none.
 bool run_precompiled(GpuDevice& device, const ProgramCall& call, Walk& w) {
@@ -363,9 +362,7 @@ void run_program(GpuDevice& device, const ProgramCall& call) {
   plan_walk(call, w);
   if (w.n == 0) return;
   if (w.outer) return run_outer(device, call, w.outer);
-  // A recording is made once and replayed often: it waits for the kernel.
-  const Compile mode =
-      device.recording() && compile_mode() == Compile::background ? Compile::wait : compile_mode();
+  const Compile mode = compile_mode(device);
   const ProgramKernel* kernel =
       mode == Compile::never ? nullptr : find_kernel(device, *call.program, w.variant);
   if (!kernel) {
@@ -383,7 +380,7 @@ void run_program(GpuDevice& device, const ProgramCall& call) {
 void prepare_program(GpuDevice& device, const ProgramCall& call) {
   Walk w;
   plan_walk(call, w);
-  if (w.n > 0 && w.outer == 0 && compile_mode() != Compile::never)
+  if (w.n > 0 && w.outer == 0 && compile_mode(device) != Compile::never)
     find_kernel(device, *call.program, w.variant);
 }
 

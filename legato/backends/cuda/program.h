@@ -30,9 +30,19 @@ inline constexpr int kMaxParamWords = fuse::kMaxInputs + fuse::kMaxOutputs +
 int fill_params(const fuse::ProgramCall& call, const Walk& walk, uint64_t* words);
 
 void run_program(GpuDevice& device, const fuse::ProgramCall& call);
+/// Calls of one program, none of which reads what another one writes: one launch for as many of
+/// them as can be read alike.
+void run_programs(GpuDevice& device, std::span<const fuse::ProgramCall> calls);
 
 /// Begins to compile what `call` will need, unless it is known. Its addresses count by their
 /// alignment only.
 void prepare_program(GpuDevice& device, const fuse::ProgramCall& call);
+void prepare_programs(GpuDevice& device, std::span<const fuse::ProgramCall> calls);
+
+/// How programs whose kernel is not compiled yet run: by their parts (LEGATO_COMPILE=background,
+/// the default), or when it is (wait, and while launches are recorded), or always by their parts
+/// (never).
+enum class Compile : uint8_t { background, wait, never };
+Compile compile_mode(const GpuDevice& device);
 
 }  // namespace legato::cuda
