@@ -110,7 +110,8 @@ class Effort:
 
     rounds: int = 15
     seconds_a_sample: float = 0.01
-    pause: float = 0.003  # lets the other frameworks' threads stop spinning
+    # Lets the other frameworks' threads stop spinning, which takes a core from us: OpenBLAS's do so for 2^26 cycles.
+    pause: float = 0.03
     too_long: float = (
         math.inf
     )  # seconds of a call after which a contender is measured once, and no more
