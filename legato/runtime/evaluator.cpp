@@ -436,6 +436,7 @@ const void* read_hook(Storage& storage) {
 }  // namespace
 
 void collect(PlanGraph& g, std::span<const Array> roots, std::span<const Array> inputs) {
+  g.keep_leaves = true;  // constants of a function: the next run reads them too
   Collector collector(g, inputs);
   for (const Array& r : roots) collector.visit(r);
   for (const Array& r : roots) {

@@ -304,6 +304,16 @@ def test_compile_distinguishes_trees_and_constants():
         c(object())
 
 
+def test_constants_of_a_compiled_function_outlive_its_runs():
+    x = mx.array([1.0, 2.0, 3.0])
+    for constant in (lambda: mx.arange(3.0) * 2, lambda: 0 * mx.random.normal((3,))):
+        f = mx.compile(lambda x, constant=constant: x + constant())
+        first = f(x).tolist()
+        assert [f(x).tolist() for _ in range(3)] == [first] * 3
+    g = mx.compile(lambda x: mx.sort(mx.arange(3.0) * -1) + x)
+    assert [g(x).tolist() for _ in range(3)] == [[-1, 1, 3]] * 3
+
+
 def test_compile_returns_constants_as_they_were():
     assert mx.compile(lambda x: (x, 3, "s", None, [x, {"a": 2.5}]))(scalar(1))[1:4] == (
         3,
