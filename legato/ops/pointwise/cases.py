@@ -303,22 +303,22 @@ def bessel_ie(order):
 
 
 def polygamma(n, x):
-    """By the recurrence up to 30, then the asymptotic series of zeta."""
-    if n == 0:
-        shift = sum(1 / (x + k) for k in range(30))
-        y = x + 30
-        return (
-            math.log(y)
-            - 1 / (2 * y)
-            - 1 / (12 * y**2)
-            + 1 / (120 * y**4)
-            - 1 / (252 * y**6)
-            - shift
-        )
+    """By the recurrence up to 30, then the asymptotic series (its next term is below 1e-16); summed exactly, because
+    the 30 terms are several times the result where it is small."""
     y = x + 30
-    zeta = sum((x + k) ** -(n + 1) for k in range(30)) + y**-n / n + 0.5 * y ** -(n + 1)
-    zeta += (n + 1) / 12 * y ** -(n + 2) - (n + 1) * (n + 2) * (n + 3) / 720 * y ** -(n + 4)
-    zeta += math.prod(range(n + 1, n + 6)) / 30240 * y ** -(n + 6)
+    if n == 0:
+        series = [-1 / (2 * y), -1 / (12 * y**2), 1 / (120 * y**4), -1 / (252 * y**6)]
+        series.append(1 / (240 * y**8))
+        return math.fsum([math.log(y), *series, *(-1 / (x + k) for k in range(30))])
+    series = [
+        y**-n / n,
+        0.5 * y ** -(n + 1),
+        (n + 1) / 12 * y ** -(n + 2),
+        -(n + 1) * (n + 2) * (n + 3) / 720 * y ** -(n + 4),
+        math.prod(range(n + 1, n + 6)) / 30240 * y ** -(n + 6),
+        -math.prod(range(n + 1, n + 8)) / 1209600 * y ** -(n + 8),
+    ]
+    zeta = math.fsum([*series, *((x + k) ** -(n + 1) for k in range(30))])
     return (-1) ** (n + 1) * math.factorial(n) * zeta
 
 

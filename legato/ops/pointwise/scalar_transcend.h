@@ -356,31 +356,52 @@ struct Lgamma : Function<1> {
   }
 };
 
-/// Recurrence up to 10, then the asymptotic series; reflection for negative arguments.
+/// On [1, 2] a rational function times the distance to the root, which keeps the relative error
+/// small beside it (lab/pointwise/digamma.py); up to 10 by recurrence down to there, beyond by the
+/// asymptotic series; reflection for negative arguments. Within 4 ULP for x > 0.
 LEGATO_INLINE double digamma_of(double x) {
   if (x == 0) return __builtin_copysign(__builtin_inf(), -x);
-  double reflected = 0;
+  double other = 0;  // the terms beside psi(x), with x then in [1, inf)
   if (x < 0) {
-    double whole = __builtin_floor(x);
-    if (whole == x) return __builtin_nan("");
+    const double nearest = __builtin_rint(x);
+    if (nearest == x) return __builtin_nan("");
     constexpr double pi = 3.14159265358979324;
-    reflected = -pi / __builtin_tan(pi * (x - whole));
+    other = -pi / __builtin_tan(pi * (x - nearest));
     x = 1 - x;
-  }
-  double shifted = 0;
-  while (x < 10) {
-    shifted += 1 / x;
+  } else if (x < 1) {
+    other = -1 / x;
     x += 1;
   }
-  double t = 1 / (x * x);
-  // Bernoulli numbers B(2k) / (2k)
-  double series =
-      t * (1.0 / 12 -
-           t * (1.0 / 120 -
-                t * (1.0 / 252 -
-                     t * (1.0 / 240 - t * (1.0 / 132 - t * (691.0 / 32760 - t * (1.0 / 12)))))));
-  if (x > 1e300) series = 0;
-  return __builtin_log(x) - 0.5 / x - series - shifted + reflected;
+  if (x >= 10) {
+    const double t = 1 / (x * x);
+    // Bernoulli numbers B(2k) / (2k)
+    const double series =
+        t * (1.0 / 12 -
+             t * (1.0 / 120 -
+                  t * (1.0 / 252 -
+                       t * (1.0 / 240 - t * (1.0 / 132 - t * (691.0 / 32760 - t * (1.0 / 12)))))));
+    return __builtin_log(x) - (0.5 / x + series) + other;
+  }
+  double shifted = 0;
+  while (x > 2) {  // smallest terms first; x - 1 is exact
+    x -= 1;
+    shifted += 1 / x;
+  }
+  const double t = x - 1.5;
+  const double top =
+      0.9510558760318328 +
+      t * (1.0786473286494878 +
+           t * (0.41869245850949033 +
+                t * (0.06552136794893776 +
+                     t * (0.0035369185229135415 +
+                          t * (1.9227634434238662e-05 + t * (-2.1371909144303333e-07))))));
+  const double bottom =
+      1 +
+      t * (1.5795862133768737 +
+           t * (0.8909108601153678 + t * (0.22226135682897646 + t * (0.023995076433558565 +
+                                                                     t * (0.000857691360255349)))));
+  const double distance = (x - 1.4616321449683622) - 9.549995429965697e-17;
+  return distance * (top / bottom) + shifted + other;
 }
 struct Digamma : Function<1> {
   static constexpr TypeSet types = kFloat, lanewise = kFloat;
