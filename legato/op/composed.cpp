@@ -10,6 +10,11 @@ bool& flag() {
   return on;
 }
 
+SizeReads*& reads() {
+  thread_local SizeReads* innermost = nullptr;
+  return innermost;
+}
+
 struct ComposedAttrs {
   std::shared_ptr<const Composition> what;
   static constexpr auto fields() { return std::tuple(field("what", &ComposedAttrs::what)); }
@@ -52,6 +57,17 @@ bool tracing_shapeless() { return flag(); }
 
 ShapelessScope::ShapelessScope(bool on) : previous_(std::exchange(flag(), on)) {}
 ShapelessScope::~ShapelessScope() { flag() = previous_; }
+
+SizeReads::SizeReads() : outer_(std::exchange(reads(), this)) {}
+SizeReads::~SizeReads() { reads() = outer_; }
+
+void note_sizes_read(const Array& a) {
+  if (!tracing_shapeless() || !reads()) return;
+  auto& arrays = reads()->arrays_;
+  for (const Array& known : arrays)
+    if (known.same(a)) return;
+  arrays.push_back(a);
+}
 
 std::vector<Array> bind_composed(const char* name, Inputs in, std::shared_ptr<Composition> what) {
   {

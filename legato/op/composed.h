@@ -40,6 +40,29 @@ class LEGATO_API ShapelessScope {
   bool previous_;
 };
 
+// Note [Sizes read by the caller]: what Python does with x.shape is not in the graph. A shapeless
+// trace remembers which arrays were asked for their sizes, and holds for shapes that give those
+// arrays the same ones; for others the function runs again.
+
+/// Says that the caller has seen the sizes of `a` as numbers. Costs nothing outside shapeless
+/// traces.
+LEGATO_API void note_sizes_read(const Array& a);
+
+/// Collects on this thread, for its lifetime, the arrays given to note_sizes_read.
+class LEGATO_API SizeReads {
+ public:
+  SizeReads();
+  ~SizeReads();
+  SizeReads(const SizeReads&) = delete;
+  SizeReads& operator=(const SizeReads&) = delete;
+  std::vector<Array> take() { return std::move(arrays_); }
+
+ private:
+  friend void note_sizes_read(const Array& a);
+  std::vector<Array> arrays_;
+  SizeReads* outer_;
+};
+
 /// A function kept in a node. It must not evaluate anything, and give as many results each time.
 struct LEGATO_API Composition {
   virtual ~Composition() = default;

@@ -1,8 +1,10 @@
 #include "legato/transform/capture.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "legato/base/error.h"
+#include "legato/op/composed.h"
 #include "legato/op/thread_state.h"
 
 namespace legato {
@@ -59,6 +61,19 @@ class Walker {
     }
   }
 
+  // Whether `a`, which does not depend on the tape's inputs, depends on those of a capture inside.
+  bool made_up(const Array& a) const {
+    std::vector<const Node*> rest{a.node()};
+    for (size_t i = 0; i < rest.size(); ++i) {
+      const Node* n = rest[i];
+      if (!inside(n)) continue;
+      if (n->state.load(std::memory_order_acquire) == NodeState::unbound) return true;
+      for (const Array& in : n->inputs())
+        if (std::find(rest.begin(), rest.end(), in.node()) == rest.end()) rest.push_back(in.node());
+    }
+    return false;
+  }
+
  private:
   static constexpr uint32_t kIndependentSlot = ~0u;
 
@@ -110,10 +125,11 @@ Array unbound_like(const Shape& shape, Dtype dtype) {
   return Array::adopt(n, 0);
 }
 
-Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform,
-             Binding binding) {
+Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform, Binding binding,
+             bool note_sizes) {
   RestoreOnException random_state;
   Tape tape;
+  std::vector<Array> seen;
   tape.mark = Ref<CaptureMark>::adopt(
       new CaptureMark(transform, Ref<CaptureMark>::share(current_capture())));
   {
@@ -122,12 +138,29 @@ Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transfor
     for (const Array& a : like)
       tape.inputs.push_back(binding == Binding::to_primals ? bind(identity_op, {a})
                                                            : unbound_like(a.shape(), a.dtype()));
-    tape.outputs = f(tape.inputs);
+    if (note_sizes) {
+      SizeReads reads;
+      tape.outputs = f(tape.inputs);
+      seen = reads.take();
+    } else {
+      tape.outputs = f(tape.inputs);
+    }
   }
   std::lock_guard lock(walk_lock);
   Walker walker(tape);
   for (const Array& out : tape.outputs) walker.visit(out);
   for (const Array& out : tape.outputs) tape.out_values.push_back(walker.value_of(out));
+  for (const Array& a : seen) {
+    walker.visit(a);
+    if (int32_t v = walker.value_of(a); v != Tape::kIndependent) {
+      tape.sized.push_back(a);
+      tape.sized_values.push_back(v);
+    } else if (walker.made_up(a)) {
+      tape.saw_foreign_sizes = true;
+    } else {
+      note_sizes_read(a);  // an outer trace's, or a constant
+    }
+  }
   return tape;
 }
 

@@ -30,6 +30,11 @@ class Tape {
   std::vector<TapeNode> nodes;
   std::vector<int32_t> in_values;
   std::vector<int32_t> out_values;  // value of each output
+  // What f saw the sizes of (note [Sizes read by the caller] in op/composed.h) and its values; and
+  // whether it saw sizes of what a transform inside f made up, which no values of this tape tell.
+  std::vector<Array> sized;
+  std::vector<int32_t> sized_values;
+  bool saw_foreign_sizes = false;
   uint32_t n_values = 0;
   Ref<CaptureMark> mark;
 
@@ -50,8 +55,9 @@ enum class Binding {
 };
 
 /// Runs f on fresh inputs made like `like`. Exceptions of f pass through; nothing of the capture
-/// stays behind.
-Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform, Binding binding);
+/// stays behind. `note_sizes`: fills in what f saw the sizes of.
+Tape capture(const ArrayFn& f, std::span<const Array> like, const char* transform, Binding binding,
+             bool note_sizes = false);
 
 /// A fresh unbound array of this shape and dtype, made under the current capture.
 Array unbound_like(const Shape& shape, Dtype dtype);

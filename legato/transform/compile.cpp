@@ -12,8 +12,10 @@
 namespace legato {
 namespace {
 
-// Binds the ops of a tape again on other inputs.
-std::vector<Array> replay_tape(const Tape& tape, std::span<const Array> inputs) {
+// Binds the ops of a tape again on other inputs. `seen`, if given, gets the arrays whose sizes the
+// function saw.
+std::vector<Array> replay_tape(const Tape& tape, std::span<const Array> inputs,
+                               std::vector<Array>* seen = nullptr) {
   std::vector<Array> values(tape.n_values);
   for (size_t i = 0; i < tape.inputs.size(); ++i) values[i] = inputs[i];
   std::vector<Array> in;
@@ -25,6 +27,10 @@ std::vector<Array> replay_tape(const Tape& tape, std::span<const Array> inputs) 
       in.push_back(from[i] == Tape::kIndependent ? n->in[i] : values[from[i]]);
     auto fresh = bind_again(*n, in);
     std::move(fresh.begin(), fresh.end(), values.begin() + t.first_value);
+  }
+  if (seen) {
+    if (tape.saw_foreign_sizes) seen->assign(inputs.begin(), inputs.end());
+    for (int32_t v : tape.sized_values) seen->push_back(values[static_cast<size_t>(v)]);
   }
   std::vector<Array> out;
   for (size_t o = 0; o < tape.outputs.size(); ++o) {
@@ -39,8 +45,12 @@ struct TapeGraph final : CapturedGraph {
   explicit TapeGraph(Tape t) : tape(std::move(t)) {
     inputs = tape.inputs;
     outputs = tape.outputs;
+    if (tape.saw_foreign_sizes)
+      for (const Array& in : tape.inputs) seen.push_back(in.shape());
+    for (const Array& a : tape.sized) seen.push_back(a.shape());
   }
   Tape tape;
+  std::vector<Shape> seen;     // the sizes that f saw
   std::vector<Array> primals;  // what the inputs are bound to, if anything
 };
 
@@ -100,6 +110,7 @@ class CompiledFn {
   CompiledFn(Tape tape, bool shapeless)
       : first_(std::make_shared<TapeGraph>(std::move(tape))), shapeless_(shapeless) {}
 
+  // Null if f saw sizes that are others for these inputs.
   std::shared_ptr<CapturedGraph> graph_for(std::span<const Array> inputs) {
     if (inputs.size() != first_->inputs.size())
       throw ValueError(cat("compile: the function was traced with ", first_->inputs.size(),
@@ -112,11 +123,31 @@ class CompiledFn {
       if (fits(*g, inputs)) return g;
     // Another shape: the ops are bound again on unbound inputs, which infers all shapes anew; f
     // itself doesn't run.
-    ArrayFn again = [&](std::span<const Array> fresh) { return replay_tape(first_->tape, fresh); };
-    auto fresh = std::make_shared<TapeGraph>(capture(again, inputs, "compile", Binding::unbound));
+    std::vector<Array> seen;
+    ArrayFn again = [&](std::span<const Array> fresh) {
+      return replay_tape(first_->tape, fresh, &seen);
+    };
+    std::shared_ptr<TapeGraph> fresh;
+    try {
+      fresh = std::make_shared<TapeGraph>(capture(again, inputs, "compile", Binding::unbound));
+    } catch (const Error&) {
+      if (first_->seen.empty()) throw;
+      return nullptr;  // what it saw may be why the shapes do not fit: f itself will tell
+    }
+    for (size_t i = 0; i < seen.size(); ++i)
+      if (seen[i].shape() != first_->seen[i]) return nullptr;
     if (others_.size() >= kMaxShapes) others_.erase(others_.begin());
     others_.push_back(fresh);
     return fresh;
+  }
+
+  // Binds f's ops on `inputs` for an outer trace that is for other shapes too; it inherits what f
+  // saw.
+  std::vector<Array> inline_into_shapeless(std::span<const Array> inputs) const {
+    std::vector<Array> seen;
+    auto out = replay_tape(first_->tape, inputs, &seen);
+    for (const Array& a : seen) note_sizes_read(a);
+    return out;
   }
 
  private:
@@ -137,7 +168,7 @@ class CompiledFn {
 std::shared_ptr<CompiledFn> trace(const ArrayFn& f, std::span<const Array> like, bool shapeless) {
   Tape tape = [&] {
     ShapelessScope scope(shapeless || tracing_shapeless());
-    return capture(f, like, "compile", Binding::unbound);
+    return capture(f, like, "compile", Binding::unbound, tracing_shapeless());
   }();
   // What does not depend on the inputs is a constant of the compiled function: computed now, once.
   std::vector<Array> constants;
@@ -157,9 +188,17 @@ std::shared_ptr<CompiledFn> trace(const ArrayFn& f, std::span<const Array> like,
 std::vector<Array> call_compiled(const std::shared_ptr<CompiledFn>& f,
                                  std::span<const Array> inputs) {
   CompiledAttrs attrs{f->graph_for(inputs)};
+  if (!attrs.graph)
+    throw ValueError(
+        "compile: the shapeless function read sizes when it was traced which are others for these "
+        "inputs; trace it for them");
   if (attrs.graph->outputs.empty()) return {};
-  if (tracing_shapeless()) return replay(*attrs.graph, inputs);  // its shapes belong to the outer
+  if (tracing_shapeless()) return f->inline_into_shapeless(inputs);
   return bind_all(compiled_op, inputs, &attrs);
+}
+
+bool accepts(const std::shared_ptr<CompiledFn>& f, std::span<const Array> inputs) {
+  return f->graph_for(inputs) != nullptr;
 }
 
 // --- checkpoint

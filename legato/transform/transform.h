@@ -76,9 +76,13 @@ LEGATO_API std::vector<Array> call_custom(const ArrayFn& f, const CustomRules& r
 class CompiledFn;
 /// Runs f once on unbound inputs of the given shapes and dtypes and keeps what it did. Reading a
 /// value inside f throws TransformError. `shapeless`: the result accepts other shapes of the same
-/// rank; shapes are inferred anew.
+/// rank; shapes are inferred anew, and must give the arrays that f told note_sizes_read (op/
+/// composed.h) the sizes that they had.
 LEGATO_API std::shared_ptr<CompiledFn> trace(const ArrayFn& f, std::span<const Array> like,
                                              bool shapeless);
+/// Whether inputs of these shapes, with the rank and dtype of those of the trace, can be given to
+/// call_compiled.
+LEGATO_API bool accepts(const std::shared_ptr<CompiledFn>& f, std::span<const Array> inputs);
 /// Outputs for new inputs: lazy arrays, one compiled node together.
 LEGATO_API std::vector<Array> call_compiled(const std::shared_ptr<CompiledFn>& f,
                                             std::span<const Array> inputs);

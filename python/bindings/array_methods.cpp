@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "legato/io/print.h"
+#include "legato/op/composed.h"
 #include "legato/runtime/backend.h"
 #include "legato/runtime/memory.h"
 #include "python/bindings/array_type.h"
@@ -246,7 +247,12 @@ PyObject* array_index(PyObject* self) {
 
 Py_ssize_t array_length(PyObject* self) {
   const Array& a = array_of(self);
-  if (a.ndim() > 0) return a.shape()[0];
+  if (a.ndim() > 0) {
+    return guarded(Py_ssize_t{-1}, [&]() -> Py_ssize_t {
+      note_sizes_read(a);
+      return a.shape()[0];
+    });
+  }
   PyErr_SetString(PyExc_TypeError, "len: the array has no axes");
   return -1;
 }
@@ -257,6 +263,7 @@ PyObject* array_iter(PyObject* self) {
     PyErr_SetString(PyExc_TypeError, "iter: the array has no axes");
     return nullptr;
   }
+  if (guarded(-1, [&] { return note_sizes_read(a), 0; }) != 0) return nullptr;
   auto* it = PyObject_New(PyArrayIterator, &ArrayIteratorType);
   if (!it) return nullptr;
   new (&it->value) Array(a);

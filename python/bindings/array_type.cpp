@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <new>
 
+#include "legato/op/composed.h"
 #include "legato/op/registry.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/dtypes.h"
@@ -263,16 +264,31 @@ int array_init(PyObject* self, PyObject* args, PyObject* keywords) {
 
 // --- properties ----------------------------------------------------------------------------------
 
-PyObject* get_shape(PyObject* self, void*) { return py_dims(array_of(self).shape()); }
+PyObject* get_shape(PyObject* self, void*) {
+  return guarded([&] {
+    note_sizes_read(array_of(self));
+    return py_dims(array_of(self).shape());
+  });
+}
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromSize_t(array_of(self).ndim()); }
-PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(array_of(self).size()); }
+PyObject* get_size(PyObject* self, void*) {
+  return guarded([&] {
+    note_sizes_read(array_of(self));
+    return PyLong_FromLongLong(array_of(self).size());
+  });
+}
 PyObject* get_dtype(PyObject* self, void*) {
   return Py_NewRef(dtype_object(array_of(self).dtype()));
 }
 PyObject* get_itemsize(PyObject* self, void*) {
   return PyLong_FromLongLong(size_of(array_of(self).dtype()));
 }
-PyObject* get_nbytes(PyObject* self, void*) { return PyLong_FromLongLong(array_of(self).nbytes()); }
+PyObject* get_nbytes(PyObject* self, void*) {
+  return guarded([&] {
+    note_sizes_read(array_of(self));
+    return PyLong_FromLongLong(array_of(self).nbytes());
+  });
+}
 
 PyObject* call_on(PyObject* self, const char* function) {
   return guarded([&] { return wrap(call_function(function, {Arg(array_of(self))})); });

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "legato/array/precision.h"
+#include "legato/op/composed.h"
 #include "legato/op/op.h"
 #include "legato/runtime/stream.h"
 #include "legato/transform/transform.h"
@@ -62,6 +63,7 @@ class Compile final : public Callable {
     uint16_t stream = stream_of_new_nodes();
     key.append(reinterpret_cast<const char*>(&stream), sizeof stream);
     key += tf32_allowed() ? 't' : 'f';
+    key += tracing_shapeless() ? 's' : ' ';  // such a trace notes what sizes `fun` reads
     tree.append_key(key);
     std::vector<Array> inputs;
     for (const Owned& leaf : leaves) {
@@ -88,7 +90,7 @@ class Compile final : public Callable {
     state_in.append_aliases(key);
     state_in.collect(inputs);
 
-    std::shared_ptr<Entry> entry = find(key);
+    std::shared_ptr<Entry> entry = find(key, inputs);
     if (!entry) {
       entry = trace_entry(f, tree, leaves, n_args, inputs, state_in, state_out, out_state);
       entry->key = std::move(key);
@@ -120,11 +122,22 @@ class Compile final : public Callable {
   }
 
  private:
-  std::shared_ptr<Entry> find(const std::string& key) {
-    auto found = index_.find(key);
-    if (found == index_.end()) return nullptr;
-    entries_.splice(entries_.begin(), entries_, found->second);
-    return entries_.front();
+  // A key of a shapeless function has several entries if `fun` read sizes: one for each set of
+  // sizes that it saw, told apart by a number at the end of their keys. If none will do, `key`
+  // becomes the first that is free.
+  std::shared_ptr<Entry> find(std::string& key, std::span<const Array> inputs) {
+    const size_t length = key.size();
+    for (uint32_t variant = 0;; ++variant) {
+      if (shapeless_) {
+        key.resize(length);
+        key.append(reinterpret_cast<const char*>(&variant), sizeof variant);
+      }
+      auto found = index_.find(key);
+      if (found == index_.end()) return nullptr;
+      if (shapeless_ && !accepts((*found->second)->compiled, inputs)) continue;
+      entries_.splice(entries_.begin(), entries_, found->second);
+      return entries_.front();
+    }
   }
 
   void remember(const std::shared_ptr<Entry>& entry) {
@@ -235,9 +248,10 @@ PyMethodDef functions[] = {
      "        run.\n"
      "    outputs: the same for what `fun` writes. An exception in `fun` leaves all of it as it "
      "was.\n"
-     "    shapeless: whether other shapes of the same rank run without `fun`. A size that `fun` "
-     "reads keeps the\n"
-     "        value of the first run.\n"},
+     "    shapeless: whether other shapes of the same rank run without `fun`. If `fun` reads the "
+     "sizes of an array\n"
+     "        (`x.shape`, `x.size`, `len(x)`), it runs again for inputs that give that array other "
+     "ones.\n"},
     {"disable_compile", disable_compile, METH_NOARGS,
      "disable_compile()\n--\n\nMakes compiled functions run directly. LEGATO_DISABLE_COMPILE=1 "
      "does so from the start."},

@@ -140,3 +140,62 @@ def test_places_to_cut_stay():
     f = mx.compile(lambda x: mx.split(x, [1, 2]), shapeless=True)
     assert [p.shape for p in f(mx.zeros(4))] == [(1,), (1,), (2,)]
     assert [p.shape for p in f(mx.zeros(9))] == [(1,), (1,), (7,)]
+
+
+READERS = {
+    "a factor": lambda x: x * x.shape[0],
+    "a mean by hand": lambda x: x.sum() / x.size,
+    "len": lambda x: x * len(x),
+    "a new array": lambda x: mx.zeros(x.shape) + 1,
+    "a range": lambda x: mx.arange(x.shape[0]),
+    "a branch": lambda x: x * 2 if x.shape[0] > 3 else x * 10,
+    "a reshape": lambda x: mx.reshape(x, (x.shape[0] * x.shape[1],)),
+    "a slice": lambda x: x[x.shape[0] // 2 :],
+    "rows": lambda x: sum((row for row in x), mx.zeros(x.shape[1:])),
+    "a size of what is thrown away": lambda x: x.sum() * mx.concatenate([x, x]).shape[0],
+    "inside grad": mx.grad(lambda x: (x * x).sum() * x.shape[0]),
+    "inside vmap": mx.vmap(lambda row: row * row.shape[0]),
+    "inside a compiled function": mx.compile(lambda x: x * x.shape[0]),
+    "inside a shapeless one": mx.compile(lambda x: x * x.shape[0], shapeless=True),
+    "inside checkpoint": lambda x: mx.checkpoint(lambda y: y * y.shape[1])(x),
+    "random numbers": lambda x: x + 0 * mx.random.normal(x.shape),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_size_that_python_reads_is_right_for_other_shapes(name):
+    f = READERS[name]
+    compiled = mx.compile(f, shapeless=True)
+    for shape in ((3, 4), (5, 4), (4, 6), (3, 4), (5, 4)):
+        x = draw(*shape)
+        want, got = f(x), compiled(x)
+        assert got.shape == want.shape
+        np.testing.assert_allclose(np.array(got), np.array(want), rtol=2e-4, atol=2e-5)
+
+
+def test_a_function_runs_again_only_for_sizes_that_it_read():
+    runs = []
+
+    def f(x, y):
+        runs.append(x.shape)
+        return x.sum() / x.size + y.sum()
+
+    compiled = mx.compile(f, shapeless=True)
+    for n in (2, 3, 2, 3):
+        for m in (4, 5, 6):
+            compiled(mx.ones(n), mx.ones(m))
+    assert runs == [(2,), (3,)]
+
+
+def test_sizes_read_of_constants_and_of_other_threads_arrays_do_not_count():
+    table = mx.ones((4, 2))
+    runs = []
+
+    def f(x):
+        runs.append(len(table))
+        return x * len(table)
+
+    compiled = mx.compile(f, shapeless=True)
+    for n in (2, 3, 5):
+        assert compiled(mx.ones(n)).tolist() == [4] * n
+    assert runs == [4]
