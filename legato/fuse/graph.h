@@ -57,9 +57,13 @@ struct Step {
   uint32_t first_literal = 0;                // into PlanGraph::step_literals
   uint32_t first_output = 0, n_outputs = 0;  // into PlanGraph::step_outputs
   // A kernel and the program that it applies as it stores its result; filled by the runtime.
-  bool joined = false;   // a kernel: it runs when its program's turn has come
+  bool joined = false;   // a kernel or view: it runs when its program's turn has come
   int32_t kernel = -1;   // a program: the step of that kernel
   int32_t through = -1;  // a program: which of its inputs is the kernel's result
+  // Where the program reads the result in two halves: its input for the second one, and the steps
+  // of the views (the same one twice, if one makes both), which are `joined` too.
+  int32_t second = -1;
+  int32_t views[2] = {-1, -1};
 };
 
 /// Consecutive steps that may run on one block of rows after another.

@@ -70,9 +70,12 @@ class LEGATO_API DeviceCheck {
 struct Epilogue {
   const fuse::Program* program = nullptr;  // of one output
   int input = 0;                           // which of the program's inputs is output 0 of the op
+  /// Where the program reads that output in two halves along its last axis, as gated activations
+  /// do: the input for the second half, `input` being the first; else -1.
+  int second = -1;
   std::span<const fuse::LiteralValue> literals;
-  /// The program's inputs along the axes of the op's output; without data for `input`. Empty while
-  /// a kernel is only asked whether it takes the program.
+  /// The program's inputs along the axes of its output; without data for `input` and `second`.
+  /// Empty while a kernel is only asked whether it takes the program.
   std::span<const fuse::BoundInput> inputs;
 };
 

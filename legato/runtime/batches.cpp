@@ -181,6 +181,8 @@ class Planner {
     for (Step& step : steps) {
       if (step.kernel >= 0)
         step.kernel = static_cast<int32_t>(place[static_cast<size_t>(step.kernel)]);
+      for (int32_t& view : step.views)
+        if (view >= 0) view = static_cast<int32_t>(place[static_cast<size_t>(view)]);
       if (step.kind != NodeKind::pointwise)
         g_.nodes[step.node].step = place[g_.nodes[step.node].step];
     }

@@ -71,6 +71,8 @@ class Runner {
   void fail_outputs(const fuse::Step& step);
   template <class F>
   void for_each_input(const fuse::Step& step, F f) const;
+  template <class F>
+  void for_each_view(const fuse::Step& step, F f) const;
 
   const fuse::PlanGraph& g_;
   const RunValues& v_;

@@ -91,6 +91,14 @@ Value row_major_copy(const Value& from, Device device) {
   return to;
 }
 
+// The views through which a joined program reads its kernel's result.
+template <class F>
+void Runner::for_each_view(const Step& step, F f) const {
+  if (step.second < 0) return;
+  f(g_.steps[static_cast<size_t>(step.views[0])]);
+  if (step.views[1] != step.views[0]) f(g_.steps[static_cast<size_t>(step.views[1])]);
+}
+
 bool Runner::inputs_failed(const Step& step) const {
   bool any = false;
   for_each_input(step, [&](Slot s, uint32_t) { any |= s >= 0 && failed_[static_cast<size_t>(s)]; });
@@ -147,6 +155,9 @@ void Runner::run() {
       }
     }
     if (kernel) for_each_input(*kernel, [&](Slot s, uint32_t edges) { consumed(s, edges); });
+    for_each_view(step, [&](const Step& view) {
+      for_each_input(view, [&](Slot s, uint32_t edges) { consumed(s, edges); });
+    });
     for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
   }
 }
@@ -192,6 +203,7 @@ void Runner::run_step(const Step& step) {
       if (step.kernel >= 0) {
         if (run_joined(step)) return;
         run_kernel(g_.nodes[g_.steps[static_cast<size_t>(step.kernel)].node]);
+        for_each_view(step, [&](const Step& view) { run_view(g_.nodes[view.node]); });
       }
       return run_program(step);
     case NodeKind::literal:

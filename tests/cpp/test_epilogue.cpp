@@ -9,7 +9,9 @@
 #include "legato/array/precision.h"
 #include "legato/base/error.h"
 #include "legato/op/registry.h"
+#include "legato/ops/concat/concat.h"
 #include "legato/ops/create/create.h"
+#include "legato/ops/index/slice.h"
 #include "legato/ops/matmul/matmul.h"
 #include "legato/ops/pointwise/pointwise.h"
 #include "legato/ops/reduce/reduce.h"
@@ -42,7 +44,12 @@ void run_double(Launch& l) {
   std::vector<fuse::BoundInput> inputs(l.epilogue->inputs.begin(), l.epilogue->inputs.end());
   auto& own = inputs[static_cast<size_t>(l.epilogue->input)];
   CHECK(own.data == nullptr);
-  own = {result, row_major_strides(call.shape)};
+  own = {result, row_major_strides(*in.shape)};
+  if (l.epilogue->second >= 0) {
+    auto& second = inputs[static_cast<size_t>(l.epilogue->second)];
+    CHECK(second.data == nullptr);
+    second = {result + call.shape.back(), own.strides};
+  }
   call.inputs = inputs;
   call.literals = l.epilogue->literals;
   void* to[] = {l.out[0].data};
@@ -166,6 +173,89 @@ TEST_CASE("what somebody else sees is stored, and the program runs by itself") {
     CHECK(c.epilogues() == 0);
     set_fusion(true);
   }
+}
+
+TEST_CASE("a program that reads a result in two halves") {
+  Setting s;
+  const Array x = Array::from<float>(Floats{1, 2, 3, 4, 5, 6, 7, 8}, {2, 4});
+  const Floats wanted{12, 32, 140, 192};  // 2a * 2b
+  auto first = [](const Array& a) { return slice(a, {0, 0}, {2, 2}, {1, 1}); };
+  auto second = [](const Array& a) { return slice(a, {0, 2}, {2, 4}, {1, 1}); };
+  Counted c;
+  SUBCASE("by a split") {
+    auto halves = split(twice(x), 2, -1);
+    Array z = multiply(halves[0], halves[1]);
+    halves.clear();
+    CHECK(values(z) == wanted);
+    CHECK(c.epilogues() == 1);
+    CHECK(c.programs() == 0);
+  }
+  SUBCASE("by two slices, and another operand") {
+    Array whole = twice(x);
+    Array z = add(multiply(second(whole), first(whole)), 1.0);
+    whole = Array();
+    CHECK(values(z) == Floats{13, 33, 141, 193});
+    CHECK(c.epilogues() == 1);
+  }
+  SUBCASE("and the kernel declines") {
+    decline = true;
+    auto halves = split(twice(x), 2, -1);
+    Array z = multiply(halves[0], halves[1]);
+    halves.clear();
+    CHECK(values(z) == wanted);
+    CHECK(c.epilogues() == 0);
+    CHECK(c.programs() == 1);
+  }
+  SUBCASE("and somebody holds a half") {
+    auto halves = split(twice(x), 2, -1);
+    CHECK(values(multiply(halves[0], halves[1])) == wanted);
+    CHECK(c.epilogues() == 0);
+    CHECK(values(contiguous(halves[1])) == Floats{6, 8, 14, 16});
+  }
+  SUBCASE("and somebody holds the whole") {
+    Array whole = twice(x);
+    CHECK(values(multiply(first(whole), second(whole))) == wanted);
+    CHECK(c.epilogues() == 0);
+  }
+  SUBCASE("the same half twice is no gate") {
+    Array whole = twice(x);
+    Array z = multiply(first(whole), exp(multiply(first(whole), 0.0)));
+    whole = Array();
+    CHECK(values(z) == Floats{2, 4, 10, 12});
+    CHECK(c.epilogues() == 0);
+  }
+  SUBCASE("every other column is no half") {
+    Array whole = twice(x);
+    Array z = multiply(slice(whole, {0, 0}, {2, 4}, {1, 2}), slice(whole, {0, 1}, {2, 4}, {1, 2}));
+    whole = Array();
+    CHECK(values(z) == Floats{8, 48, 120, 224});
+    CHECK(c.epilogues() == 0);
+  }
+  SUBCASE("halves of rows are none") {
+    auto halves = split(twice(x), 2, 0);
+    Array z = multiply(halves[0], halves[1]);
+    halves.clear();
+    CHECK(values(z) == Floats{20, 48, 84, 128});
+    CHECK(c.epilogues() == 0);
+  }
+  SUBCASE("in a compiled function") {
+    auto f = [](std::span<const Array> in) {
+      auto halves = split(twice(in[0]), 2, -1);
+      return std::vector<Array>{multiply(halves[0], halves[1])};
+    };
+    const Array in[] = {x};
+    auto compiled = trace(f, in, false);
+    for (int i = 0; i < 2; ++i) CHECK(values(call_compiled(compiled, in)[0]) == wanted);
+    CHECK(c.epilogues() == 2);
+  }
+}
+
+TEST_CASE("a failure before a joined step that reads halves reaches the reader") {
+  Setting s;
+  auto halves = split(twice(bind(failing_op, {vec({1, 2, 3, 4})})), 2, -1);
+  Array z = multiply(halves[0], halves[1]);
+  halves.clear();
+  CHECK_THROWS_WITH(z.eval(), "this kernel fails");
 }
 
 TEST_CASE("a kernel that declines when it runs") {
