@@ -3,8 +3,10 @@
 // with anything else in it has no form.
 #include "legato/runtime/epilogue_form.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <numbers>
 #include <vector>
 
@@ -45,8 +47,9 @@ struct Term {
     tanh_fn,   // p * tanh(poly of sum by c) + q
     product,   // a multiple `r` of `sum` times what `factor` says of it, with p, q and c
     active,    // act(sum)
+    gated,     // x * act(gate), both sums
   } kind = unknown;
-  Sum x;
+  Sum x, gate;
   double c[4] = {0, 0, 0, 0}, p = 1, q = 0, r = 1;
   Kind factor = unknown;
   Act act = Act::none;
@@ -172,9 +175,27 @@ class Reader {
     }
   }
 
+  // Where the result is read in halves: a half times a function of the other one.
+  Term gated(const Term& value, const Term& f) const {
+    Term t;
+    if (e_.second < 0 || value.kind != Term::sum || !activation_of(f, t.act, t.gate)) return t;
+    t.x = value.x;
+    if ((is_half_of_result(t.x, true) && is_half_of_result(t.gate, false)) ||
+        (is_half_of_result(t.x, false) && is_half_of_result(t.gate, true)))
+      t.kind = Term::gated;
+    return t;
+  }
+  bool is_half_of_result(const Sum& s, bool first) const {
+    if (s.constant != 0) return false;
+    if (first) return s.scale == 1 && s.n == 0;
+    return s.scale == 0 && s.n == 1 && s.addends[0].input == e_.second && s.addends[0].coef == 1;
+  }
+
   Term times(const Term& a, const Term& b) const {
     if (a.kind == Term::number) return scaled(b, a.c[0]);
     if (b.kind == Term::number) return scaled(a, b.c[0]);
+    if (const Term t = gated(a, b); t.kind == Term::gated) return t;
+    if (const Term t = gated(b, a); t.kind == Term::gated) return t;
     if (b.kind == Term::sigmoid || b.kind == Term::error_fn || b.kind == Term::tanh_fn) {
       if (a.kind != Term::sum) return {};
       const double r = ratio(a.x, b.x);
@@ -263,7 +284,8 @@ class Reader {
       t.kind = Term::error_fn;
       return t;
     }
-    if (instr.fn == tanh && a.kind == Term::poly) {
+    if (instr.fn == tanh && (a.kind == Term::poly || a.kind == Term::sum)) {
+      if (a.kind == Term::sum) t.c[1] = 1;
       t.kind = Term::tanh_fn;
       return t;
     }
@@ -290,19 +312,42 @@ class Reader {
            near(t.c[3], root * 0.044715 * multiple * multiple * multiple);
   }
 
-  std::optional<EpilogueForm> form_of(const Term& t) const {
-    EpilogueForm f;
-    Sum x = t.x;
+  // Whether t is act(x), and of which act and sum.
+  bool activation_of(const Term& t, Act& act, Sum& x) const {
     if (t.kind == Term::product) {
       double multiple = 1;
-      if (!activation(t, f.act, multiple)) return {};
-      x = Sum();
-      if (!x.add(t.x, multiple)) return {};
-    } else if (t.kind == Term::active) {
-      f.act = t.act;
-    } else if (t.kind != Term::sum) {
-      return {};
+      return activation(t, act, multiple) && x.add(t.x, multiple);
     }
+    if (t.kind == Term::active) {
+      act = t.act;
+      x = t.x;
+      return true;
+    }
+    if (t.kind == Term::sigmoid) {
+      act = Act::sigmoid;
+      x = t.x;
+      return t.p == 1 && t.q == 0;
+    }
+    if (t.kind != Term::tanh_fn || t.p != 1 || t.q != 0) return false;
+    act = Act::tanh;
+    return t.c[0] == 0 && t.c[2] == 0 && t.c[3] == 0 && x.add(t.x, t.c[1]);
+  }
+
+  std::optional<EpilogueForm> form_of(const Term& t) const {
+    EpilogueForm f;
+    f.out = program_.dtype_of_value(program_.outputs[0]);
+    if ((t.kind == Term::gated) != (e_.second >= 0)) return {};
+    if (t.kind == Term::gated) {
+      f.gated = true;
+      f.first_is_gate = t.gate.scale != 0;
+      f.act = t.act;
+      return f;
+    }
+    Sum x;
+    if (t.kind == Term::sum)
+      x = t.x;
+    else if (!activation_of(t, f.act, x))
+      return {};
     if (x.scale == 0) return {};
     // Constants that were divided by and multiplied with again.
     auto exact = [](double v) { return std::abs(v - 1) < 1e-12 ? 1 : v; };
@@ -311,7 +356,6 @@ class Reader {
     for (int i = 0; i < x.n; ++i)
       if (x.addends[i].coef != 0)
         f.addends[f.n_addends++] = {x.addends[i].input, exact(x.addends[i].coef)};
-    f.out = program_.dtype_of_value(program_.outputs[0]);
     return f;
   }
 
@@ -321,10 +365,72 @@ class Reader {
   std::vector<Term> terms_;
 };
 
+// A form is asked for when a plan is made and again at every launch, and reading one takes longer
+// than a launch may: each thread remembers the last ones, by all that they depend on.
+struct Remembered {
+  static constexpr size_t kMostInstrs = 16, kMostOperands = 8;
+  const fuse::Program* program = nullptr;  // found by its address; another may have it by now
+  int input = 0, second = -1;
+  uint8_t n_inputs = 0, n_literals = 0, n_instrs = 0;
+  Dtype inputs[kMostOperands], literals[kMostOperands];
+  uint16_t output = 0;
+  Instr instrs[kMostInstrs];
+  fuse::LiteralValue values[kMostOperands];
+  std::optional<EpilogueForm> form;
+
+  static bool fits(const Epilogue& e) {
+    const fuse::Program& p = *e.program;
+    return p.outputs.size() == 1 && p.inputs.size() <= kMostOperands &&
+           p.literals.size() <= kMostOperands && p.instrs.size() <= kMostInstrs;
+  }
+  bool is(const Epilogue& e) const {
+    const fuse::Program& p = *e.program;
+    if (program != &p || input != e.input || second != e.second || n_inputs != p.inputs.size() ||
+        n_literals != p.literals.size() || n_instrs != p.instrs.size() || output != p.outputs[0] ||
+        !std::equal(p.inputs.begin(), p.inputs.end(), inputs) ||
+        !std::equal(p.literals.begin(), p.literals.end(), literals))
+      return false;
+    for (size_t i = 0; i < n_instrs; ++i) {
+      const Instr &x = p.instrs[i], &y = instrs[i];
+      if (x.fn != y.fn || x.compute != y.compute || x.dtype != y.dtype || x.n_src != y.n_src ||
+          !std::equal(x.src, x.src + x.n_src, y.src))
+        return false;
+    }
+    for (size_t i = 0; i < n_literals; ++i)  // what is larger than a double makes no form
+      if (std::memcmp(&values[i], &e.literals[i], sizeof(double)) != 0) return false;
+    return true;
+  }
+  void keep(const Epilogue& e) {
+    const fuse::Program& p = *e.program;
+    program = nullptr;  // nothing is known until the end
+    form = Reader(e).read();
+    input = e.input;
+    second = e.second;
+    n_inputs = static_cast<uint8_t>(p.inputs.size());
+    n_literals = static_cast<uint8_t>(p.literals.size());
+    n_instrs = static_cast<uint8_t>(p.instrs.size());
+    output = p.outputs[0];
+    std::copy(p.inputs.begin(), p.inputs.end(), inputs);
+    std::copy(p.literals.begin(), p.literals.end(), literals);
+    std::copy(p.instrs.begin(), p.instrs.end(), instrs);
+    std::copy(e.literals.begin(), e.literals.end(), values);
+    program = &p;
+  }
+};
+
 }  // namespace
 
 std::optional<EpilogueForm> read_epilogue(const Epilogue& epilogue) {
-  return Reader(epilogue).read();
+  if (!Remembered::fits(epilogue)) return Reader(epilogue).read();
+  constexpr size_t kSlots = 32;
+  thread_local const auto known = std::make_unique<Remembered[]>(kSlots);
+  const size_t slot =
+      (reinterpret_cast<uintptr_t>(epilogue.program) >> 4 ^ static_cast<size_t>(epilogue.input)) *
+          0x9e3779b97f4a7c15u >>
+      59;
+  Remembered& r = known[slot];
+  if (!r.is(epilogue)) r.keep(epilogue);
+  return r.form;
 }
 
 }  // namespace legato

@@ -9,6 +9,7 @@
 #include "arrays.h"
 #include "legato/nn/activations.h"
 #include "legato/op/registry.h"
+#include "legato/ops/concat/concat.h"
 #include "legato/ops/pointwise/pointwise.h"
 #include "legato/runtime/epilogue_form.h"
 #include "legato/runtime/evaluator.h"
@@ -115,6 +116,52 @@ TEST_CASE("activations, in every float type") {
     CHECK(act([](Array x) {
             return 0.5 * x * (1.0 + tanh(0.7978845608 * x * (1.0 + 0.044715 * x * x)));
           }) == Act::gelu_tanh);
+  }
+}
+
+TEST_CASE("an activation by itself") {
+  CHECK(form_of([](Array y) { return sigmoid(y + row()); })->act == Act::sigmoid);
+  CHECK(form_of([](Array y) { return tanh(y); })->act == Act::tanh);
+  CHECK(form_of([](Array y) { return tanh(2.0 * y); })->scale == 2);
+  CHECK_FALSE(form_of([](Array y) { return tanh(y * y); }));
+  CHECK_FALSE(form_of([](Array y) { return 2.0 * sigmoid(y); }));
+}
+
+TEST_CASE("gates: a half of the result times an activation of the other") {
+  for (Dtype t : {Dtype::float16, Dtype::bfloat16, Dtype::float32}) {
+    const auto gate = [&](auto g) {
+      return form_of(
+          [&](Array y) {
+            auto halves = split(y, 2, -1);
+            y = Array();
+            return g(halves[0], halves[1]);
+          },
+          t);
+    };
+    struct Known {
+      Array (*act)(const Array&);
+      Act form;
+    };
+    for (const Known& k : {Known{nn::gelu, Act::gelu_erf}, Known{nn::gelu_approx, Act::gelu_tanh},
+                           Known{nn::silu, Act::silu}, Known{nn::relu, Act::relu}}) {
+      auto f = gate([&](Array a, Array b) { return a * k.act(b); });
+      REQUIRE(f);
+      CHECK(f->gated);
+      CHECK_FALSE(f->first_is_gate);
+      CHECK(f->act == k.form);
+      CHECK(f->out == t);
+      auto turned = gate([&](Array a, Array b) { return k.act(a) * b; });
+      REQUIRE(turned);
+      CHECK(turned->first_is_gate);
+      CHECK(turned->act == k.form);
+    }
+    CHECK(gate([](Array a, Array b) { return a * sigmoid(b); })->act == Act::sigmoid);
+    CHECK(gate([](Array a, Array b) { return tanh(a) * b; })->act == Act::tanh);
+    CHECK_FALSE(gate([](Array a, Array b) { return a * b; }));
+    CHECK_FALSE(gate([](Array a, Array b) { return a + nn::silu(b); }));
+    CHECK_FALSE(gate([](Array a, Array b) { return 2.0 * a * nn::silu(b); }));
+    CHECK_FALSE(gate([](Array a, Array b) { return a * nn::silu(b) + 1.0; }));
+    CHECK_FALSE(gate([](Array a, Array b) { return a * nn::silu(b + 1.0); }));
   }
 }
 
