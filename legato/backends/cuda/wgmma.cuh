@@ -32,6 +32,17 @@ struct Barrier {
         "r"(bytes)
         : "memory");
   }
+  /// Arrives at the barrier that stands in the same place of another block of the cluster.
+  LEGATO_INLINE void arrive_at(int block) {
+    asm volatile(
+        "{\n"
+        ".reg .b32 there;\n"
+        "mapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+        "}\n" ::"r"(shared_address(this)),
+        "r"(block)
+        : "memory");
+  }
   /// Waits for the end of the phase of this parity: 0 for the first one.
   LEGATO_INLINE void wait(int parity) {
     asm volatile(
@@ -44,9 +55,20 @@ struct Barrier {
         : "memory");
   }
 };
-/// After init(), before anybody else uses the barriers; then __syncthreads().
+/// After init(), before anybody else uses the barriers; then __syncthreads(), or sync_cluster().
 LEGATO_INLINE void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/// The block's number in its cluster.
+LEGATO_INLINE int block_in_cluster() {
+  uint32_t r;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+  return static_cast<int>(r);
+}
+/// Waits for all threads of all blocks of the cluster.
+LEGATO_INLINE void sync_cluster() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // --- tensor copies ---
@@ -61,6 +83,35 @@ LEGATO_INLINE void copy_box(void* to, const TensorMap& map, Barrier& barrier, in
       "l"(&map), "r"(shared_address(&barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
       : "memory");
 }
+
+/// As copy_box, to the same place in each block of the cluster whose bit is set in `blocks`; the
+/// barrier of each gets the bytes.
+LEGATO_INLINE void copy_box_to_all(void* to, const TensorMap& map, Barrier& barrier, int blocks,
+                                   int c0, int c1, int c2, int c3) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%4, %5, %6, %7}], [%2], %3;" ::"r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(&barrier)), "h"(static_cast<uint16_t>(blocks)), "r"(c0),
+      "r"(c1), "r"(c2), "r"(c3)
+      : "memory");
+}
+/// The box at these coordinates becomes what stands in shared memory, as copy_box would have put it
+/// there; elements outside of the tensor are left out. By the thread that then waits.
+LEGATO_INLINE void store_box(const TensorMap& map, const void* from, int c0, int c1, int c2,
+                             int c3) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(
+          &map),
+      "r"(shared_address(from)), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
+      : "memory");
+}
+LEGATO_INLINE void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+/// Waits until the shared memory of this thread's stores may be written again.
+LEGATO_INLINE void wait_stores_read() {
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+/// What this thread wrote to shared memory is seen by tensor copies that are started after this.
+LEGATO_INLINE void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // --- products of a warpgroup ---
 

@@ -7,6 +7,7 @@
 #include "legato/backends/cuda/blas.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
+#include "legato/ops/matmul/matmul_hopper.h"
 #include "legato/ops/matmul/ops.h"
 #include "legato/runtime/epilogue_form.h"
 
@@ -65,6 +66,7 @@ struct Product {
   Addend addends[2];
   int n_addends = 0;
   EpilogueForm::Act act = EpilogueForm::Act::none;
+  bool gated = false, first_is_gate = false;  // d has half as many columns as b
   bool tf32 = false;
 };
 
@@ -332,6 +334,33 @@ Readable readable(Launch& l, const View& v, bool always) {
   return {copy, dense};
 }
 
+// --- by Hopper's kernels of our own
+// ---------------------------------------------------------------
+
+// What is not for cuBLASLt. False, having done nothing, if it cannot be done here either.
+bool run_hopper(const Product& p, const Folded& f) {
+  if (f.n_axes > 0 || p.alpha != 1 || p.n_addends > 1 || f.a_col != 1 || f.b_row != 1) return false;
+  HopperProduct h;
+  h.dtype = p.d->dtype;
+  h.a = f.a;
+  h.b = f.b;
+  h.d = p.d->data;
+  h.m = f.m;
+  h.n = f.n;
+  h.k = f.k;
+  h.a_row = f.a_row;
+  h.b_col = f.b_col;
+  h.act = p.act;
+  h.gated = p.gated;
+  h.first_is_gate = p.first_is_gate;
+  if (p.n_addends == 1) {
+    const bool bias = p.addends[0].coef == 1 && f.add_col[0] == 1 && f.add_row[0] == 0;
+    if (!bias) return false;
+    h.bias = p.addends[0].data;
+  }
+  return hopper_multiply(h);
+}
+
 bool takes_blas(Dtype t) { return is_floating(t) || is_complex(t); }
 
 void multiply(Launch& l, Product& p) {
@@ -340,6 +369,10 @@ void multiply(Launch& l, Product& p) {
   const bool one_dtype = a.dtype == d.dtype;
   Folded f;
   const bool foldable = fold(p, a.data, *a.strides, b.data, *b.strides, f);
+  if (p.gated || is_hoppers(p.act)) {
+    l.declined = !foldable || !run_hopper(p, f);
+    return;
+  }
   if (foldable && is_small(f, d.dtype) && one_dtype && p.act != EpilogueForm::Act::gelu_tanh)
     return run_tiles(p, f, true);
   if (takes_blas(a.dtype) && blas::library().problem.empty() && a.size > 0) {
@@ -379,6 +412,8 @@ void run(Launch& l, double alpha, double beta) {
     p.alpha *= form->scale;
     for (int i = 0; i < p.n_addends; ++i) p.addends[i].coef *= form->scale;
     p.act = form->act;
+    p.gated = form->gated;
+    p.first_is_gate = form->first_is_gate;
     for (int i = 0; i < form->n_addends; ++i) {
       const fuse::BoundInput& in = l.epilogue->inputs[static_cast<size_t>(form->addends[i].input)];
       add(in.data, in.strides, form->addends[i].coef);
@@ -388,12 +423,15 @@ void run(Launch& l, double alpha, double beta) {
 }
 
 // Which programs a product applies: scale, a bias and a matrix added, relu, and for half types
-// gelu by tanh, which cuBLASLt computes to 6e-6; a cast from a half to float32.
+// gelu by tanh, which cuBLASLt computes to 6e-6; a cast from a half to float32. On Hopper other
+// activations and gates, too.
 bool takes(const Epilogue& e, int own_addends) {
   const auto form = read_epilogue(e);
   if (!form || form->constant != 0 || form->n_addends + own_addends > 2) return false;
   const Dtype in = e.program->inputs[static_cast<size_t>(e.input)];
   const bool half = is_half(in), same = form->out == in;
+  if (form->gated || is_hoppers(form->act))
+    return half && same && form->n_addends + own_addends <= 1 && hopper_present();
   if (!same && !(half && form->out == Dtype::float32 && own_addends == 0)) return false;
   for (int i = 0; i < form->n_addends; ++i)
     if (e.program->inputs[static_cast<size_t>(form->addends[i].input)] != form->out) return false;

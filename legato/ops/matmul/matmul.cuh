@@ -40,7 +40,27 @@ struct SegmentedMmParams {
   ValueReport* report;  // place: i, value: begin, bound: end
 };
 
+/// What a product's result goes through before it is stored (matmul_sm90a.cu).
+enum class ProductAct : int { none, relu, gelu_tanh, gelu_erf, silu, sigmoid, tanh };
+
+/// d = act(a b + bias) by Hopper's tensor cores; gated: b has 2 n columns, and
+/// d = (a b[:, :n] + bias[:n]) * act(a b[:, n:] + bias[n:]), or the other way round.
+/// a (m, k) and b (columns of b as rows, k) are copied in boxes of 64 summed elements and 128 rows,
+/// d (m, n) is written in boxes of 64 columns and 64 rows.
+struct HopperProductParams {
+  TensorMap a, b, d;
+  const void* bias;  // of d's dtype, or null
+  int m, n, k;
+  int tiles_n;  // tiles beside each other
+  int pairs;    // of tiles below each other, in all; a cluster of two blocks works on one
+};
+
 inline constexpr int kMatmulTile = 32, kMatmulDepth = 32, kMatmulThreads = 256;
+// Of matmul_sm90a.cu: 128 x 256 results a block, of which a gated product keeps 128 columns.
+inline constexpr int kHopperRows = 128, kHopperCols = 256, kHopperDepth = 64, kHopperStages = 4,
+                     kHopperThreads = 384,
+                     kHopperSharedBytes = kHopperStages * (kHopperRows + kHopperCols) * 128 +
+                                          2 * 64 * 256 + 8 * (2 * kHopperStages + 1);
 // Of the kernel for small products: a block does 16 x 16 outputs, its eight warps share out k.
 inline constexpr int kSmallTile = 16, kSmallDepth = 128, kSmallPitch = 20;
 
