@@ -127,8 +127,9 @@ class LanePrinter {
   }
 
   // Note [Ranges]: what is known about a float32 value that is no nan. exp and its kin clamp their
-  // argument before they round it, and within 2^22 rounding is an addition; the GPU's own
-  // instruction for it runs at an eighth of the speed.
+  // argument before they round it, and within 2^22 rounding is an addition, which leaves the integer
+  // in its low bits; the GPU's own instructions for both run at an eighth of the speed.
+  static constexpr double kRoundedBySum = 0x1p22;
   struct Range {
     double low = -INFINITY, high = INFINITY;
     bool within(double bound) const { return low >= -bound && high <= bound; }
@@ -139,16 +140,14 @@ class LanePrinter {
     bool from_above = false;
   };
   const LaneInstr& at(int v) const { return p_.instrs[static_cast<size_t>(v)]; }
-  /// limit < x ? limit : x and x < limit ? limit : x
+  /// limit < x ? limit : x and limit > x ? limit : x, which are x where that is a nan.
   Clamp clamp_of(const LaneInstr& s) const {
-    if (s.op != LaneOp::select || s.type != Dtype::float32) return {};
-    const LaneInstr &mask = at(s.src[0]), &limit = at(s.src[1]);
-    if (mask.op != LaneOp::lt || limit.op != LaneOp::constant) return {};
+    if ((s.op != LaneOp::min && s.op != LaneOp::max) || s.type != Dtype::float32) return {};
+    const LaneInstr& limit = at(s.src[0]);
+    if (limit.op != LaneOp::constant) return {};
     const float bound = std::bit_cast<float>(static_cast<uint32_t>(limit.imm));
     if (!(bound < 0 || bound > 0)) return {};
-    if (mask.src[0] == s.src[1] && mask.src[1] == s.src[2]) return {s.src[2], s.src[1], true};
-    if (mask.src[1] == s.src[1] && mask.src[0] == s.src[2]) return {s.src[2], s.src[1], false};
-    return {};
+    return {s.src[1], s.src[0], s.op == LaneOp::min};
   }
   Range range_of(const LaneInstr& s) const {
     if (s.type != Dtype::float32) return {};
@@ -166,7 +165,8 @@ class LanePrinter {
             std::minmax({a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high});
         return {low, high};
       }
-      case LaneOp::select: {
+      case LaneOp::min:
+      case LaneOp::max: {
         const Clamp c = clamp_of(s);
         if (c.value < 0) return {};
         Range r = ranges_[static_cast<size_t>(c.value)];
@@ -245,10 +245,12 @@ class LanePrinter {
         value = compared(" / ");
         break;
       case LaneOp::min:
-        value = cat(src(0), " < ", src(1), " ? ", src(0), " : ", src(1));
-        break;
       case LaneOp::max:
-        value = cat(src(0), " > ", src(1), " ? ", src(0), " : ", src(1));
+        if (const Clamp c = clamp_of(s); c.value >= 0)
+          value = cat(c.from_above ? "at_most(v" : "at_least(v", c.value, ", v", c.limit, ")");
+        else
+          value = cat(src(0), s.op == LaneOp::min ? " < " : " > ", src(1), " ? ", src(0), " : ",
+                      src(1));
         break;
       case LaneOp::neg:
         value = is_floating(s.type)      ? cat("-", src(0))
@@ -272,7 +274,7 @@ class LanePrinter {
         value = cat(function("trunc"), src(0), ")");
         break;
       case LaneOp::rint:
-        value = single && ranges_[static_cast<size_t>(s.src[0])].within(0x1p22)
+        value = single && ranges_[static_cast<size_t>(s.src[0])].within(kRoundedBySum)
                     ? cat("::copysignf((", src(0), " + 0x1.8p23f) - 0x1.8p23f, ", src(0), ")")
                     : cat(function("rint"), src(0), ")");
         break;
@@ -295,10 +297,7 @@ class LanePrinter {
         value = compared(" <= ");
         break;
       case LaneOp::select:
-        if (const Clamp c = clamp_of(s); c.value >= 0)
-          value = cat(c.from_above ? "at_most(v" : "at_least(v", c.value, ", v", c.limit, ")");
-        else
-          value = cat(src(0), " ? ", src(1), " : ", src(2));
+        value = cat(src(0), " ? ", src(1), " : ", src(2));
         break;
       case LaneOp::bit_and:
         value = bitwise(" & ");
@@ -325,10 +324,19 @@ class LanePrinter {
         const bool narrow = s.from == Dtype::float32;
         const char *most = narrow ? "0x1p31f" : "0x1p63",
                    *least = narrow ? "INT32_MIN" : "INT64_MIN";
-        const std::string fits = narrow && ranges_[static_cast<size_t>(s.src[0])].within(0x1p30)
+        const bool known = narrow && ranges_[static_cast<size_t>(s.src[0])].within(0x1p30);
+        const std::string fits = known
                                      ? cat(src(0), " == ", src(0))
                                      : cat(src(0), " > -", most, " && ", src(0), " < ", most);
-        value = cat(fits, " ? (", t, ")", src(0), " : ", least);
+        // The integer stands in the low bits of the sum that rounded.
+        const LaneInstr& rounded = at(s.src[0]);
+        const bool summed = narrow && rounded.op == LaneOp::rint &&
+                            ranges_[static_cast<size_t>(rounded.src[0])].within(kRoundedBySum);
+        value = cat(fits, " ? ",
+                    summed ? cat("__builtin_bit_cast(int32_t, v", rounded.src[0],
+                                 " + 0x1.8p23f) - 0x4b400000")
+                           : cat("(", t, ")", src(0)),
+                    " : ", least);
         break;
       }
       case LaneOp::to_float:
