@@ -99,7 +99,7 @@ template <class T, int W, int K, class F>
 LEGATO_INLINE void group_whole(const GroupNormParams& p, F f) {
   using V = Compute<T>;
   __shared__ PartMoments<V> shared[kGroupThreads * W];  // (line, channel of the tile)
-  __shared__ PartMoments<V> groups[W];                  // of the tile: mean and scale
+  __shared__ PartMoments<V> groups[kWholeGroups];       // of the tile: mean and scale
   const GroupPlace at = group_place(p, blockIdx.x);
   const int width = p.across * W, n = at.works ? at.of_line(p, at.line) : 0;
   const long long start = first_element<W>(p, at), step = p.channels * p.lines;

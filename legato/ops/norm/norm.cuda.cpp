@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/backends/cuda/row_split.h"
@@ -191,20 +192,29 @@ GroupNormParams group_params(const Launch& l, const Operands& o) {
   return p;
 }
 
-/// Cuts small samples so that a block holds all positions of the narrowest tile there is. Returns
-/// K of the kernel; 0: they are too large, or so few that cutting positions uses more of the
-/// device.
-int cut_whole(GroupNormParams& p, Dtype dtype, int wide, int multiprocessors) {
+/// Cuts small samples so that a block of at most `threads` holds all positions of a tile, with one
+/// of `loads` packs a thread. Returns which, the K of the kernel; 0: they are too large, or so few
+/// that cutting positions uses more of the device. A tile is the narrowest there is or, where there
+/// are blocks enough, as many of those side by side as make 128 threads: neighbouring channels are
+/// read together.
+int cut_whole(GroupNormParams& p, Dtype dtype, int wide, std::span<const int> loads, int threads) {
   if (wide == 1 || dtype == Dtype::float64) return 0;
-  const int64_t width = std::lcm(p.group_channels, wide), across = width / wide;
-  p.across = static_cast<int>(across);
-  p.tiles = static_cast<int>(p.channels / width);
-  p.cuts = p.chunks = 1;
-  for (int packs : {4, 16}) {
+  const int64_t multiprocessors = current().multiprocessors(),
+                narrow = std::lcm(p.group_channels, wide), tiles = p.channels / narrow;
+  for (int packs : loads) {
     const int64_t lines = (p.positions + packs - 1) / packs;
-    if (across * lines > kGroupThreads) continue;
-    const int64_t bytes = p.positions * width * size_of(dtype);
-    if (bytes > 32 << 10 && p.samples * p.tiles * 8 < multiprocessors) return 0;
+    if (narrow / wide * lines > threads) continue;
+    const int64_t bytes = p.positions * narrow * size_of(dtype);
+    if (bytes > 32 << 10 && p.samples * tiles * 8 < multiprocessors) return 0;
+    int64_t together = 1;
+    for (int64_t more = 2; more <= tiles; ++more)
+      if (tiles % more == 0 && more * narrow / wide * lines <= std::min(threads, 128) &&
+          more * (narrow / p.group_channels) <= kWholeGroups &&
+          p.samples * (tiles / more) >= 2 * multiprocessors)
+        together = more;
+    p.across = static_cast<int>(together * narrow / wide);
+    p.tiles = static_cast<int>(tiles / together);
+    p.cuts = p.chunks = 1;
     p.lines = static_cast<int>(lines);
     p.chunk = static_cast<int>(p.positions);
     return packs;
@@ -219,7 +229,8 @@ void run_group(Launch& l) {
   GroupNormParams p = group_params(l, o);
   const char* silu = l.epilogue ? "_silu" : "";
   const int wide = load_width(x.dtype, p.channels, {o.x, o.weight, o.bias, o.y});
-  if (const int packs = cut_whole(p, x.dtype, wide, current().multiprocessors())) {
+  constexpr int kLoads[] = {4, 16};
+  if (const int packs = cut_whole(p, x.dtype, wide, kLoads, kGroupThreads)) {
     launch_blocks("group_norm", cat("group_whole", silu, "_w", wide, "_k", packs, suffix(x.dtype)),
                   p.samples * p.tiles, (p.across * p.lines + 31) / 32 * 32, p);
     return;
@@ -249,8 +260,18 @@ void run_group_vjp(Launch& l) {
   if (empty(o, x)) return;
   GroupNormParams p = group_params(l, o);
   const int64_t bytes = compute_bytes(x.dtype);
-  const GroupCut cut =
-      cut_groups(p, load_width(x.dtype, p.channels, {o.x, o.weight, o.g, o.y}), kGroupVjpThreads);
+  const int wide = load_width(x.dtype, p.channels, {o.x, o.weight, o.g, o.y});
+  constexpr int kLoads[] = {4, 8};
+  const std::span<const int> loads(kLoads, size_of(x.dtype) == 4 ? 2 : 1);
+  if (const int packs = cut_whole(p, x.dtype, wide, loads, kGroupVjpThreads)) {
+    if (o.dw || o.db) p.sums = l.workspace(2 * p.samples * p.channels * bytes);
+    launch_blocks("group_norm_vjp_whole",
+                  cat("group_vjp_whole_w", wide, "_k", packs, suffix(x.dtype)), p.samples * p.tiles,
+                  (p.across * p.lines + 31) / 32 * 32, p);
+    if (p.sums) finish_sums(o, x.dtype, p.sums, p.samples, p.channels);
+    return;
+  }
+  const GroupCut cut = cut_groups(p, wide, kGroupVjpThreads);
   p.moments = l.workspace(p.samples * p.groups * p.cuts * p.chunks * 2 * bytes);
   p.channel_sums = l.workspace(p.samples * p.chunks * p.channels * 2 * bytes);
   p.group_sums = l.workspace(p.samples * p.groups * 4 * bytes);

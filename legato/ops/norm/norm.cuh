@@ -71,6 +71,7 @@ struct GroupNormParams {
   void* y;        // of a derivative: the cotangent of x
   void* moments;  // (samples, groups, cuts, chunks) of mean and sum of squared differences
   // Of a derivative:
+  // (the whole of a sample by one block needs only `sums`)
   void* channel_sums;  // (samples, chunks, channels) of sum of g, and of g * (x - the chunk's mean)
   void* group_sums;    // (samples, groups) of mean, scale, mean of w g, mean of w g xhat
   void* sums;          // (2, samples, channels): of g * xhat, then of g
@@ -80,5 +81,7 @@ struct GroupNormParams {
   int chunk, chunks;  // positions in a chunk; the last one may have fewer
 };
 inline constexpr int kGroupThreads = 512, kGroupVjpThreads = 256;
+/// Groups of a tile that a block does whole, at most.
+inline constexpr int kWholeGroups = 64;
 
 }  // namespace legato::cuda
