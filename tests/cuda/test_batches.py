@@ -17,7 +17,9 @@ def launches(*roots):
 
 
 def run(program, cache, **knobs):
-    return test_emulated.run(HEAD + textwrap.dedent(program), cache, **{"LEGATO_COMPILE": "wait", **knobs})
+    return test_emulated.run(
+        HEAD + textwrap.dedent(program), cache, **{"LEGATO_COMPILE": "wait", **knobs}
+    )
 
 
 UPDATES = """
@@ -46,12 +48,18 @@ lg.eval([got])
 
 
 def test_an_optimizer_updates_its_parameters_in_one_launch(cache):
-    program = UPDATES.replace("REPEATS", "1") + "print(sorted({n.split('[')[0] for n in names if ' x ' in n}))"
+    program = (
+        UPDATES.replace("REPEATS", "1")
+        + "print(sorted({n.split('[')[0] for n in names if ' x ' in n}))"
+    )
     assert run(program, cache) == "['8 x fused']"
 
 
 def test_more_of_them_than_fit_into_one_launch(cache):
-    program = UPDATES.replace("REPEATS", "9") + "print(sorted({n.split('[')[0] for n in names if ' x ' in n}))"
+    program = (
+        UPDATES.replace("REPEATS", "9")
+        + "print(sorted({n.split('[')[0] for n in names if ' x ' in n}))"
+    )
     assert run(program, cache) == "['72 x fused']"
     assert run(program, cache, LEGATO_EMULATOR_NVRTC="13.0") == "['72 x fused']"
 

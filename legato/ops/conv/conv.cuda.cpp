@@ -1,6 +1,8 @@
 #include "legato/ops/conv/conv.cuh"
 
 #include <algorithm>
+#include <initializer_list>
+#include <optional>
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/ops/conv/conv_dnn.h"
@@ -49,7 +51,7 @@ int64_t parts(int64_t n, int64_t of) { return (n + of - 1) / of; }
 struct Tiled {
   const char *image, *name;
   int rows, cols;
-  bool one_dtype = false;
+  bool wide = false;  // of conv_wide.cu: float32 in fours
 };
 
 // `rows` x `cols` results with `terms` in each sum. Few tiles with long sums are split, so that the
@@ -59,7 +61,8 @@ void launch_tiles(Launch& l, const Tiled& kernel, ConvParams& p, int64_t rows, i
   const View& out = l.out[0];
   const int64_t tiles = parts(rows, kernel.rows) * parts(cols, kernel.cols) * p.groups,
                 wide = out.dtype == Dtype::float64 ? 8 : 4;
-  constexpr int64_t kLeastTerms = 16 * kConvDepth, kMostPartial = int64_t{256} << 20;
+  const int64_t kLeastTerms = (kernel.wide ? 8 : 16) * kConvDepth;
+  constexpr int64_t kMostPartial = int64_t{256} << 20;
   int64_t splits = std::min({current().multiprocessors() * 2 / tiles, terms / kLeastTerms,
                              kMostPartial / (out.size * wide)});
   p.per_split =
@@ -68,9 +71,22 @@ void launch_tiles(Launch& l, const Tiled& kernel, ConvParams& p, int64_t rows, i
   splits = std::max<int64_t>(parts(terms, p.per_split), 1);
   p.splits = static_cast<int>(splits);
   if (splits > 1) p.partial = l.workspace(splits * out.size * wide);
-  launch_blocks(kernel.image, cat(kernel.name, kernel.one_dtype ? "" : suffix(out.dtype)),
+  launch_blocks(kernel.image, cat(kernel.name, kernel.wide ? "" : suffix(out.dtype)),
                 tiles * splits, kConvThreads, p);
   if (splits == 1) return;
+  if (kernel.wide) {
+    ConvWideSumParams sum{};
+    sum.partial = static_cast<const float*>(p.partial);
+    sum.bias = p.bias;
+    sum.residual = p.residual;
+    sum.to = static_cast<float*>(p.to);
+    sum.fours = static_cast<int>(out.size / 4);
+    sum.channels = p.groups * p.result_channels;
+    sum.splits = p.splits;
+    sum.lines = p.splits >= 32 ? 16 : p.splits >= 8 ? 4 : 1;
+    launch_blocks("conv_wide", "conv_sum_wide", parts(sum.fours, 256 / sum.lines), 256, sum);
+    return;
+  }
   const ConvSumParams sum{p.partial, out.data, out.size, p.splits};
   launch_over("conv", cat("conv_sum", suffix(out.dtype)), out.size, sum);
 }
@@ -80,24 +96,50 @@ constexpr Tiled kWeight{"conv", "conv_weight", kConvTile, kConvTile};
 constexpr Tiled kWideGather[] = {{"conv_wide", "conv_gather_wide_128x32", 128, 32, true},
                                  {"conv_wide", "conv_gather_wide_128x64", 128, 64, true},
                                  {"conv_wide", "conv_gather_wide_128x128", 128, 128, true}};
+constexpr Tiled kLowGather{"conv_wide", "conv_gather_wide_64x64", 64, 64, true};
 constexpr Tiled kWideWeight[] = {{"conv_wide", "conv_weight_wide_32x128", 32, 128, true},
                                  {"conv_wide", "conv_weight_wide_64x128", 64, 128, true},
                                  {"conv_wide", "conv_weight_wide_128x128", 128, 128, true}};
 
-// Whether four channels at a time can be moved.
-bool in_fours(const ConvParams& p, Dtype dtype) {
-  const auto bits = reinterpret_cast<uintptr_t>(p.gathered) | reinterpret_cast<uintptr_t>(p.other);
-  return dtype == Dtype::float32 && bits % 16 == 0 && p.gathered_channels % 4 == 0 &&
-         p.result_channels % 4 == 0;
+bool in_words(std::initializer_list<const void*> pointers) {
+  uintptr_t bits = 0;
+  for (const void* p : pointers) bits |= reinterpret_cast<uintptr_t>(p);
+  return bits % 16 == 0;
 }
 const Tiled& wide_enough(const Tiled (&kernels)[3], int64_t channels) {
   return kernels[channels <= 32 ? 0 : channels <= 64 ? 1 : 2];
+}
+// Low tiles where the high ones would leave multiprocessors without work.
+const Tiled& gather_tiles(int64_t places, int64_t channels) {
+  const Tiled& wide = wide_enough(kWideGather, channels);
+  const int64_t tiles = parts(places, wide.rows) * parts(channels, wide.cols);
+  return channels > 32 && tiles < current().multiprocessors() ? kLowGather : wide;
+}
+
+// The gradient of weights of which one side has few channels: about as many blocks as the device
+// holds at once, each with a part of the positions.
+void launch_thin_weight(Launch& l, ConvParams& p, int64_t places) {
+  const View& out = l.out[0];
+  const int64_t blocks = parts(out.size, kConvThreads),
+                threads = parts(parts(out.size, blocks), 32) * 32,
+                wide = out.dtype == Dtype::float64 ? 8 : 4;
+  constexpr int64_t kLeastTerms = 32;
+  const int64_t wanted = std::min(current().multiprocessors() * 4 / blocks, places / kLeastTerms);
+  p.per_split = parts(places, std::max<int64_t>(wanted, 1));
+  p.splits = static_cast<int>(parts(places, p.per_split));
+  if (p.splits > 1) p.partial = l.workspace(p.splits * out.size * wide);
+  launch_blocks("conv_thin", cat("conv_weight_thin", suffix(out.dtype)), blocks * p.splits,
+                static_cast<int>(threads), p);
+  if (p.splits == 1) return;
+  const ConvSumParams sum{p.partial, out.data, out.size, p.splits};
+  launch_over("conv", cat("conv_sum", suffix(out.dtype)), out.size, sum);
 }
 
 // A group with fewer channels than this leaves tiles mostly empty.
 constexpr int kFewChannels = 8;
 
-void run_own(Launch& l, ConvRole role) {
+// Returns false, with nothing done, if no kernel adds what is to be added to the result.
+bool run_own(Launch& l, ConvRole role, const ConvAddends& added) {
   const View &a = l.in[0], &b = l.in[1], &out = l.out[0];
   const auto& attrs = l.attrs<ConvAttrs>();
   const Shape& x = role == ConvRole::input_gradient ? *out.shape : *a.shape;
@@ -111,22 +153,30 @@ void run_own(Launch& l, ConvRole role) {
   p.gathered = a.data;
   p.other = b.data;
   p.to = out.data;
+  p.bias = static_cast<const float*>(added.bias);
+  p.residual = static_cast<const float*>(added.residual);
   p.samples = static_cast<int>(x[0]);
   p.groups = groups;
   p.flip = attrs.flip;
   meet(p, sizes_of(attrs, x, w, y), role != ConvRole::input_gradient);
   const int64_t taps = int64_t{p.kernel[0]} * p.kernel[1] * p.kernel[2],
                 places = int64_t{p.positions[0]} * p.positions[1] * p.positions[2] * p.samples;
-  const bool few = std::min(in_channels, out_channels) < kFewChannels && groups > 1;
+  const bool few = std::min(in_channels, out_channels) < kFewChannels,
+             single = out.dtype == Dtype::float32,
+             small = std::max({a.size, b.size, out.size}) < INT32_MAX;  // for 32-bit indices
   if (role == ConvRole::weight_gradient) {
     p.gathered_channels = in_channels;
     p.result_channels = out_channels;
-    if (few)
+    const bool fours = single && small && in_channels % 4 == 0 && out_channels % 4 == 0 &&
+                       in_words({a.data, b.data, out.data});
+    if (few && groups > 1)
       launch_blocks("conv", cat("conv_weight_one", suffix(out.dtype)), out.size, kConvThreads, p);
+    else if (few)
+      launch_thin_weight(l, p, places);
     else
-      launch_tiles(l, in_fours(p, out.dtype) ? wide_enough(kWideWeight, out_channels) : kWeight, p,
-                   out_channels, taps * in_channels, places);
-    return;
+      launch_tiles(l, fours ? wide_enough(kWideWeight, out_channels) : kWeight, p, out_channels,
+                   taps * in_channels, places);
+    return true;
   }
   const bool forward = role == ConvRole::forward;
   p.gathered_channels = forward ? in_channels : out_channels;
@@ -135,11 +185,26 @@ void run_own(Launch& l, ConvRole role) {
   p.w_result = forward ? taps * in_channels : 1;
   p.w_tap = in_channels;
   p.w_group = out_channels * taps * in_channels;
-  if (p.result_channels < kFewChannels)
+  const bool results_in_fours =
+      single && p.result_channels % 4 == 0 && in_words({b.data, out.data, p.bias, p.residual});
+  if (results_in_fours && p.gathered_channels < kFewChannels) {
+    launch_blocks("conv_thin", "conv_gather_thin", parts(out.size / 4, kConvThreads), kConvThreads,
+                  p);
+  } else if (single && p.result_channels < kFewChannels && p.gathered_channels % 4 == 0 &&
+             in_words({a.data})) {
+    launch_blocks("conv_thin", "conv_gather_shared", parts(out.size * 8, kConvThreads),
+                  kConvThreads, p);
+  } else if (results_in_fours && small && p.gathered_channels % 4 == 0 && in_words({a.data})) {
+    launch_tiles(l, gather_tiles(places, p.result_channels), p, places, p.result_channels,
+                 taps * p.gathered_channels);
+  } else if (added.bias || added.residual) {
+    return false;
+  } else if (p.result_channels < kFewChannels) {
     launch_over("conv", cat("conv_gather_one", suffix(out.dtype)), out.size, p);
-  else
-    launch_tiles(l, in_fours(p, out.dtype) ? wide_enough(kWideGather, p.result_channels) : kGather,
-                 p, places, p.result_channels, taps * p.gathered_channels);
+  } else {
+    launch_tiles(l, kGather, p, places, p.result_channels, taps * p.gathered_channels);
+  }
+  return true;
 }
 
 // cuDNN's kernels for float32 that keep float32 pay off where there is much to compute: on an H100
@@ -154,10 +219,15 @@ bool better_without_dnn(const Launch& l, ConvRole role) {
 template <ConvRole role>
 void run(Launch& l) {
   if (l.out[0].size == 0) return;
-  if (l.epilogue)
+  const bool own = better_without_dnn(l, role);
+  if (!l.epilogue) {
+    if (own || !convolve_by_dnn(l, role)) run_own(l, role, {});
+  } else if (is_half(l.out[0].dtype)) {
     l.declined = !convolve_by_dnn(l, role);
-  else if (better_without_dnn(l, role) || !convolve_by_dnn(l, role))
-    run_own(l, role);
+  } else {
+    const std::optional<ConvAddends> added = own ? read_addends(l) : std::nullopt;
+    l.declined = !added || !run_own(l, role, *added);
+  }
 }
 
 }  // namespace
@@ -166,7 +236,7 @@ void register_conv_kernels(KernelTable& table) {
   auto add = [&](const char* name, const Kernel& kernel) {
     add_kernels(table, op_named(name), FloatTypes{}, [=](auto) { return kernel; });
   };
-  add("conv", {.run = run<ConvRole::forward>, .takes = dnn_takes});
+  add("conv", {.run = run<ConvRole::forward>, .takes = conv_takes});
   add("conv_input_gradient", {.run = run<ConvRole::input_gradient>});
   add("conv_weight_gradient", {.run = run<ConvRole::weight_gradient>});
 }

@@ -27,6 +27,9 @@ struct ConvParams {
   long long w_gathered, w_result, w_tap, w_group;
   int splits;           // of the sum
   long long per_split;  // terms; a multiple of kConvDepth
+  /// What is added to the result: to each of its channels, and element by element; or null. Only
+  /// by the kernels of conv_wide.cu.
+  const float *bias, *residual;
 };
 
 /// Sums the partial results.
@@ -35,6 +38,12 @@ struct ConvSumParams {
   void* to;
   long long n;
   int splits;
+};
+/// As much of float32 in fours; `lines` threads share the splits of a result.
+struct ConvWideSumParams {
+  const float *partial, *bias, *residual;
+  float* to;
+  int fours, channels, splits, lines;
 };
 
 inline constexpr int kConvTile = 64, kConvDepth = 16, kConvThreads = 256;

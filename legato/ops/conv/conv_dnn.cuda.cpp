@@ -23,8 +23,7 @@ struct Normal {
   int64_t groups = 1;
   // How the caller's weights become cuDNN's: turned around, and with their two channels exchanged.
   bool flip = false, exchange = false;
-  // What is added to the result: a bias of each channel, then perhaps an array like it.
-  const void *bias = nullptr, *residual = nullptr;
+  ConvAddends added;
 };
 
 // Note [One convolution is another]: where the input is dilated and the stride is 1, each of the
@@ -85,29 +84,6 @@ bool normalise(const Launch& l, ConvRole role, Normal& n) {
 // Note [What cuDNN adds]: its compiled engines add an array like the result and then a bias, in
 // this order. For other programs it compiles engines at run time, for half a second, which on an
 // H100 took 272 us where the convolution alone takes 172 and a program behind it 31.
-
-// Whether the program adds a bias, and perhaps an array like the result, and nothing else.
-bool read_addends(const Launch& l, Normal& n) {
-  const View& y = l.out[0];
-  const std::optional<EpilogueForm> form = read_epilogue(*l.epilogue);
-  if (!form) return false;
-  Strides across = Strides::filled(y.ndim(), 0);
-  across.back() = 1;
-  for (int i = 0; i < form->n_addends; ++i) {
-    const auto input = static_cast<size_t>(form->addends[i].input);
-    const fuse::BoundInput& in = l.epilogue->inputs[input];
-    if (l.epilogue->program->inputs[input] != y.dtype) return false;
-    if (in.strides == across && !n.bias)
-      n.bias = in.data;
-    else if (in.strides == row_major_strides(*y.shape) && !n.residual)
-      n.residual = in.data;
-    else
-      return false;
-  }
-  // Behind 1 x 1 convolutions a residual is no gain.
-  const bool pointwise = n.w_view->size == n.w[0] * n.w.back();
-  return n.bias && (!n.residual || !pointwise);
-}
 
 // (N, spatial..., C) in memory as cuDNN's (N, C, spatial...); one spatial axis becomes two.
 dnn::Descriptor tensor(int64_t id, const Shape& shape, dnn::DataType type, int64_t alignment,
@@ -184,7 +160,7 @@ std::shared_ptr<dnn::Plan> make_plan(GpuDevice& device, const Normal& n, Dtype d
   dnn::Descriptor& operation = operations.emplace_back(names.kind);
   operation.set(names.conv, conv).set(names.x, x).set(names.w, w);
   const auto between = [&](Id id) { return tensor(id, n.y, dnn::DataType::f32, 16, true); };
-  if (n.bias)
+  if (n.added.bias)
     operation.set(names.y, between(kConvolved));
   else
     operation.set(names.y, y);
@@ -194,14 +170,14 @@ std::shared_ptr<dnn::Plan> make_plan(GpuDevice& device, const Normal& n, Dtype d
     operation.set(names.alpha, 1.0f).set(names.beta, 0.0f);
   operation.finalize();
   dnn::PlanRules rules;
-  if (n.bias) {
+  if (n.added.bias) {
     rules.without_behavior = 1u << static_cast<int>(dnn::Behavior::runtime_compiled);
     Shape channels = Shape::filled(n.y.size(), 1);
     channels.back() = n.y.back();
-    if (n.residual)
+    if (n.added.residual)
       operations.push_back(addition(between(kConvolved), tensor(kResidual, n.y, type, alignment),
                                     between(kWithResidual)));
-    operations.push_back(addition(between(n.residual ? kWithResidual : kConvolved),
+    operations.push_back(addition(between(n.added.residual ? kWithResidual : kConvolved),
                                   tensor(kBias, channels, type, alignment), y));
   }
   // A tensor core takes float32 only after rounding it.
@@ -269,18 +245,46 @@ int64_t alignment_of(std::initializer_list<const void*> pointers) {
 
 }  // namespace
 
+std::optional<ConvAddends> read_addends(const Launch& l) {
+  const View& y = l.out[0];
+  const std::optional<EpilogueForm> form = read_epilogue(*l.epilogue);
+  if (!form) return std::nullopt;
+  Strides across = Strides::filled(y.ndim(), 0);
+  across.back() = 1;
+  ConvAddends added;
+  for (int i = 0; i < form->n_addends; ++i) {
+    const auto input = static_cast<size_t>(form->addends[i].input);
+    const fuse::BoundInput& in = l.epilogue->inputs[input];
+    if (l.epilogue->program->inputs[input] != y.dtype) return std::nullopt;
+    if (in.strides == across && !added.bias)
+      added.bias = in.data;
+    else if (in.strides == row_major_strides(*y.shape) && !added.residual)
+      added.residual = in.data;
+    else
+      return std::nullopt;
+  }
+  if (!added.bias) return std::nullopt;
+  return added;
+}
+
 bool convolve_by_dnn(Launch& l, ConvRole role) {
   Normal n;
   if (!dnn::library().problem.empty() || !normalise(l, role, n)) return false;
   const Dtype dtype = l.out[0].dtype;
   const bool moved = n.flip || n.exchange;
-  if (l.epilogue && (moved || !read_addends(l, n))) return false;
-  const int64_t alignment = alignment_of(
-      {n.x_view->data, moved ? nullptr : n.w_view->data, n.y_view->data, n.bias, n.residual});
+  if (l.epilogue) {
+    const std::optional<ConvAddends> added = read_addends(l);
+    if (moved || !added) return false;
+    n.added = *added;
+    // Behind 1 x 1 convolutions a residual is no gain.
+    if (n.added.residual && n.w_view->size == n.w[0] * n.w.back()) return false;
+  }
+  const int64_t alignment = alignment_of({n.x_view->data, moved ? nullptr : n.w_view->data,
+                                          n.y_view->data, n.added.bias, n.added.residual});
   Key key;
   for (int64_t v : {static_cast<int64_t>(n.role), static_cast<int64_t>(dtype), alignment,
                     static_cast<int64_t>(n.x.size()), int64_t{l.allow_tf32},
-                    int64_t{n.bias != nullptr} + int64_t{n.residual != nullptr}})
+                    int64_t{n.added.bias != nullptr} + int64_t{n.added.residual != nullptr}})
     key.add(v);
   for (const Dims* d : {&n.x, &n.w, &n.y, &n.stride, &n.low, &n.high, &n.dilation}) key.add(*d);
   GpuDevice& device = current();
@@ -294,9 +298,9 @@ bool convolve_by_dnn(Launch& l, ConvRole role) {
     copy_weights(weights, n.w_view->data, n.w, n, dtype);
   void* const workspace = plan->workspace_bytes() ? l.workspace(plan->workspace_bytes()) : nullptr;
   const int64_t ids[] = {kX, kW, kY, kBias, kResidual};
-  void* const data[] = {n.x_view->data, weights, n.y_view->data, const_cast<void*>(n.bias),
-                        const_cast<void*>(n.residual)};
-  const size_t operands = n.residual ? 5 : n.bias ? 4 : 3;
+  void* const data[] = {n.x_view->data, weights, n.y_view->data, const_cast<void*>(n.added.bias),
+                        const_cast<void*>(n.added.residual)};
+  const size_t operands = n.added.residual ? 5 : n.added.bias ? 4 : 3;
   try {
     plan->run(device, std::span(ids, operands), std::span(data, operands), workspace);
   } catch (const dnn::Failure&) {
@@ -307,12 +311,13 @@ bool convolve_by_dnn(Launch& l, ConvRole role) {
   return true;
 }
 
-// Halves only: float32 keeps the order of its sums.
-bool dnn_takes(const void*, const Epilogue& e) {
+// Those of halves are cuDNN's, those of float32 Legato's own.
+bool conv_takes(const void*, const Epilogue& e) {
   const std::optional<EpilogueForm> form = read_epilogue(e);
   const Dtype dtype = e.program->inputs[static_cast<size_t>(e.input)];
-  if (!form || !is_half(dtype) || form->out != dtype || form->act != EpilogueForm::Act::none ||
-      form->scale != 1 || form->constant != 0 || form->n_addends < 1 || form->n_addends > 2)
+  if (!form || !(is_half(dtype) || dtype == Dtype::float32) || form->out != dtype ||
+      form->act != EpilogueForm::Act::none || form->scale != 1 || form->constant != 0 ||
+      form->n_addends < 1 || form->n_addends > 2)
     return false;
   for (int i = 0; i < form->n_addends; ++i)
     if (form->addends[i].coef != 1) return false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace legato {
 class Launch;
@@ -17,7 +18,15 @@ enum class ConvRole : uint8_t { forward, input_gradient, weight_gradient };
 /// where cuDNN is not there or has no engine for it; the caller has another way then.
 bool convolve_by_dnn(Launch& launch, ConvRole role);
 
-/// Whether convolve_by_dnn may be able to apply this program behind a forward convolution.
-bool dnn_takes(const void* attrs, const Epilogue& epilogue);
+/// Whether the program behind a forward convolution is of the form of ConvAddends.
+bool conv_takes(const void* attrs, const Epilogue& epilogue);
+
+/// What a program behind a forward convolution adds to its result: a bias of each channel, and
+/// perhaps an array like the result.
+struct ConvAddends {
+  const void *bias = nullptr, *residual = nullptr;
+};
+/// Nothing if the launch's program is another one.
+std::optional<ConvAddends> read_addends(const Launch& launch);
 
 }  // namespace legato::cuda

@@ -14,6 +14,16 @@ LEGATO_INLINE A add_product(A sum, A x, A y) {
     return ::fma(x, y, sum);
 }
 
+struct alignas(16) Four {
+  float v[4];
+};
+LEGATO_INLINE Four four_at(const float* p) { return *reinterpret_cast<const Four*>(p); }
+
+LEGATO_INLINE Four plus(Four a, Four b) {
+  for (int j = 0; j < 4; ++j) a.v[j] += b.v[j];
+  return a;
+}
+
 /// A walk over positions or taps, last axis fastest.
 struct Walker {
   int at[3];

@@ -5,29 +5,27 @@
 
 namespace legato::cuda {
 
-struct alignas(16) Four {
-  float v[4];
-};
-LEGATO_INLINE Four four_at(const float* p) { return *reinterpret_cast<const Four*>(p); }
-
 /// A tile of `rows` x `cols`, done by kConvThreads threads. A thread has one or two groups of four
-/// rows, half a tile apart, and of four columns likewise.
+/// rows, half a tile apart, and of four columns likewise. A warp is four threads high and eight
+/// wide, so that what it reads of either operand is one line of shared memory.
 template <int rows, int cols>
 struct alignas(16) Wide {
   static constexpr int row_groups = rows == 128 && cols > 32 ? 2 : 1,
                        col_groups = cols == 128 && rows > 32 ? 2 : 1,
                        across = cols / (4 * col_groups);  // threads along a row
-  static_assert(across * (rows / (4 * row_groups)) == kConvThreads);
+  static_assert(across * (rows / (4 * row_groups)) == kConvThreads && across % 8 == 0);
   static constexpr int a_each = rows * kConvDepth / 4 / kConvThreads,
                        b_each = cols * kConvDepth / 4 / kConvThreads;  // 0: some threads load one
 
   float a[2][kConvDepth][rows + 4], b[2][kConvDepth][cols + 4];
 
   LEGATO_INLINE static int row_of(int group) {
-    return static_cast<int>(threadIdx.x) / across * 4 + group * (rows / 2);
+    const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
+    return (warp / (across / 8) * 4 + thread % 32 / 8) * 4 + group * (rows / 2);
   }
   LEGATO_INLINE static int col_of(int group) {
-    return static_cast<int>(threadIdx.x) % across * 4 + group * (cols / 2);
+    const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
+    return (warp % (across / 8) * 8 + thread % 8) * 4 + group * (cols / 2);
   }
   struct Sums {
     float v[4 * row_groups][4 * col_groups];
@@ -43,14 +41,74 @@ struct alignas(16) Wide {
           sums.v[i][j] = ::fmaf(u[i / 4].v[i % 4], v[j / 4].v[j % 4], sums.v[i][j]);
     }
   }
-  /// Gives f each (row, col, sum) of this thread.
+  /// Gives f each (row, first column, four sums) of this thread.
   template <class F>
   LEGATO_INLINE static void each(const Sums& sums, F f) {
     for (int i = 0; i < 4 * row_groups; ++i)
-      for (int j = 0; j < 4 * col_groups; ++j)
-        f(row_of(i / 4) + i % 4, col_of(j / 4) + j % 4, sums.v[i][j]);
+      for (int g = 0; g < col_groups; ++g) {
+        const float* v = &sums.v[i][4 * g];
+        f(row_of(i / 4) + i % 4, col_of(g), Four{{v[0], v[1], v[2], v[3]}});
+      }
   }
 };
+
+// Positions, terms and blocks are below 2^31 here, so that they are taken apart in 32 bits.
+
+/// Takes an index of positions of samples apart; returns the sample.
+LEGATO_INLINE unsigned take_apart(unsigned index, const int* sizes, int* at) {
+  for (int d = 2; d >= 0; --d) {
+    const unsigned next = index / static_cast<unsigned>(sizes[d]);
+    at[d] = static_cast<int>(index - next * static_cast<unsigned>(sizes[d]));
+    index = next;
+  }
+  return index;
+}
+template <int tile_rows, int tile_cols>
+LEGATO_INLINE Job wide_job(const ConvParams& p, unsigned rows, unsigned cols, unsigned terms) {
+  const unsigned tiles_n = (cols + tile_cols - 1) / tile_cols,
+                 tiles_m = (rows + tile_rows - 1) / tile_rows,
+                 groups = static_cast<unsigned>(p.groups);
+  const unsigned in_column = blockIdx.x / tiles_n, in_group = in_column / tiles_m,
+                 split = in_group / groups;
+  Job job;
+  job.col0 = static_cast<int>((blockIdx.x - in_column * tiles_n) * tile_cols);
+  job.row0 = (in_column - in_group * tiles_m) * tile_rows;
+  job.group = static_cast<int>(in_group - split * groups);
+  job.split = split;
+  job.terms_from = split * p.per_split;
+  job.terms_to = job.terms_from + p.per_split < terms ? job.terms_from + p.per_split : terms;
+  return job;
+}
+/// As meeting(), in 32 bits. `plain`: nothing is divided.
+LEGATO_INLINE int meeting_narrow(const ConvParams& p, bool plain, const int* base, const int* tap) {
+  int at = 0;
+  bool inside = tap[0] < p.kernel[0];
+  if (plain) {
+#pragma unroll
+    for (int d = 0; d < 3; ++d) {
+      const int u = base[d] + tap[d] * p.meet.step[d];
+      inside = inside && static_cast<unsigned>(u) < static_cast<unsigned>(p.meet.size[d]);
+      at = at * p.meet.size[d] + u;
+    }
+    return inside ? at : -1;
+  }
+  return static_cast<int>(meeting(p, base, tap));
+}
+LEGATO_INLINE bool is_plain(const ConvParams& p) {
+  return p.meet.div[0] == 1 && p.meet.div[1] == 1 && p.meet.div[2] == 1;
+}
+
+/// Four results at `at`, of the channels from `channel` on.
+LEGATO_INLINE void put_four(const ConvParams& p, const Job& job, long long total, long long at,
+                            int channel, Four v) {
+  if (p.partial) {
+    *reinterpret_cast<Four*>(static_cast<float*>(p.partial) + job.split * total + at) = v;
+    return;
+  }
+  if (p.bias) v = plus(v, four_at(p.bias + channel));
+  if (p.residual) v = plus(v, four_at(p.residual + at));
+  *reinterpret_cast<Four*>(static_cast<float*>(p.to) + at) = v;
+}
 
 /// The sum over a split: `load(k0)` brings the terms from k0 on into registers, `store(stage)` from
 /// there to shared memory.
@@ -75,34 +133,46 @@ LEGATO_INLINE void sum_terms(Tile& tile, const Job& job, typename Tile::Sums& su
 inline constexpr int kFours = kConvDepth / 4;  // groups of four terms
 
 // As conv_gather in conv.cu. A thread brings four terms of a row, and of the weights four terms of
-// a column or, where result channels are their fast axis, four columns of a term.
+// a column or, where result channels are their fast axis, four columns of a term. Where its rows
+// meet the gathered tensor is looked up when the tap changes, not at each step.
 template <int rows, int cols>
 LEGATO_INLINE void conv_gather_wide(const ConvParams& p, Wide<rows, cols>& tile) {
   using Tile = Wide<rows, cols>;
   constexpr int a_step = kConvThreads / kFours, b_each = Tile::b_each ? Tile::b_each : 1;
-  const long long each_sample = positions_of(p.positions), n_rows = p.samples * each_sample,
-                  terms = static_cast<long long>(taps_of(p)) * p.gathered_channels,
-                  all_channels = static_cast<long long>(p.groups) * p.gathered_channels;
-  const Job job = job_of<rows, cols>(p, n_rows, p.result_channels, terms);
-  const int thread = static_cast<int>(threadIdx.x), k_mine = thread % kFours * 4;
+  const unsigned n_rows = static_cast<unsigned>(p.samples * positions_of(p.positions)),
+                 terms = static_cast<unsigned>(taps_of(p) * p.gathered_channels);
+  const int all_channels = p.groups * p.gathered_channels, channels = p.gathered_channels;
+  const Job job = wide_job<rows, cols>(p, n_rows, static_cast<unsigned>(p.result_channels), terms);
+  const int thread = static_cast<int>(threadIdx.x), k_mine = thread % kFours * 4,
+            first = static_cast<int>(job.terms_from);
+  const bool plain = is_plain(p);
   int base[Tile::a_each][3];
-  const float* from[Tile::a_each];
+  const float *from[Tile::a_each], *here[Tile::a_each];
   for (int i = 0; i < Tile::a_each; ++i) {
-    const long long row = job.row0 + thread / kFours + i * a_step;
-    from[i] = nullptr;
-    if (row >= n_rows) continue;
-    Walker position;
-    position.start(row % each_sample, p.positions);
-    base_of(p, position.at, base[i]);
-    from[i] = static_cast<const float*>(p.gathered) +
-              row / each_sample * positions_of(p.meet.size) * all_channels +
-              static_cast<long long>(job.group) * p.gathered_channels;
+    const unsigned row =
+        static_cast<unsigned>(job.row0) + static_cast<unsigned>(thread / kFours + i * a_step);
+    int position[3];
+    const unsigned sample = take_apart(row, p.positions, position);
+    base_of(p, position, base[i]);
+    from[i] = row < n_rows
+                  ? static_cast<const float*>(p.gathered) +
+                        sample * positions_of(p.meet.size) * all_channels + job.group * channels
+                  : nullptr;
   }
-  Term term;
-  term.start(job.terms_from + k_mine, p);
-  const float* w = static_cast<const float*>(p.other) + job.group * p.w_group;
-  const bool along_result = p.w_result == 1;
-  Four a[Tile::a_each], b[b_each];
+  Walker tap;
+  int channel = (first + k_mine) % channels;
+  take_apart(static_cast<unsigned>((first + k_mine) / channels), p.kernel, tap.at);
+  if (first + k_mine >= static_cast<int>(terms)) tap.at[0] = p.kernel[0];
+  const auto look = [&] {
+    for (int i = 0; i < Tile::a_each; ++i) {
+      const int at = meeting_narrow(p, plain, base[i], tap.at);
+      here[i] = from[i] && at >= 0 ? from[i] + static_cast<long long>(at) * all_channels : nullptr;
+    }
+  };
+  look();
+  const bool along_result = p.w_result == 1, loads_b = Tile::b_each > 0 || thread < cols * kFours;
+  const int w_tap = static_cast<int>(p.w_tap), w_gathered = static_cast<int>(p.w_gathered),
+            last_tap = taps_of(p) - 1;
   // Where this thread's part of the weights is within a tile.
   const auto b_term = [&](int i) {
     const int e = thread + i * kConvThreads;
@@ -112,26 +182,39 @@ LEGATO_INLINE void conv_gather_wide(const ConvParams& p, Wide<rows, cols>& tile)
     const int e = thread + i * kConvThreads;
     return along_result ? e % (cols / 4) * 4 : e / kFours;
   };
-  const bool loads_b = Tile::b_each > 0 || thread < cols * kFours;
+  const float* w[b_each];  // null: no column of the weights
+  int w_channel[b_each], w_at[b_each];
+  for (int i = 0; i < b_each; ++i) {
+    const int col = job.col0 + b_col(i);
+    w[i] = loads_b && col < p.result_channels
+               ? static_cast<const float*>(p.other) + job.group * p.w_group + col * p.w_result
+               : nullptr;
+    w_at[i] = (first + b_term(i)) / channels;
+    w_channel[i] = first + b_term(i) - w_at[i] * channels;
+  }
+  Four a[Tile::a_each], b[b_each];
   typename Tile::Sums sums{};
   sum_terms(
       tile, job, sums,
       [&](long long k0) {
-        for (int i = 0; i < Tile::a_each; ++i) {
-          a[i] = Four{};
-          if (!from[i] || k0 + k_mine >= job.terms_to) continue;
-          const long long at = meeting(p, base[i], term.tap.at);
-          if (at >= 0) a[i] = four_at(from[i] + at * all_channels + term.channel);
+        const int k = static_cast<int>(k0), end = static_cast<int>(job.terms_to);
+        for (int i = 0; i < Tile::a_each; ++i)
+          a[i] = here[i] && k + k_mine < end ? four_at(here[i] + channel) : Four{};
+        channel += kConvDepth;
+        if (channel >= channels) {
+          do {
+            channel -= channels;
+            tap.next(p.kernel);
+          } while (channel >= channels);
+          look();
         }
-        term.advance(kConvDepth, p);
         for (int i = 0; i < b_each; ++i) {
-          b[i] = Four{};
-          const int k = static_cast<int>(k0) + b_term(i), col = job.col0 + b_col(i);
-          if (!loads_b || k >= job.terms_to || col >= p.result_channels) continue;
-          int tap = k / p.gathered_channels;
-          const int c = k - tap * p.gathered_channels;
-          if (p.flip) tap = taps_of(p) - 1 - tap;
-          b[i] = four_at(w + tap * p.w_tap + c * p.w_gathered + col * p.w_result);
+          b[i] = w[i] && k + b_term(i) < end
+                     ? four_at(w[i] + (p.flip ? last_tap - w_at[i] : w_at[i]) * w_tap +
+                               w_channel[i] * w_gathered)
+                     : Four{};
+          for (w_channel[i] += kConvDepth; w_channel[i] >= channels; ++w_at[i])
+            w_channel[i] -= channels;
         }
       },
       [&](int stage) {
@@ -146,18 +229,17 @@ LEGATO_INLINE void conv_gather_wide(const ConvParams& p, Wide<rows, cols>& tile)
         }
       });
   const long long width = static_cast<long long>(p.groups) * p.result_channels;
-  Tile::each(sums, [&](int r, int c, float v) {
+  Tile::each(sums, [&](int r, int c, Four v) {
     const long long row = job.row0 + r;
-    const int col = job.col0 + c;
+    const int col = job.col0 + c, result = job.group * p.result_channels + col;
     if (row < n_rows && col < p.result_channels)
-      put<float>(p, job, n_rows * width,
-                 row * width + static_cast<long long>(job.group) * p.result_channels + col, v);
+      put_four(p, job, n_rows * width, row * width + result, result, v);
   });
 }
 
 /// A walk over the positions of all samples.
 struct SampleWalker {
-  long long sample;
+  unsigned sample;
   Walker position;
   LEGATO_INLINE void advance(int by, const int* sizes) {
     int* at = position.at;
@@ -178,42 +260,49 @@ LEGATO_INLINE void conv_weight_wide(const ConvParams& p, Wide<rows, cols>& tile)
   using Tile = Wide<rows, cols>;
   constexpr int a_each = Tile::a_each ? Tile::a_each : 1, b_each = Tile::b_each,
                 a_step = kConvThreads / (rows / 4), b_step = kConvThreads / (cols / 4);
-  const long long each_sample = positions_of(p.positions), terms = p.samples * each_sample,
-                  gathered_all = static_cast<long long>(p.groups) * p.gathered_channels,
+  const unsigned terms = static_cast<unsigned>(p.samples * positions_of(p.positions));
+  const long long gathered_all = static_cast<long long>(p.groups) * p.gathered_channels,
                   walked_all = static_cast<long long>(p.groups) * p.result_channels,
                   sample_elements = positions_of(p.meet.size) * gathered_all;
   const int taps = taps_of(p), n_cols = taps * p.gathered_channels;
-  const Job job = job_of<rows, cols>(p, p.result_channels, n_cols, terms);
+  const Job job = wide_job<rows, cols>(p, static_cast<unsigned>(p.result_channels),
+                                       static_cast<unsigned>(n_cols), terms);
   const int thread = static_cast<int>(threadIdx.x), a_row = thread % (rows / 4) * 4,
             a_term = thread / (rows / 4), b_col = thread % (cols / 4) * 4,
-            b_term = thread / (cols / 4);
-  const bool loads_a = a_term < kConvDepth;
+            b_term = thread / (cols / 4), end = static_cast<int>(job.terms_to);
+  const bool plain = is_plain(p), loads_a = a_term < kConvDepth;
   const bool row_inside = job.row0 + a_row < p.result_channels && loads_a,
              col_inside = job.col0 + b_col < n_cols;
-  Term term{};
-  if (col_inside) term.start(job.col0 + b_col, p);
+  Walker tap{};
+  int channel = 0;
+  if (col_inside) {
+    const int col = job.col0 + b_col, at = col / p.gathered_channels;
+    channel = col - at * p.gathered_channels;
+    take_apart(static_cast<unsigned>(at), p.kernel, tap.at);
+  }
   const float* walked = static_cast<const float*>(p.other) +
                         static_cast<long long>(job.group) * p.result_channels + job.row0 + a_row;
   const float* gathered = static_cast<const float*>(p.gathered) +
-                          static_cast<long long>(job.group) * p.gathered_channels + term.channel;
+                          static_cast<long long>(job.group) * p.gathered_channels + channel;
   SampleWalker walk;
-  walk.sample = (job.terms_from + b_term) / each_sample;
-  walk.position.start((job.terms_from + b_term) % each_sample, p.positions);
+  walk.sample = take_apart(static_cast<unsigned>(job.terms_from) + static_cast<unsigned>(b_term),
+                           p.positions, walk.position.at);
   Four a[a_each], b[b_each];
   typename Tile::Sums sums{};
   sum_terms(
       tile, job, sums,
       [&](long long k0) {
+        const int k = static_cast<int>(k0);
         for (int i = 0; i < a_each; ++i) {
-          const long long k = k0 + a_term + i * a_step;
-          a[i] = row_inside && k < job.terms_to ? four_at(walked + k * walked_all) : Four{};
+          const int at = k + a_term + i * a_step;
+          a[i] = row_inside && at < end ? four_at(walked + at * walked_all) : Four{};
         }
         for (int i = 0; i < b_each; ++i) {
           b[i] = Four{};
-          if (col_inside && k0 + b_term + i * b_step < job.terms_to) {
+          if (col_inside && k + b_term + i * b_step < end) {
             int base[3];
             base_of(p, walk.position.at, base);
-            const long long met = meeting(p, base, term.tap.at);
+            const int met = meeting_narrow(p, plain, base, tap.at);
             if (met >= 0)
               b[i] = four_at(gathered + walk.sample * sample_elements + met * gathered_all);
           }
@@ -227,17 +316,44 @@ LEGATO_INLINE void conv_weight_wide(const ConvParams& p, Wide<rows, cols>& tile)
           *reinterpret_cast<Four*>(&tile.b[stage][b_term + i * b_step][b_col]) = b[i];
       });
   const long long total = walked_all * n_cols;
-  Tile::each(sums, [&](int r, int c, float v) {
+  Tile::each(sums, [&](int r, int c, Four v) {
     const long long row = job.row0 + r;
     int col = job.col0 + c;
     if (row >= p.result_channels || col >= n_cols) return;
     if (p.flip) {
-      const int tap = col / p.gathered_channels;
-      col += (taps - 1 - 2 * tap) * p.gathered_channels;
+      const int at = col / p.gathered_channels;
+      col += (taps - 1 - 2 * at) * p.gathered_channels;
     }
-    put<float>(p, job, total,
-               (static_cast<long long>(job.group) * p.result_channels + row) * n_cols + col, v);
+    put_four(p, job, total,
+             (static_cast<long long>(job.group) * p.result_channels + row) * n_cols + col, 0, v);
   });
+}
+
+// Partial results, four at a time. Where splits are many, threads share those of a result, each
+// takes every `lines`-th, and what they have is added up in order.
+LEGATO_INLINE void sum_wide(const ConvWideSumParams& p, Four* shared) {
+  const int thread = static_cast<int>(threadIdx.x), across = 256 / p.lines, line = thread / across,
+            e = static_cast<int>(blockIdx.x) * across + thread % across;
+  Four sum{};
+  if (e < p.fours) {
+    const float* from = p.partial + 4ll * e;
+    const long long step = 4ll * p.fours;
+#pragma unroll 4
+    for (int s = line; s < p.splits; s += p.lines) sum = plus(sum, four_at(from + s * step));
+  }
+  if (p.lines > 1) {
+    shared[thread] = sum;
+    __syncthreads();
+    for (int l = 1; line == 0 && l < p.lines; ++l) sum = plus(sum, shared[l * across + thread]);
+  }
+  if (line > 0 || e >= p.fours) return;
+  if (p.bias) sum = plus(sum, four_at(p.bias + 4ll * e % p.channels));
+  if (p.residual) sum = plus(sum, four_at(p.residual + 4ll * e));
+  *reinterpret_cast<Four*>(p.to + 4ll * e) = sum;
+}
+LEGATO_KERNEL(conv_sum_wide, ConvWideSumParams, 256) {
+  __shared__ Four shared[256];
+  sum_wide(p, shared);
 }
 
 #define LEGATO_CONV_WIDE(what, rows, cols)                                      \
@@ -248,6 +364,7 @@ LEGATO_INLINE void conv_weight_wide(const ConvParams& p, Wide<rows, cols>& tile)
 LEGATO_CONV_WIDE(gather, 128, 128)
 LEGATO_CONV_WIDE(gather, 128, 64)
 LEGATO_CONV_WIDE(gather, 128, 32)
+LEGATO_CONV_WIDE(gather, 64, 64)
 LEGATO_CONV_WIDE(weight, 128, 128)
 LEGATO_CONV_WIDE(weight, 64, 128)
 LEGATO_CONV_WIDE(weight, 32, 128)
