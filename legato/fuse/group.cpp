@@ -554,13 +554,19 @@ bool literal_needed(const PlanGraph& g, const PlanNode& literal, const Edges& ed
 
 void plan_steps(PlanGraph& g, bool fuse) {
   Scratch& s = scratch();
-  if (g.nodes.size() == 1 && g.nodes[0].kind == NodeKind::pointwise) {  // nothing to group or order
-    PlanNode& p = g.nodes[0];
-    p.group = p.first_member = p.next_member = 0;
+  if (g.nodes.empty()) return;
+  // One pointwise node and its numbers: nothing to group or order.
+  const auto last = static_cast<uint32_t>(g.nodes.size() - 1);
+  if (g.nodes[last].kind == NodeKind::pointwise && last <= Node::kInlineInputs &&
+      std::all_of(g.nodes.begin(), g.nodes.end() - 1, [&](const PlanNode& n) {
+        return n.kind == NodeKind::literal && !g.slots[n.first_slot].held;
+      })) {
+    PlanNode& p = g.nodes[last];
+    p.group = p.first_member = p.next_member = last;
     p.n_members = 1;
-    g.slots[0].stored = true;
+    g.slots[p.first_slot].stored = true;
     Builder builder(g, s.value_of);
-    return add_program_step(g, builder, s, 0);
+    return add_program_step(g, builder, s, last);
   }
   Edges& edges = s.edges;
   edges.build(g, fuse);

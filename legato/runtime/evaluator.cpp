@@ -244,12 +244,13 @@ struct Evaluation {
   std::vector<Node*> dying;
   std::vector<Array> roots;    // asynchronous evaluations keep their roots alive
   bool awaits_leaves = false;  // other evaluations are computing some of them
+  bool lone = false;           // see Note [Lone nodes]
 
   void clear() {
     graph.clear();
     dying.clear();
     roots.clear();
-    awaits_leaves = false;
+    awaits_leaves = lone = false;
   }
 };
 
@@ -276,10 +277,62 @@ struct Lease {
   }
 };
 
+// Note [Lone nodes]: most nodes that are evaluated by themselves read only values that exist and
+// numbers. Their graph is written down without a walk, nothing has to be grouped or joined, and
+// nobody else looks at the node between its claim and its end. Its numbers are not claimed: they
+// stand before it in the tables and never change.
+bool collect_lone(PlanGraph& g, Node* n) {
+  if (n->n_out != 1 || n->n_in > Node::kInlineInputs || n->mark || n->n_in == 0) return false;
+  PlanNode p;
+  p.node = n;
+  p.n_in = n->n_in;
+  if (n->op->pointwise.fn)
+    p.kind = NodeKind::pointwise;
+  else if (n->op->view || n->op == &compiled_op ||
+           !backend_of(device_of_stream(n->stream)).find_kernel(*n->op, n->in[0].dtype()))
+    return false;
+  Slot in[Node::kInlineInputs];
+  for (uint32_t i = 0; i < n->n_in; ++i) {
+    const Array& from = n->in[i];
+    uint32_t same = 0;
+    while (same < i && !n->in[same].same(from)) ++same;
+    if (same < i) {
+      in[i] = in[same];
+    } else if (from.node()->is_done()) {
+      in[i] = ~static_cast<Slot>(g.leaves.size());
+      g.leaves.push_back(&from);
+    } else if (from.node()->op == &literal_op && p.kind == NodeKind::pointwise) {
+      in[i] = static_cast<Slot>(g.nodes.size());
+      PlanNode number;
+      number.node = from.node();
+      number.kind = NodeKind::literal;
+      number.first_slot = static_cast<uint32_t>(in[i]);
+      g.slots.push_back({static_cast<uint32_t>(g.nodes.size()), 0, false, false});
+      g.nodes.push_back(number);
+    } else {
+      g.clear();
+      return false;
+    }
+    if (in[i] >= 0) ++g.slots[static_cast<size_t>(in[i])].uses;
+  }
+  g.in_slots.assign(in, in + n->n_in);
+  p.first_slot = static_cast<uint32_t>(g.slots.size());
+  g.slots.push_back({static_cast<uint32_t>(g.nodes.size()), 0, true, false});
+  g.nodes.push_back(p);
+  return true;
+}
+
 // Collects and claims. Returns false if there is nothing to compute.
 bool claim(Evaluation& e, std::span<const Array> roots) {
   std::lock_guard lock(graph_lock());
   PlanGraph& g = e.graph;
+  if (roots.size() == 1) {
+    Node* n = roots[0].node();
+    if (n->state.load(std::memory_order_acquire) == NodeState::pending && collect_lone(g, n)) {
+      n->state.store(NodeState::claimed, std::memory_order_release);
+      return e.lone = true;
+    }
+  }
   Collector collector(g, {});
   for (const Array& r : roots) collector.visit(r);
   if (g.nodes.empty()) return false;
@@ -299,31 +352,42 @@ bool is_memory_error(const std::exception_ptr& error) {
   }
 }
 
+// Gives a claimed node the state that it ends with. Returns whether that is the end: done or failed.
+template <class Failed>
+bool settle(const PlanNode& p, const std::exception_ptr& error, bool retry, Failed failed) {
+  Node* n = p.node;
+  bool complete = true, bad = false;
+  for (int o = 0; o < n->n_out; ++o) {
+    complete &= static_cast<bool>(n->out[o].storage);
+    bad |= failed(static_cast<Slot>(p.first_slot) + o);
+  }
+  if (bad && !retry) {
+    n->error = error;
+    n->state.store(NodeState::failed, std::memory_order_release);
+  } else if (complete && !bad) {
+    n->state.store(NodeState::done, std::memory_order_release);
+  } else {
+    for (int o = 0; o < n->n_out; ++o) n->out[o].storage = nullptr;
+    n->state.store(NodeState::pending, std::memory_order_release);
+    return false;
+  }
+  return true;
+}
+
 // Publishes what was computed. Producers first: detaching a user's inputs may free them, and until
 // then the user, and in the end a root, keeps each node alive.
 template <class Failed>
 void finish(Evaluation& e, const std::exception_ptr& error, bool retry, Failed failed) {
   PlanGraph& g = e.graph;
-  e.dying.reserve(g.nodes.size());
-  {
+  if (e.lone) {
+    // In this order: a thread that sees it done may drop it, and the caller's root is all it needs.
+    if (settle(g.nodes.back(), error, retry, failed)) detach_inputs(g.nodes.back().node);
+  } else {
+    e.dying.reserve(g.nodes.size());
     std::lock_guard lock(graph_lock());
     for (auto& p : g.nodes) {
       Node* n = p.node;
-      bool complete = true, bad = false;
-      for (int o = 0; o < n->n_out; ++o) {
-        complete &= static_cast<bool>(n->out[o].storage);
-        bad |= failed(static_cast<Slot>(p.first_slot) + o);
-      }
-      if (bad && !retry) {
-        n->error = error;
-        n->state.store(NodeState::failed, std::memory_order_release);
-      } else if (complete && !bad) {
-        n->state.store(NodeState::done, std::memory_order_release);
-      } else {
-        for (int o = 0; o < n->n_out; ++o) n->out[o].storage = nullptr;
-        n->state.store(NodeState::pending, std::memory_order_release);
-        continue;
-      }
+      if (!settle(p, error, retry, failed)) continue;
       if (CaptureMark* mark = n->mark ? n->mark->nearest_open() : nullptr)
         mark->keep(n);
       else
@@ -365,7 +429,7 @@ std::exception_ptr run(Evaluation& e) {
   RunValues values;
   try {
     fuse::plan_steps(g, fusion_on());
-    if (fusion_on()) {
+    if (fusion_on() && !e.lone) {
       find_row_blocks(g);
       join_epilogues(g);
       find_batches(g);

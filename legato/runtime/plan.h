@@ -57,6 +57,8 @@ class Runner {
   void run_batch_watched(const fuse::Batch& batch);
   StepRecord describe(const fuse::Step& step) const;
   void search_nan(const fuse::Step& step, const StepRecord& record) const;
+  struct Order;
+  Order order_of(const fuse::Step& step, const Shape& shape) const;
   void run_program(const fuse::Step& step);
   void bind_program(const fuse::Step& step, ProgramRun& run);
   void program_given(const fuse::Step& step, Device device);

@@ -19,9 +19,20 @@ using fuse::PlanNode;
 using fuse::Slot;
 using fuse::Step;
 
+// A stream never changes its device: that of the first ones is remembered, to be read without the
+// lock of their table.
 Device device_of_stream(uint16_t stream) {
   if (stream == 0) return Device{};
-  return stream_at(stream).device;
+  constexpr int kKnown = 64, kUnknown = 0;
+  static std::atomic<int> known[kKnown];  // 1 + type + 256 * index
+  if (stream >= kKnown) return stream_at(stream).device;
+  int device = known[stream].load(std::memory_order_relaxed);
+  if (device == kUnknown) {
+    const Device d = stream_at(stream).device;
+    device = 1 + static_cast<int>(d.type) + 256 * d.index;
+    known[stream].store(device, std::memory_order_relaxed);
+  }
+  return {static_cast<DeviceType>((device - 1) % 256), (device - 1) / 256};
 }
 
 DeviceStorage& storage_of(const Value& v) {
@@ -37,8 +48,18 @@ View view_of(const Value& v, Device device) {
   return {data_on(v, device), &v.shape, &v.layout.strides, v.size, v.dtype, v.row_major};
 }
 
+// As row_major_strides, in place: a fresh Dims that is copied at once costs more than all the rest.
+static void make_row_major(Strides& strides, const Shape& shape) {
+  strides = shape;
+  int64_t step = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    strides[i] = step;
+    step *= std::max<int64_t>(shape[i], 1);
+  }
+}
+
 void place_at_start(Value& v) {
-  v.layout.strides = row_major_strides(v.shape);
+  make_row_major(v.layout.strides, v.shape);
   v.layout.offset = 0;
   v.row_major = true;
 }
@@ -290,7 +311,7 @@ void Runner::run_kernel(const PlanNode& n) {
           may_overwrite(s, 1) && storage_of(from).home() == device) {
         v.storage = from.storage;
         storage_of(v).drop_copies();
-        v.layout.strides = row_major_strides(v.shape);
+        make_row_major(v.layout.strides, v.shape);
         v.layout.offset = from.layout.offset * size_of(from.dtype) / size_of(v.dtype);
         v.row_major = true;
         counts().reused_buffers.fetch_add(1, std::memory_order_relaxed);
@@ -351,6 +372,31 @@ Dims permuted(const Dims& d, const Dims& order) {
 
 }  // namespace
 
+// The order in which a program runs whose operands do not all lie as its outputs do: that of its
+// first permuted operand, so that transposed arrays stay transposed.
+struct Runner::Order {
+  Dims axes;  // outermost first; empty: as they are
+  Shape shape;
+  Strides dense, result;  // of the outputs, in that order and as they are
+};
+
+Runner::Order Runner::order_of(const Step& step, const Shape& shape) const {
+  const fuse::StepInput* inputs = g_.step_inputs.data() + step.first_input;
+  Order order;
+  for (uint32_t i = 0; i < step.n_inputs && order.axes.empty(); ++i) {
+    const Value& v = value(inputs[i].slot);
+    if (v.shape == shape && v.size > 1) {
+      if (v.row_major) break;
+      order.axes = memory_order(v);
+    }
+  }
+  order.shape = order.axes.empty() ? shape : permuted(shape, order.axes);
+  order.dense = row_major_strides(order.shape);
+  order.result = row_major_strides(shape);
+  for (size_t i = 0; i < order.axes.size(); ++i) order.result[order.axes[i]] = order.dense[i];
+  return order;
+}
+
 void Runner::bind_program(const Step& step, ProgramRun& run) {
   const fuse::StepInput* inputs = g_.step_inputs.data() + step.first_input;
   const Slot* outputs = g_.step_outputs.data() + step.first_output;
@@ -364,28 +410,8 @@ void Runner::bind_program(const Step& step, ProgramRun& run) {
     const Value& v = value(inputs[i].slot);
     flat &= v.size == 1 || (v.row_major && v.size == first.size);
   }
-  // Otherwise it runs in the memory order of its first permuted operand, so that transposed arrays
-  // stay transposed.
-  struct Order {
-    Dims axes;  // outermost first; empty: as they are
-    Shape shape;
-    Strides dense, result;  // of the outputs, in that order and as they are
-  };
   std::optional<Order> order;
-  if (!flat) {
-    order.emplace();
-    for (uint32_t i = 0; i < step.n_inputs && order->axes.empty(); ++i) {
-      const Value& v = value(inputs[i].slot);
-      if (v.shape == first.shape && v.size > 1) {
-        if (v.row_major) break;
-        order->axes = memory_order(v);
-      }
-    }
-    order->shape = order->axes.empty() ? first.shape : permuted(first.shape, order->axes);
-    order->dense = row_major_strides(order->shape);
-    order->result = row_major_strides(first.shape);
-    for (size_t i = 0; i < order->axes.size(); ++i) order->result[order->axes[i]] = order->dense[i];
-  }
+  if (!flat) order = order_of(step, first.shape);
   BoundInputs& bound = run.inputs;
   for (uint32_t i = 0; i < step.n_inputs; ++i) {
     const Value& v = value(inputs[i].slot);
@@ -420,13 +446,19 @@ void Runner::bind_program(const Step& step, ProgramRun& run) {
       v.storage = Ref<Storage>::adopt(new DeviceStorage(device, bytes));
       v.layout.offset = 0;
     }
-    v.layout.strides = flat ? row_major_strides(v.shape) : order->result;
+    if (flat)
+      make_row_major(v.layout.strides, v.shape);
+    else
+      v.layout.strides = order->result;
     v.row_major = flat || order->axes.empty() || is_row_major(v.shape, v.layout.strides);
     run.outputs[o] = data_on(v, device);
   }
   fuse::ProgramCall& call = run.call;
   call.program = step.program.get();
-  call.shape = flat ? Shape{first.size} : order->shape;
+  if (flat)
+    call.shape.push_back(first.size);
+  else
+    call.shape = order->shape;
   call.inputs = bound.span();
   call.literals = {g_.step_literals.data() + step.first_literal, step.program->literals.size()};
   call.outputs = {run.outputs, step.n_outputs};

@@ -384,10 +384,33 @@ const jit::Code* find_code(const Bound& b) {
   return plan.compiled.find(*b.call.program, variant, steps * (16 + b.total / 8));
 }
 
+/// A program of one step on short arrays that lie along one axis, without binding anything.
+bool run_directly(const Plan& plan, const fuse::ProgramCall& call) {
+  if (!plan.single || call.shape.size() != 1 || call.shape[0] >= 2 * kMinChunk ||
+      jit::mode() == jit::Mode::always)
+    return false;
+  const Step& s = plan.steps[0];
+  const int64_t n = call.shape[0];
+  const void* src[3] = {};
+  for (int i = 0; i < plan.n_in; ++i) {
+    const Plan::Input& in = plan.inputs[static_cast<size_t>(i)];
+    if (in.convert || (n > 1 && call.inputs[static_cast<size_t>(i)].strides[0] != 1)) return false;
+    // An input may have the memory of the output, if their elements meet.
+    if (size_of(in.stored) != plan.outputs[0].size &&
+        overlap(call.inputs[static_cast<size_t>(i)].data, n * size_of(in.stored), call.outputs[0],
+                n * plan.outputs[0].size))
+      return false;
+  }
+  for (int i = 0; i < 3 && plan.n_in; ++i) src[i] = call.inputs[s.src[i]].data;
+  s.loop(call.outputs[0], src, n);
+  return true;
+}
+
 }  // namespace
 
 void run_program(const fuse::ProgramCall& call) {
   const Plan& plan = plan_of(*call.program);
+  if (run_directly(plan, call)) return;
   Bound b(plan, call);
   b.total = 1;
   for (int64_t n : call.shape) b.total *= n;
