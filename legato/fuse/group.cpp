@@ -247,29 +247,33 @@ class Builder {
     for (uint32_t k = 0; k < p.n_in; ++k) given[k] = p.node->in[k].dtype();
     Dtype ruled = out;
     op.pointwise.dtypes(op.name, {given, p.n_in}, {operands, p.n_in}, ruled);
-    Instr instr;
-    instr.fn = fn_of(op.pointwise);
-    instr.n_src = static_cast<uint8_t>(p.n_in);
-    instr.dtype = out;
+    const FnId fn = fn_of(op.pointwise);
+    Dtype compute = Dtype::float32;
+    uint16_t src[3] = {0, 0, 0};
     for (uint32_t k = 0; k < p.n_in; ++k) {
       uint16_t v;
       Slot s = g_.in_slots[p.first_in + k];
       if (!operand(s, p.node->in[k], root, d, v)) return false;
       // A half that only a register holds is unrounded; who asks for its value in another dtype
       // sees the half.
-      bool leaves_half = is_half(given[k]) && (instr.fn == kCastFn || operands[k] != given[k]);
+      bool leaves_half = is_half(given[k]) && (fn == kCastFn || operands[k] != given[k]);
       if (leaves_half && (v & Draft::kInstr) && d.instrs[v & 0xfff].fn != kCastFn &&
           !cast(v, given[k], given[k], d))
         return false;
       if (register_dtype(given[k]) != register_dtype(operands[k]) &&
           !cast(v, given[k], operands[k], d))
         return false;
-      instr.src[k] = v;
-      instr.compute = register_dtype(operands[k]);
+      src[k] = v;
+      compute = register_dtype(operands[k]);
     }
     if (d.head.n_instrs == kMaxInstrs) return false;
-    uint16_t number = Draft::kInstr | d.head.n_instrs;
-    d.instrs[d.head.n_instrs++] = instr;
+    const uint16_t number = Draft::kInstr | d.head.n_instrs;
+    Instr& instr = d.instrs[d.head.n_instrs++];  // filled in place: copying one just made stalls
+    instr.fn = fn;
+    instr.compute = compute;
+    instr.dtype = out;
+    for (int k = 0; k < 3; ++k) instr.src[k] = src[k];
+    instr.n_src = static_cast<uint8_t>(p.n_in);
     value_of_[p.first_slot] = number;
     if (g_.slots[p.first_slot].stored) {
       if (d.head.n_outputs == kMaxOutputs) return false;
@@ -490,7 +494,7 @@ bool add_known_single(PlanGraph& g, Scratch& scratch, uint32_t i, uint64_t& key)
   }
   const Scratch::Single& known = scratch.single(key);
   if (known.key != key) return false;
-  Step step;
+  Step& step = g.steps.emplace_back();
   step.kind = NodeKind::pointwise;
   step.node = i;
   step.program = known.program;
@@ -502,7 +506,6 @@ bool add_known_single(PlanGraph& g, Scratch& scratch, uint32_t i, uint64_t& key)
   step.first_output = static_cast<uint32_t>(g.step_outputs.size());
   step.n_outputs = 1;
   g.step_outputs.push_back(static_cast<Slot>(p.first_slot));
-  g.steps.push_back(std::move(step));
   return true;
 }
 
@@ -525,7 +528,7 @@ void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t
       if (last) return;
     }
   }
-  Step step;
+  Step& step = g.steps.emplace_back();
   step.kind = NodeKind::pointwise;
   step.node = root;
   step.program = scratch.program();
@@ -539,7 +542,6 @@ void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t
   step.first_output = static_cast<uint32_t>(g.step_outputs.size());
   step.n_outputs = d.head.n_outputs;
   g.step_outputs.insert(g.step_outputs.end(), d.output_slots, d.output_slots + d.head.n_outputs);
-  g.steps.push_back(std::move(step));
 }
 
 // A literal needs memory if somebody outside reads it, or a user that takes arrays only.
@@ -582,11 +584,10 @@ void plan_steps(PlanGraph& g, bool fuse) {
       g.slots[p.first_slot].stored = false;
       return;
     }
-    Step step;
+    p.step = static_cast<uint32_t>(g.steps.size());
+    Step& step = g.steps.emplace_back();
     step.kind = p.kind;
     step.node = root;
-    p.step = static_cast<uint32_t>(g.steps.size());
-    g.steps.push_back(std::move(step));
   };
 
   // Depth first over groups, inputs before users.

@@ -31,7 +31,8 @@ void Inference::result(const Shape& shape, Dtype dtype, int i) {
   Value& v = node_->out[i];
   v.shape = shape;
   v.dtype = dtype;
-  v.size = element_count(shape);
+  // The shape of an input itself was counted when that was made.
+  v.size = !in_.empty() && &shape == &in_[0].shape() ? in_[0].size() : element_count(shape);
 }
 
 namespace {
@@ -127,25 +128,27 @@ Array bind_pointwise(const Op& op, std::initializer_list<Operand> operands) {
 
 Array bind_pointwise(const Op& op, std::span<const Operand> operands) {
   Array in[3];
-  size_t n = operands.size();
-  bool any = false;
-  Dtype beside = Dtype::bool_;
-  for (size_t i = 0; i < n; ++i) {
-    if (!operands[i].is_array()) continue;
-    in[i] = operands[i].array();
-    if (op.pointwise.weak_with >> i & 1) {
+  const size_t n = operands.size();
+  uint32_t numbers = 0;
+  for (size_t i = 0; i < n; ++i)
+    if (operands[i].is_array())
+      in[i] = operands[i].array();
+    else
+      numbers |= 1u << i;
+  if (numbers) [[unlikely]] {
+    bool any = false;
+    Dtype beside = Dtype::bool_;
+    for (size_t i = 0; i < n; ++i) {
+      if ((numbers >> i & 1) || !(op.pointwise.weak_with >> i & 1)) continue;
       beside = any ? promote(beside, in[i].dtype()) : in[i].dtype();
       any = true;
     }
-  }
-  if (!any) {  // numbers only: they meet as arrays of their default dtypes would
-    for (size_t i = 0; i < n; ++i)
-      if (!operands[i].is_array())
-        in[i] = literal(operands[i].scalar(), default_dtype(operands[i].scalar()));
-  } else {
-    for (size_t i = 0; i < n; ++i)
-      if (!operands[i].is_array())
-        in[i] = literal(operands[i].scalar(), weak_dtype(operands[i].scalar(), beside));
+    // Numbers only: they meet as arrays of their default dtypes would.
+    for (size_t i = 0; i < n; ++i) {
+      if (!(numbers >> i & 1)) continue;
+      const Scalar& s = operands[i].scalar();
+      in[i] = literal(s, any ? weak_dtype(s, beside) : default_dtype(s));
+    }
   }
   return Array::adopt(complete(op, new_node_from(&op, {in, n}, 1), nullptr), 0);
 }

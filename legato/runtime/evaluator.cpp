@@ -111,9 +111,8 @@ class Collector {
       if (f.next < f.n_in) {
         enter(f.in[f.next++].node());
       } else {
-        Frame done = f;
+        finish(f);
         stack_.pop_back();
-        finish(done);
       }
     }
   }
@@ -159,8 +158,16 @@ class Collector {
         break;
     }
     n->stamp = walk_;
-    Frame f{n, n->in, n->n_in, 0, kind_of(*n)};
-    if (f.kind == NodeKind::alias) {
+    const NodeKind kind = kind_of(*n);
+    // Entries of tables are filled where they stand: one that is made elsewhere and copied at once
+    // costs several times as much.
+    Frame& f = stack_.emplace_back();
+    f.node = n;
+    f.in = n->in;
+    f.n_in = n->n_in;
+    f.next = 0;
+    f.kind = kind;
+    if (kind == NodeKind::alias) {
       std::vector<Array> out(n->n_out);
       const AsCalled scope(*n);
       n->op->expand(Call(*n->op, n->inputs(), n->attrs), out);
@@ -168,7 +175,6 @@ class Collector {
       f.in = g_.expansions.back().data();
       f.n_in = n->n_out;
     }
-    stack_.push_back(f);
     return true;
   }
 
@@ -187,7 +193,8 @@ class Collector {
   }
 
   void finish(const Frame& f) {
-    PlanNode p;
+    const auto index = static_cast<uint32_t>(g_.nodes.size());
+    PlanNode& p = g_.nodes.emplace_back();
     p.node = f.node;
     p.kind = f.kind;
     p.first_in = static_cast<uint32_t>(g_.in_slots.size());
@@ -199,9 +206,7 @@ class Collector {
     }
     p.first_slot = static_cast<uint32_t>(g_.slots.size());
     f.node->slot = p.first_slot;
-    for (int o = 0; o < f.node->n_out; ++o)
-      g_.slots.push_back({static_cast<uint32_t>(g_.nodes.size()), 0, false, false});
-    g_.nodes.push_back(p);
+    for (int o = 0; o < f.node->n_out; ++o) g_.slots.emplace_back().producer = index;
   }
 
   PlanGraph& g_;

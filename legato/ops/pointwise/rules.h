@@ -12,7 +12,8 @@ namespace legato::pointwise {
 
 inline Dtype promote_all(std::span<const Dtype> in) {
   Dtype t = in[0];
-  for (Dtype d : in.subspan(1)) t = promote(t, d);
+  for (Dtype d : in.subspan(1))
+    if (d != t) t = promote(t, d);
   return t;
 }
 inline void operands_are(std::span<Dtype> operands, Dtype t) {
