@@ -357,7 +357,8 @@ bool is_memory_error(const std::exception_ptr& error) {
   }
 }
 
-// Gives a claimed node the state that it ends with. Returns whether that is the end: done or failed.
+// Gives a claimed node the state that it ends with. Returns whether that is the end: done or
+// failed.
 template <class Failed>
 bool settle(const PlanNode& p, const std::exception_ptr& error, bool retry, Failed failed) {
   Node* n = p.node;
