@@ -6,53 +6,82 @@
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
 #include "legato/ops/sort/ops.h"
+#include "legato/ops/sort/radix.cuh"
 #include "legato/ops/sort/sort.cuda.h"
 
 namespace legato::cuda {
 namespace {
 
-int64_t tile_of(int64_t bytes) { return bytes == 8 ? sort_tile<8> : sort_tile<4>; }
-
 constexpr int64_t kNetworkRow = 256;  // above, a tile's digits are faster
+
+/// The longest row that a block sorts by itself.
+int64_t tile_of(int64_t bytes) {
+  return kSortThreads * (bytes == 8 ? sort_items<8> : sort_items<4>);
+}
+void launch_tiles(SortParams& p, const char* kind, int64_t bytes) {
+  int threads = 64;
+  while (threads * (bytes == 8 ? sort_items<8> : sort_items<4>) < p.n) threads *= 2;
+  launch_blocks("sort", cat("sort_block_", kind, bytes, '_', threads), p.rows, threads, p);
+}
 
 /// The passes over the digits of one key, from where p points to the result.
 class Passes {
  public:
-  Passes(Launch& l, SortParams& p, bool pairs, int64_t key_bytes, int digits)
-      : p_(p), pairs_(pairs), bytes_(key_bytes), digits_(digits) {
-    const int64_t tile = tile_of(key_bytes);
-    p.tiles = (p.n + tile - 1) / tile;
+  Passes(Launch& l, RadixParams& p, bool pairs, int64_t key_bytes, int digits)
+      : p_(p), pairs_(pairs), bytes_(key_bytes) {
+    const int64_t large = key_bytes == 8 ? radix_tile<8> : radix_tile<4>;
+    // Few tiles leave most of the device idle.
+    small_ = p.rows * p.n <= large * current().multiprocessors() / 4;
+    tile_ = small_ ? kRadixSmallTile : large;
+    p.tiles = (p.n + tile_ - 1) / tile_;
     LEGATO_CHECK(p.rows * p.tiles <= INT32_MAX, "a sort on the GPU needs too many blocks");
-    p.counts = static_cast<unsigned*>(l.workspace(p.rows * kDigits * p.tiles * 4));
-    p.totals = static_cast<unsigned*>(l.workspace(p.rows * kDigits * 4));
-    for (int side = 0; side < 2 && digits > side; ++side) {
+    p.digits = digits;
+    // As many blocks count as run at once.
+    p.spans = std::max<int64_t>(1, int64_t{current().multiprocessors()} * 8 / p.rows);
+    p.span = std::max<int64_t>(kRadixCountThreads * 16, (p.n + p.spans - 1) / p.spans);
+    p.spans = (p.n + p.span - 1) / p.span;
+    p.far = p.n >= int64_t{1} << 30;
+    reports_ = p.rows * p.tiles * kDigits * (p.far ? 8 : 4);
+    zeroed_ = kHead + p.rows * digits * kDigits * 4 + reports_;
+    zeroes_ = static_cast<char*>(l.workspace(zeroed_));
+    if (digits > 1) other_ = static_cast<char*>(l.workspace(reports_));
+    for (int side = 0; side < 2 && digits > side + 1; ++side)
       keys_[side] = l.workspace(p.rows * p.n * key_bytes);
-      if (pairs) index_[side] = static_cast<unsigned*>(l.workspace(p.rows * p.n * 4));
-    }
+    for (int side = 0; side < 2 && pairs && digits > side; ++side)
+      index_[side] = static_cast<unsigned*>(l.workspace(p.rows * p.n * 4));
   }
   /// `keys` gets the values or, of pairs, the sorted keys; `index` the order. Keys may be null.
   void run(void* keys, unsigned* index) {
-    for (int pass = 0; pass < digits_; ++pass) {
-      const bool last = pass + 1 == digits_;
-      p_.shift = 8 * pass;
+    check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(zeroes_), 0,
+                                   static_cast<size_t>(zeroed_), current().queue()),
+          "clearing counts");
+    p_.totals = reinterpret_cast<unsigned*>(zeroes_ + kHead);
+    launch_blocks("radix", cat("radix_count_", bytes_), p_.rows * p_.spans, kRadixCountThreads, p_);
+    char* reports[2] = {zeroes_ + zeroed_ - reports_, other_};
+    const std::string name =
+        cat("radix_move_", small_ ? "small_" : "", pairs_ ? "pairs_" : "keys_", bytes_);
+    for (int pass = 0; pass < p_.digits; ++pass) {
+      const bool last = pass + 1 == p_.digits;
+      p_.pass = pass;
+      p_.ticket = reinterpret_cast<unsigned*>(zeroes_) + pass;
+      p_.reports = reports[pass % 2];
+      p_.next_reports = last ? nullptr : reports[(pass + 1) % 2];
       p_.decode = last && !pairs_;
       p_.keys_out = last ? keys : keys_[pass % 2];
       p_.index_out = last && index ? index : index_[pass % 2];
-      launch_blocks("sort", cat("sort_count_", bytes_), p_.rows * p_.tiles, kSortThreads, p_);
-      launch_blocks("sort", "sort_add_up", (p_.rows * kDigits + kSortWarps - 1) / kSortWarps,
-                    kSortThreads, p_);
-      launch_blocks("sort", cat("sort_move_", pairs_ ? "pairs_" : "keys_", bytes_),
-                    p_.rows * p_.tiles, kSortThreads, p_);
+      launch_blocks("radix", name, p_.rows * p_.tiles, small_ ? kRadixSmallThreads : kRadixThreads,
+                    p_);
       p_.keys_in = p_.keys_out;
       p_.index_in = pairs_ ? p_.index_out : nullptr;
     }
   }
 
  private:
-  SortParams& p_;
-  bool pairs_;
-  int64_t bytes_;
-  int digits_;
+  static constexpr int64_t kHead = 64;  // bytes of tickets: one a pass
+  RadixParams& p_;
+  bool pairs_, small_;
+  int64_t bytes_, tile_, reports_, zeroed_;
+  char *zeroes_, *other_ = nullptr;
   void* keys_[2] = {};
   unsigned* index_[2] = {};
 };
@@ -64,32 +93,32 @@ void sort_rows(Launch& l, const void* x, Dtype t, int64_t rows, int64_t n, void*
     throw ValueError(cat(l.op->name, ": ", n,
                          " elements along the axis; a GPU sorts up to 4294967295. Sort on the CPU "
                          "(stream=cpu)."));
-  SortParams p{};
-  p.x = x;
-  p.rows = rows;
-  p.n = n;
   const bool pairs = index != nullptr;
-  p.form = key_form(t, pairs);
-  p.decode = !pairs;
   const int64_t bytes = size_of(t), key = std::min<int64_t>(bytes, 8);
-  const char* kind = pairs ? "pairs_" : "keys_";
-  if (n <= kNetworkRow) {
-    p.width = 2;
-    while (p.width < n) p.width *= 2;
+  if (n <= kNetworkRow || (bytes <= 8 && n <= tile_of(bytes))) {
+    SortParams p{};
+    p.x = x;
+    p.rows = rows;
+    p.n = n;
+    p.form = key_form(t, pairs);
+    p.decode = !pairs;
+    p.passes = static_cast<int>(bytes);
     p.keys_out = values;
     p.index_out = index;
+    const char* kind = pairs ? "pairs_" : "keys_";
+    if (n > kNetworkRow) return launch_tiles(p, kind, bytes);
+    p.width = 2;
+    while (p.width < n) p.width *= 2;
     const int64_t each = kNetwork / p.width;
     launch_blocks("sort", cat("sort_network_", kind, bytes), (rows + each - 1) / each, kSortThreads,
                   p);
     return;
   }
-  if (bytes <= 8 && n <= tile_of(bytes)) {
-    p.passes = static_cast<int>(bytes);
-    p.keys_out = values;
-    p.index_out = index;
-    launch_blocks("sort", cat("sort_block_", kind, bytes), rows, kSortThreads, p);
-    return;
-  }
+  RadixParams p{};
+  p.x = x;
+  p.rows = rows;
+  p.n = n;
+  p.form = key_form(t, pairs);
   Passes passes(l, p, pairs, key, static_cast<int>(key));
   if (t == Dtype::complex128) {  // by the lower half of the key, then by the upper one
     p.form.kind = KeyForm::imag128;
@@ -156,20 +185,26 @@ void run_search(Launch& l) {
 }  // namespace
 
 SortedKeys sort_keys(Launch& l, const unsigned* keys, int64_t n, int bits) {
-  SortParams p{};
-  p.x = keys;
-  p.rows = 1;
-  p.n = n;
-  p.form = key_form(Dtype::uint32, true);
-  p.passes = std::max(1, (bits + 7) / 8);
+  const int passes = std::max(1, (bits + 7) / 8);
   auto* sorted = static_cast<unsigned*>(l.workspace(n * 4));
   auto* order = static_cast<unsigned*>(l.workspace(n * 4));
-  if (n <= sort_tile<4>) {
+  if (n <= tile_of(4)) {
+    SortParams p{};
+    p.x = keys;
+    p.rows = 1;
+    p.n = n;
+    p.form = key_form(Dtype::uint32, true);
+    p.passes = passes;
     p.keys_out = sorted;
     p.index_out = order;
-    launch_blocks("sort", "sort_block_pairs_4", 1, kSortThreads, p);
+    launch_tiles(p, "pairs_", 4);
   } else {
-    Passes(l, p, true, 4, p.passes).run(sorted, order);
+    RadixParams p{};
+    p.x = keys;
+    p.rows = 1;
+    p.n = n;
+    p.form = key_form(Dtype::uint32, true);
+    Passes(l, p, true, 4, passes).run(sorted, order);
   }
   return {sorted, order};
 }

@@ -1,0 +1,232 @@
+// Sorting long rows by unsigned keys: a radix sort from the lowest digit of 8 bits up, which reads
+// and writes each element once a digit (Adinets and Merrill, "Onesweep", 2022).
+//
+// All digits are counted in one pass before. Then, for each digit, a block ranks a tile (rank.cuh),
+// finds how many elements with its digits the tiles before it have, and moves.
+//
+// Note [Reports of tiles]: for each digit a tile reports how many of its elements have it and, once
+// that is known, how many the tiles up to it have: two bits of a word say which. A thread looks
+// back from its tile, adding up, until it meets a report of the second kind (decoupled look-back,
+// as Merrill and Garland's). What it finds does not depend on how far it had to go. A word is
+// written at once, so nothing has to be ordered. Blocks take tiles in the order in which they
+// start, so that waiting ends.
+#include "legato/ops/sort/radix.cuh"
+#include "legato/ops/sort/rank.cuh"
+
+namespace legato::cuda {
+
+/// How often the digits of a row occur, all of them in one pass over the keys. Neighbouring lanes
+/// count in different copies, since keys often share a digit.
+template <class K>
+LEGATO_INLINE void radix_count(const RadixParams& p, unsigned* counts) {
+  constexpr int digits = sizeof(K), copies = 16 / digits, items = 16 / sizeof(K) < 8 ? 8 : 16;
+  const int thread = static_cast<int>(threadIdx.x), copy = thread % copies;
+  for (int i = thread; i < digits * kDigits * copies; i += kRadixCountThreads) counts[i] = 0;
+  __syncthreads();
+  const long long row = blockIdx.x / p.spans, span = blockIdx.x - row * p.spans;
+  const long long begin = row * p.n, first = span * p.span,
+                  end = first + p.span < p.n ? first + p.span : p.n;
+  for (long long i = first + thread; i < end; i += items * kRadixCountThreads) {
+    long long places[items];
+    K key[items];
+#pragma unroll
+    for (int j = 0; j < items; ++j) {
+      const long long at = i + j * kRadixCountThreads;
+      places[j] = at < end ? begin + at : -1;
+    }
+    bring_keys(p.x, places, key, p.form);
+#pragma unroll
+    for (int j = 0; j < items; ++j)
+      if (places[j] >= 0)
+#pragma unroll
+        for (int d = 0; d < digits; ++d)
+          if (d < p.digits)
+            atomicAdd(&counts[(d * kDigits + digit_of(key[j], 8 * d)) * copies + copy], 1u);
+  }
+  __syncthreads();
+  for (int i = thread; i < p.digits * kDigits; i += kRadixCountThreads) {
+    unsigned sum = 0;
+    for (int c = 0; c < copies; ++c) sum += counts[i * copies + (c + thread) % copies];
+    if (sum) atomicAdd(&p.totals[row * p.digits * kDigits + i], sum);
+  }
+}
+
+template <class W>
+LEGATO_INLINE W read_report(const W* from) {
+  return *reinterpret_cast<const volatile W*>(from);
+}
+template <class W>
+LEGATO_INLINE void write_report(W* to, W report) {
+  *reinterpret_cast<volatile W*>(to) = report;
+}
+
+/// How many elements with this thread's digit the tiles of the row before `tile` have, of which
+/// there are `mine` here. `reports`: of the row's first tile.
+template <class W>
+LEGATO_INLINE unsigned look_back(W* reports, long long tile, unsigned mine) {
+  constexpr int bits = 8 * sizeof(W) - 2, ahead = 4;
+  constexpr W own = W{1} << bits, all = W{2} << bits, value = own - 1;
+  reports += threadIdx.x;
+  if (tile == 0) {
+    write_report<W>(reports, all | mine);
+    return 0;
+  }
+  write_report<W>(reports + tile * kDigits, own | mine);
+  W sum = 0;
+  for (long long t = tile - 1; t >= 0;) {
+    W report[ahead];
+#pragma unroll
+    for (int k = 0; k < ahead; ++k)
+      report[k] = t >= k ? read_report(reports + (t - k) * kDigits) : 0;
+#pragma unroll
+    for (int k = 0; k < ahead; ++k) {
+      if (report[k] <= value) break;  // not there yet
+      sum += report[k] & value;
+      t = report[k] & all ? -1 : t - 1;
+      if (t < 0) break;
+    }
+  }
+  write_report<W>(reports + tile * kDigits, all | (sum + mine));
+  return static_cast<unsigned>(sum);
+}
+
+// By itself, since it is long and seldom needed.
+LEGATO_APART uint64_t complex_key(const void* x, long long i, const KeyForm& form) {
+  return key_of<uint64_t>(x, i, form);
+}
+
+/// The keys of a thread's elements `own`, `own` + 32, ... of a tile, of which there are `have`; of
+/// ones only behind them.
+template <class K, bool pairs, int items>
+LEGATO_INLINE void bring_tile(const RadixParams& p, long long begin, long long first, int own,
+                              int have, K (&key)[items]) {
+  if constexpr (sizeof(K) == 8)
+    if (!p.keys_in && p.form.kind >= KeyForm::complex64) {
+#pragma unroll
+      for (int j = 0; j < items; ++j) {
+        const long long i = own + 32 * j;
+        key[j] = ~K{0};
+        if (i < have)
+          key[j] = complex_key(p.x, pairs && p.index_in ? begin + p.index_in[first + i] : first + i,
+                               p.form);
+      }
+      return;
+    }
+  const K* from = static_cast<const K*>(p.keys_in ? p.keys_in : p.x) + first + own;
+#pragma unroll
+  for (int j = 0; j < items; ++j)
+    key[j] = own + 32 * j < have ? from[32 * j] : static_cast<K>(~K{0});
+  if (p.keys_in) return;
+#pragma unroll
+  for (int j = 0; j < items; ++j)
+    if (own + 32 * j < have)
+      key[j] = encode<K>(key[j], p.form.kind, p.form.zeros_equal, static_cast<K>(p.form.infinity));
+}
+
+template <class K, int threads, int items>
+struct RadixMemory {
+  union {
+    RankMemory<threads> rank;
+    K keys[threads * items];
+    unsigned index[threads * items];
+  };
+  unsigned bases[kDigits];
+  unsigned sums[threads / 32];
+  unsigned ticket;
+};
+
+template <class K, bool pairs, int threads, int items>
+LEGATO_INLINE void radix_move(const RadixParams& p, RadixMemory<K, threads, items>& m) {
+  constexpr int tile_size = threads * items;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  if (thread == 0) m.ticket = atomicAdd(p.ticket, 1u);
+  __syncthreads();
+  const long long number = m.ticket, row = number / p.tiles, tile = number - row * p.tiles;
+  const long long begin = row * p.n, first = begin + tile * tile_size;
+  const int have =
+      p.n - tile * tile_size < tile_size ? static_cast<int>(p.n - tile * tile_size) : tile_size;
+  const int own = warp * 32 * items + lane, shift = 8 * p.pass;
+  K key[items];
+  bring_tile<K, pairs>(p, begin, first, own, have, key);
+  unsigned place[items];
+  const unsigned mine = rank_tile<threads>(key, place, items, shift, m.rank);
+  const unsigned start = thread < kDigits ? m.rank.starts[thread] : 0;
+  __syncthreads();  // ranks have been read
+#pragma unroll
+  for (int j = 0; j < items; ++j) m.keys[place[j]] = key[j];
+  unsigned index[items];  // on their way while this thread looks back
+  if constexpr (pairs) {
+#pragma unroll
+    for (int j = 0; j < items; ++j) {
+      const int i = own + 32 * j;
+      index[j] = static_cast<unsigned>(tile * tile_size) + static_cast<unsigned>(i);
+      if (p.index_in && i < have) index[j] = p.index_in[first + i];
+    }
+  }
+  const unsigned* totals = p.totals + (row * p.digits + p.pass) * kDigits;
+  const unsigned smaller = sum_before<threads>(thread < kDigits ? totals[thread] : 0, m.sums);
+  if (thread < kDigits) {
+    const long long at = row * p.tiles * kDigits;
+    unsigned before;
+    if (p.far)
+      before = look_back(static_cast<unsigned long long*>(p.reports) + at, tile, mine);
+    else
+      before = look_back(static_cast<unsigned*>(p.reports) + at, tile, mine);
+    m.bases[thread] = smaller + before - start;
+    if (p.next_reports) {
+      const long long own_report = number * kDigits + thread;
+      if (p.far)
+        static_cast<unsigned long long*>(p.next_reports)[own_report] = 0;
+      else
+        static_cast<unsigned*>(p.next_reports)[own_report] = 0;
+    }
+  }
+  __syncthreads();
+  unsigned to[items];
+  K* keys_out = static_cast<K*>(p.keys_out);
+  if (keys_out) keys_out += begin;
+#pragma unroll
+  for (int j = 0; j < items; ++j) {
+    const int at = j * threads + thread;
+    if (at >= have) break;
+    const K k = m.keys[at];
+    to[j] = m.bases[digit_of(k, shift)] + static_cast<unsigned>(at);
+    if (keys_out) keys_out[to[j]] = p.decode ? decode<K>(k, p.form) : k;
+  }
+  if constexpr (pairs) {
+    __syncthreads();
+#pragma unroll
+    for (int j = 0; j < items; ++j) m.index[place[j]] = index[j];
+    __syncthreads();
+    unsigned* index_out = p.index_out + begin;
+#pragma unroll
+    for (int j = 0; j < items; ++j) {
+      const int at = j * threads + thread;
+      if (at >= have) break;
+      index_out[to[j]] = m.index[at];
+    }
+  }
+}
+
+// Two blocks a multiprocessor at least: what a tile waits for, another one has time for.
+#define LEGATO_TWO_BLOCKS(threads) threads, 2
+#define LEGATO_RADIX_MOVE(end, K, pairs, threads, items)                     \
+  LEGATO_KERNEL(radix_move_##end, RadixParams, LEGATO_TWO_BLOCKS(threads)) { \
+    __shared__ RadixMemory<K, threads, items> memory;                        \
+    radix_move<K, pairs, threads, items>(p, memory);                         \
+  }
+#define LEGATO_RADIX(bytes, K)                                                          \
+  LEGATO_KERNEL(radix_count_##bytes, RadixParams, kRadixCountThreads) {                 \
+    __shared__ unsigned counts[16 * kDigits];                                           \
+    radix_count<K>(p, counts);                                                          \
+  }                                                                                     \
+  LEGATO_RADIX_MOVE(keys_##bytes, K, false, kRadixThreads, radix_items<bytes>)          \
+  LEGATO_RADIX_MOVE(pairs_##bytes, K, true, kRadixThreads, radix_items<bytes>)          \
+  LEGATO_RADIX_MOVE(small_keys_##bytes, K, false, kRadixSmallThreads, kRadixSmallItems) \
+  LEGATO_RADIX_MOVE(small_pairs_##bytes, K, true, kRadixSmallThreads, kRadixSmallItems)
+LEGATO_RADIX(1, uint8_t)
+LEGATO_RADIX(2, uint16_t)
+LEGATO_RADIX(4, uint32_t)
+LEGATO_RADIX(8, uint64_t)
+
+}  // namespace legato::cuda
