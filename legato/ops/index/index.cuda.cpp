@@ -7,15 +7,16 @@
 #include "legato/ops/index/slice.h"
 
 namespace legato::cuda {
-namespace {
 
-std::exception_ptr out_of_range(const char* op, const ValueReport& r) {
+std::exception_ptr index_out_of_range(const char* op, const ValueReport& r) {
   const int axis = r.place < 0 ? ~r.place : r.place;
   const std::string value =
       r.place < 0 ? cat(static_cast<uint64_t>(r.value)) : cat(static_cast<int64_t>(r.value));
   return std::make_exception_ptr(IndexError(cat(op, ": index ", value, " is out of range for axis ",
                                                 axis, " of size ", static_cast<int64_t>(r.bound))));
 }
+
+namespace {
 
 void put_axes(const Shape& shape, const Strides& strides, int& axes, long long* size,
               long long* stride, long long& count) {
@@ -99,7 +100,7 @@ void set_dividers(PlacesParams& p) {
 }
 
 void report_to(Launch& l, PlacesParams& p) {
-  auto report = current().report(l.op->name, out_of_range);
+  auto report = current().report(l.op->name, index_out_of_range);
   p.report = report.where;
   l.fail_unless(std::move(report.check));
 }
@@ -159,11 +160,25 @@ void read_places(Launch& l, PlacesParams& places) {
 }
 
 void run_gather(Launch& l) {
-  PlacesParams p = gather_places(l, l.in[0], l.in.subspan(1), l.attrs<GatherAttrs>());
+  const View& a = l.in[0];
+  const auto& attrs = l.attrs<GatherAttrs>();
+  const int64_t last = static_cast<int64_t>(a.ndim()) - 1;
+  if (l.out[0].size == 0) return;
+  if (attrs.axes.size() == 1 && attrs.axes[0] == last && attrs.at == last &&
+      gather_within_rows(l, a, l.in[1], true))
+    return;
+  PlacesParams p = gather_places(l, a, l.in.subspan(1), attrs);
   read_places(l, p);
 }
 void run_take_along_axis(Launch& l) {
-  PlacesParams p = along_places(l, l.in[0], l.in[1], l.attrs<AlongAttrs>().axis);
+  const View &a = l.in[0], &indices = l.in[1];
+  const int64_t axis = l.attrs<AlongAttrs>().axis;
+  if (l.out[0].size == 0) return;
+  if (axis + 1 == static_cast<int64_t>(a.ndim()) &&
+      std::equal(a.shape->begin(), a.shape->end() - 1, indices.shape->begin()) &&
+      gather_within_rows(l, a, indices, false))
+    return;
+  PlacesParams p = along_places(l, a, indices, axis);
   read_places(l, p);
 }
 void run_slice_update(Launch& l) {

@@ -1,6 +1,7 @@
 // What the kernels of gather and of scatter have in common on the host.
 #pragma once
 
+#include <exception>
 #include <span>
 
 #include "legato/ops/index/gather.h"
@@ -17,6 +18,11 @@ namespace legato::cuda {
 PlacesParams gather_places(Launch& l, const View& a, std::span<const View> indices,
                            const GatherAttrs& attrs);
 PlacesParams along_places(Launch& l, const View& a, const View& indices, int64_t axis);
+/// Gathers along the last axis through shared memory: elements of each row of `a` that its row of
+/// `indices` names or, if `shared`, that all of them do. False if that does not serve here.
+bool gather_within_rows(Launch& l, const View& a, const View& indices, bool shared);
+/// The error of an index that was reported.
+std::exception_ptr index_out_of_range(const char* op, const ValueReport& r);
 /// Lets kernels divide by multiplying, where numbers are small enough.
 void set_dividers(PlacesParams& p);
 /// Has indices out of range fail the launch.
