@@ -171,7 +171,10 @@ LEGATO_KERNEL(index_keys, KeysParams, 256) {
   for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
        i < p.places.n_index; i += step) {
     long long offset;
-    p.keys[i] = index_offset(p.places, i, offset) ? static_cast<unsigned>(offset / p.unit) : p.none;
+    const unsigned key =
+        index_offset(p.places, i, offset) ? static_cast<unsigned>(offset / p.unit) : p.none;
+    p.keys[i] = key;
+    if (p.named && key != p.none) p.named[key] = 1;
   }
 }
 

@@ -185,12 +185,33 @@ LEGATO_INLINE void scatter_in_order(const ScatterParams& s) {
 
 // --- sums and products, in order
 
+/// Combines what a place had with what its updates come to.
 template <class T, int V>
-LEGATO_INLINE void apply_run(T* to, const Compute<T> (&acc)[V], int mode) {
-  Pack<T, V> v = load_pack<T, V>(to);
+LEGATO_INLINE void apply_run(const ScatterParams& s, long long offset, const Compute<T> (&acc)[V]) {
+  Pack<T, V> v = load_pack<T, V>(static_cast<const T*>(s.base) + offset);
 #pragma unroll
-  for (int e = 0; e < V; ++e) v.at[e] = written<T>(combine(mode, read(v.at[e]), acc[e]));
-  store_pack<T, V>(to, v);
+  for (int e = 0; e < V; ++e) v.at[e] = written<T>(combine(s.mode, read(v.at[e]), acc[e]));
+  store_pack<T, V>(static_cast<T*>(s.to) + offset, v);
+}
+
+/// Rows of the target that no index names are those of the base.
+LEGATO_KERNEL(scatter_rest, ScatterParams, kScatterThreads) {
+  constexpr int ahead = 4;
+  const int thread = static_cast<int>(threadIdx.x), per_block = kScatterThreads / p.group;
+  const long long row = static_cast<long long>(blockIdx.x) * per_block + thread / p.group,
+                  packs = p.n_inner;  // of 16 bytes
+  if (row >= p.none || p.named[row]) return;
+  const Sixteen* from = static_cast<const Sixteen*>(p.base) + row * packs;
+  Sixteen* to = static_cast<Sixteen*>(p.to) + row * packs;
+  for (long long i = thread % p.group; i < packs; i += ahead * p.group) {
+    Sixteen v[ahead];
+#pragma unroll
+    for (int u = 0; u < ahead; ++u)
+      if (i + u * p.group < packs) v[u] = from[i + u * p.group];
+#pragma unroll
+    for (int u = 0; u < ahead; ++u)
+      if (i + u * p.group < packs) to[i + u * p.group] = v[u];
+  }
 }
 
 /// Accumulators side by side, which lie at multiples of 16 bytes if they fill as many.
@@ -220,7 +241,6 @@ LEGATO_INLINE void scatter_runs_in(const ScatterParams& s) {
   for (long long column = thread % s.group * V; column < columns; column += s.group * V) {
     const Column c = column_of(s, column);
     const T* updates = static_cast<const T*>(s.updates) + c.from;
-    T* to = static_cast<T*>(s.to) + c.to;
     A acc[V];
     unsigned key = s.none;
     bool continued = false;  // whether the run began before
@@ -231,7 +251,7 @@ LEGATO_INLINE void scatter_runs_in(const ScatterParams& s) {
 #pragma unroll
         for (int e = 0; e < V; ++e) part[e] = acc[e];
       } else {
-        apply_run<T, V>(to + static_cast<long long>(key) * s.unit, acc, s.mode);
+        apply_run<T, V>(s, c.to + static_cast<long long>(key) * s.unit, acc);
       }
     };
     for (long long first = begin; first < end; first += ahead) {
@@ -309,9 +329,7 @@ LEGATO_INLINE void scatter_joins_in(const ScatterParams& s) {
         for (int e = 0; e < V; ++e)
           if (i + j <= low) acc[e] = combine(s.mode, acc[e], parts[j].at[e]);
     }
-    apply_run<T, V>(
-        static_cast<T*>(s.to) + column_of(s, column).to + static_cast<long long>(key) * s.unit, acc,
-        s.mode);
+    apply_run<T, V>(s, column_of(s, column).to + static_cast<long long>(key) * s.unit, acc);
   }
 }
 

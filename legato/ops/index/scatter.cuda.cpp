@@ -28,10 +28,14 @@ KeysParams number_places(Launch& l, const PlacesParams& places) {
     throw ValueError(cat(l.op->name, ": ", std::max<int64_t>(last / unit + 1, places.n_index),
                          " places; a GPU scatters over up to 4294967293. Scatter on the CPU "
                          "(stream=cpu)."));
-  KeysParams p{places, static_cast<unsigned*>(l.workspace(places.n_index * 4)),
-               static_cast<unsigned>(unit), static_cast<unsigned>(last / unit + 1)};
-  launch_over("index", "index_keys", places.n_index, p);
-  return p;
+  return {places, static_cast<unsigned*>(l.workspace(places.n_index * 4)),
+          static_cast<unsigned>(unit), static_cast<unsigned>(last / unit + 1), nullptr};
+}
+
+void clear(void* memory, int64_t bytes) {
+  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(memory), 0,
+                                 static_cast<size_t>(bytes), current().queue()),
+        "clearing marks");
 }
 
 /// Updates in row-major order, or a single element for all places.
@@ -69,13 +73,21 @@ void sort_places(Launch& l, ScatterParams& s) {
   s.order = sorted.order;
 }
 
+/// Whether the places are rows of the input, one behind the other and all of them, in packs of 16
+/// bytes: then rows that get updates need not be copied to the output first.
+bool whole_rows(const Launch& l, const ScatterParams& s) {
+  const View &a = l.in[0], &out = l.out[0];
+  return a.row_major && out.row_major && s.packed && s.n_outer == 1 && s.inner_axes == 1 &&
+         s.unit == s.n_inner && s.none * s.n_inner == out.size &&
+         reinterpret_cast<uintptr_t>(a.data) % 16 == 0;
+}
+
 void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
-  start_from_input(l);
   const int64_t columns = places.n_outer * places.n_inner, updates = columns * places.n_index;
-  if (updates == 0) return;
+  if (updates == 0) return start_from_input(l);
   report_to(l, places);
   set_dividers(places);
-  const KeysParams keys = number_places(l, places);
+  KeysParams keys = number_places(l, places);
   const Dtype t = l.out[0].dtype;
   const int64_t bytes = size_of(t);
   ScatterParams s{};
@@ -94,21 +106,30 @@ void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
   std::copy_n(places.inner_size, kMaxAxes, s.inner_size);
   std::copy_n(places.inner_stride, kMaxAxes, s.inner_stride);
   give_updates(l, s);
+  s.packed = packs(s, bytes);
 
   const bool extreme = mode == UpdateMode::maximum || mode == UpdateMode::minimum;
-  const bool integral = !is_inexact(t);
+  const bool integral = !is_inexact(t), any_order = integral || (is_floating(t) && extreme),
+             sums = !any_order && mode != UpdateMode::set && mode != UpdateMode::divide;
+  s.base = s.to;
+  if (sums && l.in[0].data != s.to && whole_rows(l, s)) {
+    s.base = l.in[0].data;
+    keys.named = static_cast<unsigned char*>(l.workspace(s.none));
+    clear(keys.named, s.none);
+    s.named = keys.named;
+  } else {
+    start_from_input(l);
+  }
+  launch_over("index", "index_keys", places.n_index, keys);
   if (mode == UpdateMode::set && s.none <= 4 * s.n_index + (1 << 16)) {
     const int64_t size = int64_t{s.none} * 4;
     s.winners = static_cast<unsigned*>(l.workspace(size));
-    check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(s.winners), 0,
-                                   static_cast<size_t>(size), current().queue()),
-          "clearing marks");
+    clear(s.winners, size);
     launch_over("scatter", "scatter_compete", s.n_index, s);
     launch_over("scatter", cat("scatter_set_", bytes), updates, s);
     return;
   }
-  if ((integral && mode != UpdateMode::set && mode != UpdateMode::divide) ||
-      (is_floating(t) && extreme)) {
+  if (any_order && mode != UpdateMode::set && mode != UpdateMode::divide) {
     launch_over("scatter", cat("scatter_atomic", suffix(t)), updates, s);
     return;
   }
@@ -117,10 +138,16 @@ void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
     launch_over("scatter", cat("scatter_order", suffix(t)), updates, s);
     return;
   }
-  s.packed = packs(s, bytes);
   const int64_t loads = s.packed ? columns * bytes / 16 : columns;
   s.group = 1;
   while (s.group < loads && s.group < kScatterThreads) s.group *= 2;
+  if (s.named) {
+    ScatterParams rest = s;
+    rest.n_inner = loads;
+    rest.group = std::min(s.group, 64);  // several packs of a thread are on their way at once
+    const int64_t rows = kScatterThreads / rest.group;
+    launch_blocks("scatter", "scatter_rest", (s.none + rows - 1) / rows, kScatterThreads, rest);
+  }
   const int64_t runs = (s.n_index + kRun - 1) / kRun, each = kScatterThreads / s.group;
   s.partial = l.workspace(runs * 2 * columns * std::max<int64_t>(bytes, 4));
   launch_blocks("scatter", cat("scatter_runs", suffix(t)), (runs + each - 1) / each,

@@ -12,6 +12,7 @@ struct KeysParams {
   PlacesParams places;
   unsigned* keys;
   unsigned unit, none;
+  unsigned char* named;  // by key: set where an index names it; null: not asked for
 };
 
 struct ScatterParams {
@@ -19,8 +20,10 @@ struct ScatterParams {
   const unsigned* order;  // the index place behind each sorted key
   unsigned* winners;      // by key: the last index place, plus 1; 0: none
   void* to;
-  const void* updates;  // [outer][index][inner], or a single element
-  void* partial;        // [block][2][column]: see Note [Runs]
+  const void* base;  // what updates are added to; `to`, unless rows come from another array
+  const unsigned char* named;  // by key, zeroed before: what scatter_rest leaves out
+  const void* updates;         // [outer][index][inner], or a single element
+  void* partial;               // [block][2][column]: see Note [Runs]
   int single;
   int mode;  // UpdateMode
   unsigned none, unit;
