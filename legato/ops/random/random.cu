@@ -22,8 +22,8 @@ LEGATO_INLINE uint32_t plus(uint32_t a, uint32_t b, uint32_t one) {
 LEGATO_INLINE void threefry(uint32_t k0, uint32_t k1, uint32_t one, uint32_t& x0, uint32_t& x1) {
   const uint32_t keys[3] = {k0, k1, k0 ^ k1 ^ 0x1BD11BDAu};
   constexpr int rotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
-  x0 += keys[0];
-  x1 += keys[1];
+  x0 = plus(x0, keys[0], one);
+  x1 = plus(x1, keys[1], one);
 #pragma unroll
   for (int group = 0; group < 5; ++group) {
 #pragma unroll
@@ -61,6 +61,15 @@ LEGATO_INLINE float log2_near(float x) {
   return y;
 #endif
 }
+LEGATO_INLINE float root_near(float x) {
+#ifdef LEGATO_EMULATED
+  return ::sqrtf(x);
+#else
+  float y;
+  asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
 template <class... C>
 LEGATO_INLINE float poly(float x, float first, C... rest) {
   float p = first;
@@ -81,7 +90,7 @@ struct Normal {
              -4.16956755e-05f, 0.00109927834f, 0.00784682203f, -0.227433443f, 1.25331414f);
     if (l < -7.25f) {  // as on the CPU
       const float a = ::fabsf(x);
-      const float s = root_of(log2_near((1 - a) * (1 + a)) * -0.693147182f) - 3;
+      const float s = root_near(log2_near((1 - a) * (1 + a)) * -0.693147182f) - 3;
       p = poly(s, 9.36745928e-05f, -0.000281783665f, -3.04070782e-05f, 0.00144997588f,
                -0.00360837346f, 0.00570090488f, -0.00763536105f, 0.00944353268f, 1.00167489f,
                2.83297682f) *
@@ -91,37 +100,48 @@ struct Normal {
   }
 };
 
-/// One stream: packs of neighbours, from both halves.
+/// One stream whose halves begin and end with packs: no more work than the numbers themselves,
+/// since that is what limits it.
+template <class F>
+LEGATO_INLINE void fill_packs(const RandomParams& p, uint32_t k0, uint32_t k1) {
+  using T = typename F::T;
+  constexpr int each = kRandomEach;
+  const uint32_t half = static_cast<uint32_t>(p.words / 2), step = gridDim.x * blockDim.x * each;
+  T *low = static_cast<T*>(p.to), *high = low + half;
+#pragma unroll 1
+  for (uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) * each; i < half; i += step) {
+    Pack<T, each> a, b;
+#pragma unroll
+    for (int j = 0; j < each; ++j) {
+      uint32_t x0 = i + j, x1 = i + j + half;
+      threefry(k0, k1, p.one, x0, x1);
+      a.at[j] = F::of(p, x0);
+      b.at[j] = F::of(p, x1);
+    }
+    store_pack<T, each>(low + i, a);
+    store_pack<T, each>(high + i, b);
+  }
+}
+
+/// One stream.
 template <class F>
 LEGATO_INLINE void fill_stream(const RandomParams& p) {
   using T = typename F::T;
   constexpr int each = kRandomEach;
-  const long long half = p.words / 2, counters = half + p.words % 2;
-  const long long step = static_cast<long long>(gridDim.x) * blockDim.x * each;
-  T* to = static_cast<T*>(p.to);
   const uint32_t k0 = p.keys ? p.keys[0] : p.key0, k1 = p.keys ? p.keys[1] : p.key1;
-  const bool packs = reinterpret_cast<uintptr_t>(to) % sizeof(Pack<T, each>) == 0,
-             upper = packs && counters % each == 0;
-  for (long long i = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * each;
-       i < counters; i += step) {
-    Pack<T, each> low, high;
-    const bool whole = i + each <= half;
-#pragma unroll
-    for (int j = 0; j < each; ++j) {
-      uint32_t x0 = static_cast<uint32_t>(i + j),
-               x1 = whole || i + j < half ? static_cast<uint32_t>(i + j + counters) : 0u;
-      threefry(k0, k1, p.one, x0, x1);
-      low.at[j] = F::of(p, x0);
-      high.at[j] = F::of(p, x1);
-    }
-    if (packs && i + each <= counters)
-      store_pack<T, each>(to + i, low);
-    else
-      for (int j = 0; j < each && i + j < counters; ++j) to[i + j] = low.at[j];
-    if (upper && i + each <= half)
-      store_pack<T, each>(to + counters + i, high);
-    else
-      for (int j = 0; j < each && i + j < half; ++j) to[counters + i + j] = high.at[j];
+  T* to = static_cast<T*>(p.to);
+  if (p.words % (2 * each) == 0 && p.words < 1ll << 32 &&
+      reinterpret_cast<uintptr_t>(to) % sizeof(Pack<T, each>) == 0)
+    return fill_packs<F>(p, k0, k1);
+  const long long half = p.words / 2, counters = half + p.words % 2;
+  const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
+  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < counters;
+       i += step) {
+    uint32_t x0 = static_cast<uint32_t>(i),
+             x1 = i < half ? static_cast<uint32_t>(i + counters) : 0u;
+    threefry(k0, k1, p.one, x0, x1);
+    to[i] = F::of(p, x0);
+    if (i < half) to[counters + i] = F::of(p, x1);
   }
 }
 
