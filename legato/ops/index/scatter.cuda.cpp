@@ -120,6 +120,8 @@ void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
   } else {
     start_from_input(l);
   }
+  if (mode == UpdateMode::add && sums && !s.named && add_exactly(l, places, s.updates, s.single))
+    return;
   launch_over("index", "index_keys", places.n_index, keys);
   if (mode == UpdateMode::set && s.none <= 4 * s.n_index + (1 << 16)) {
     const int64_t size = int64_t{s.none} * 4;

@@ -1,0 +1,213 @@
+// Sums of single updates that come in any order, and are the same every time.
+//
+// Note [Exact sums]: floats do not add up to the same in every order, but integers do. A place has
+// a few words of 64 bits; word w counts in units of 2^-bits of word w - 1, and an update is cut at
+// these borders, which loses nothing. So words are added to atomically. Each has room for as many
+// updates as there are. What words come to is rounded once, in double, and once more when it is
+// stored.
+//
+// Word 0 begins at the highest bit of the largest update; kExactWords of them hold 100 bits and
+// more, most often all that there is. A round adds up that many words. Where updates reach further
+// down, further rounds follow; kernels of rounds that are not needed return at once.
+//
+// Infinities and nans go to the target as they are: whatever their order, the sum is the same.
+#include "legato/backends/cuda/rows.cuh"
+#include "legato/ops/index/exact.cuh"
+#include "legato/ops/index/places.cuh"
+
+namespace legato::cuda {
+
+/// A finite float as mantissa * 2^(shift - 149), without its sign.
+struct Cut {
+  unsigned mantissa;
+  int shift;
+};
+LEGATO_INLINE Cut cut(unsigned magnitude) {
+  const unsigned e = magnitude >> 23;
+  return e ? Cut{(magnitude & 0x7fffffu) | 0x800000u, static_cast<int>(e) - 1} : Cut{magnitude, 0};
+}
+inline constexpr unsigned kInfinity = 0x7f800000u;
+
+/// Bits are numbered from that of the smallest float. Those of updates lie in [low, high).
+struct Range {
+  int low, high;
+};
+LEGATO_INLINE Range range_of(const ExactParams& p) {
+  const unsigned top = p.range[0];
+  return {512 - static_cast<int>(p.range[1]), cut(top).shift + 24};
+}
+/// Words of this round that updates reach.
+LEGATO_INLINE int words_of(const ExactParams& p, Range r) {
+  const int words = (r.high - r.low + p.bits - 1) / p.bits - p.round * kExactWords;
+  return p.range[0] == 0 || words < 0 ? 0 : words < kExactWords ? words : kExactWords;
+}
+
+template <class T>
+LEGATO_INLINE void exact_range(const ExactParams& p, unsigned (*shared)[kExactThreads / 32]) {
+  constexpr int V = 16 / sizeof(T), ahead = 4;
+  const T* updates = static_cast<const T*>(p.updates);
+  const long long n = p.single ? 1 : p.count,
+                  first = static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x,
+                  step = static_cast<long long>(gridDim.x) * kExactThreads;
+  const long long packs = reinterpret_cast<uintptr_t>(updates) % 16 ? 0 : n / V;
+  unsigned top = 0, low = 0;
+  auto take = [&](T v) {
+    const unsigned magnitude = __builtin_bit_cast(uint32_t, read(v)) & ~0x80000000u;
+    if (magnitude >= kInfinity || magnitude == 0) return;
+    const Cut c = cut(magnitude);
+    const unsigned lowest =
+        512u - static_cast<unsigned>(c.shift + __popc((c.mantissa & (0u - c.mantissa)) - 1));
+    top = magnitude > top ? magnitude : top;
+    low = lowest > low ? lowest : low;
+  };
+  for (long long i = first; i < packs; i += ahead * step) {
+    Pack<T, V> v[ahead];
+#pragma unroll
+    for (int u = 0; u < ahead; ++u)
+      if (i + u * step < packs) v[u] = load_pack<T, V>(updates + (i + u * step) * V);
+#pragma unroll
+    for (int u = 0; u < ahead; ++u)
+      if (i + u * step < packs)
+#pragma unroll
+        for (int k = 0; k < V; ++k) take(v[u].at[k]);
+  }
+  for (long long i = packs * V + first; i < n; i += step) take(updates[i]);
+  for (int by = 16; by > 0; by /= 2) {
+    const unsigned other_top = __shfl_xor_sync(~0u, top, by),
+                   other_low = __shfl_xor_sync(~0u, low, by);
+    top = other_top > top ? other_top : top;
+    low = other_low > low ? other_low : low;
+  }
+  if (threadIdx.x % 32 == 0) {
+    shared[0][threadIdx.x / 32] = top;
+    shared[1][threadIdx.x / 32] = low;
+  }
+  __syncthreads();
+  if (threadIdx.x > 1) return;
+  unsigned most = 0;
+  for (int w = 0; w < kExactThreads / 32; ++w)
+    most = shared[threadIdx.x][w] > most ? shared[threadIdx.x][w] : most;
+  atomicMax(&p.range[threadIdx.x], most);
+}
+
+/// Zeroes the words that the first round needs.
+LEGATO_KERNEL(exact_clear, ExactParams, kExactThreads) {
+  const long long n = words_of(p, range_of(p)) * p.size,
+                  step = static_cast<long long>(gridDim.x) * kExactThreads;
+  for (long long i = static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x; i < n;
+       i += step)
+    p.words[i] = 0;
+}
+
+/// What is no finite number goes to the target. Elements of less than a word change the word around
+/// them.
+template <class T>
+LEGATO_APART void add_directly(T* to, float x) {
+  const auto address = reinterpret_cast<uintptr_t>(to);
+  unsigned* word = reinterpret_cast<unsigned*>(address & ~uintptr_t{3});
+  const int shift = static_cast<int>(address & 3) * 8;
+  constexpr unsigned mask = sizeof(T) == 4 ? ~0u : (1u << (8 * sizeof(T) % 32)) - 1;
+  unsigned old = *reinterpret_cast<volatile unsigned*>(word);
+  for (;;) {
+    T before;
+    const unsigned part = old >> shift & mask;
+    memcpy(&before, &part, sizeof before);
+    const T after = written<T>(read(before) + x);
+    unsigned bits = 0;
+    memcpy(&bits, &after, sizeof after);
+    const unsigned seen = atomicCAS(word, old, (old & ~(mask << shift)) | bits << shift);
+    if (seen == old) return;
+    old = seen;
+  }
+}
+
+template <class T>
+LEGATO_INLINE void exact_add(const ExactParams& p) {
+  constexpr int ahead = 4;
+  const Range range = range_of(p);
+  const int words = words_of(p, range);
+  if (p.round > 0 && words == 0) return;
+  const int highest = range.high - p.round * kExactWords * p.bits;  // of this round
+  const unsigned long long mask = (1ull << p.bits) - 1;
+  const long long step = static_cast<long long>(gridDim.x) * kExactThreads;
+  const T* updates = static_cast<const T*>(p.updates);
+  for (long long e = static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x; e < p.count;
+       e += ahead * step) {
+    long long at[ahead];
+    T v[ahead];
+#pragma unroll
+    for (int u = 0; u < ahead; ++u) {
+      const long long i = e + u * step;
+      at[u] = -1;
+      if (i >= p.count) continue;
+      long long offset;
+      if (source_of(p.places, i, offset)) at[u] = offset;
+      v[u] = updates[p.single ? 0 : i];
+    }
+#pragma unroll
+    for (int u = 0; u < ahead; ++u) {
+      if (at[u] < 0) continue;
+      const float x = read(v[u]);
+      const unsigned bits = __builtin_bit_cast(uint32_t, x), magnitude = bits & ~0x80000000u;
+      if (magnitude >= kInfinity) {
+        if (p.round == 0) add_directly(static_cast<T*>(p.to) + at[u], x);
+        continue;
+      }
+      const Cut c = cut(magnitude);
+      int shift = c.shift - highest;  // from the lowest bit of the word to that of the mantissa
+#pragma unroll
+      for (int w = 0; w < kExactWords; ++w) {
+        shift += p.bits;
+        unsigned long long part = 0;
+        if (shift >= 0) {
+          if (shift < p.bits) part = static_cast<unsigned long long>(c.mantissa) << shift & mask;
+        } else if (shift > -24) {
+          part = c.mantissa >> -shift & mask;
+        }
+        if (part) atomicAdd(&p.words[w * p.size + at[u]], bits >> 31 ? 0 - part : part);
+      }
+    }
+  }
+}
+
+LEGATO_INLINE double power_of_two(int e) {
+  return __builtin_bit_cast(double, static_cast<unsigned long long>(e + 1023) << 52);
+}
+
+template <class T>
+LEGATO_INLINE void exact_finish(const ExactParams& p) {
+  const Range range = range_of(p);
+  const int words = words_of(p, range);
+  if (words == 0) return;
+  const bool again = range.high - (p.round + 1) * kExactWords * p.bits > range.low;
+  const int highest = range.high - p.round * kExactWords * p.bits - 149;
+  const long long step = static_cast<long long>(gridDim.x) * kExactThreads;
+  T* to = static_cast<T*>(p.to);
+  for (long long i = static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x; i < p.size;
+       i += step) {
+    double sum = 0;
+    unsigned long long any = 0;
+    for (int w = 0; w < words; ++w) {
+      const unsigned long long word = p.words[w * p.size + i];
+      any |= word;
+      sum += static_cast<double>(static_cast<long long>(word)) *
+             power_of_two(highest - (w + 1) * p.bits);
+      if (again) p.words[w * p.size + i] = 0;
+    }
+    // A place without updates keeps what it has, a negative zero as well.
+    if (any) to[i] = written<T>(static_cast<float>(static_cast<double>(read(to[i])) + sum));
+  }
+}
+
+#define LEGATO_EXACT(end, T)                                                      \
+  LEGATO_KERNEL(exact_range_##end, ExactParams, kExactThreads) {                  \
+    __shared__ unsigned shared[2][kExactThreads / 32];                            \
+    exact_range<T>(p, shared);                                                    \
+  }                                                                               \
+  LEGATO_KERNEL(exact_add_##end, ExactParams, kExactThreads) { exact_add<T>(p); } \
+  LEGATO_KERNEL(exact_finish_##end, ExactParams, kExactThreads) { exact_finish<T>(p); }
+LEGATO_EXACT(f16, f16)
+LEGATO_EXACT(bf16, bf16)
+LEGATO_EXACT(f32, float)
+
+}  // namespace legato::cuda

@@ -1,0 +1,43 @@
+#include "legato/ops/index/exact.cuh"
+
+#include <algorithm>
+#include <bit>
+
+#include "legato/backends/cuda/kit.h"
+#include "legato/ops/index/index.cuda.h"
+
+namespace legato::cuda {
+
+bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, bool single) {
+  const View& out = l.out[0];
+  const Dtype t = out.dtype;
+  const int64_t count = places.n_outer * places.n_index * places.n_inner,
+                columns = places.n_outer * places.n_inner;
+  // Rows of updates are sorted by less than a place each; many places cost words.
+  constexpr int64_t kColumns = 8;
+  if (!out.row_major || columns >= kColumns || count >= INT32_MAX) return false;
+  if (t != Dtype::float32 && t != Dtype::float16 && t != Dtype::bfloat16) return false;
+  if (out.size > 8 * count + (1 << 20)) return false;
+  ExactParams p{};
+  p.places = places;
+  p.updates = updates;
+  p.single = single;
+  p.to = out.data;
+  p.count = count;
+  p.size = out.size;
+  p.bits = std::min(40, 62 - static_cast<int>(std::bit_width(static_cast<uint64_t>(count))));
+  p.words = static_cast<unsigned long long*>(l.workspace(kExactWords * out.size * 8));
+  p.range = static_cast<unsigned*>(l.workspace(8));
+  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.range), 0, 8, current().queue()),
+        "clearing a range");
+  launch_over("exact", cat("exact_range", suffix(t)), single ? 1 : count / 4 + 1, p);
+  launch_over("exact", "exact_clear", out.size, p);
+  const int in_round = kExactWords * p.bits;
+  for (p.round = 0; p.round * in_round < kFloatBits; ++p.round) {
+    launch_over("exact", cat("exact_add", suffix(t)), count, p);
+    launch_over("exact", cat("exact_finish", suffix(t)), out.size, p);
+  }
+  return true;
+}
+
+}  // namespace legato::cuda
