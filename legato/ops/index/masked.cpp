@@ -147,7 +147,9 @@ constinit const Op true_places_op{
 
 Array flat_nonzero(const Array& mask) {
   const Array flat = reshape(mask, {mask.size()});
-  const auto count = sum(astype(flat, Dtype::int64)).item<int64_t>();
+  // The sum of bools is an int32, which needs no pass of its own for a cast.
+  const int64_t count = flat.size() <= INT32_MAX ? int64_t{sum(flat).item<int32_t>()}
+                                                 : sum(astype(flat, Dtype::int64)).item<int64_t>();
   return bind(true_places_op, {flat}, MaskedSelectAttrs{count});
 }
 

@@ -1,98 +1,109 @@
-// Selection and assignment by masks, and the places of true elements: count in chunks, add up over
-// chunks, move. A block lists the true elements of its chunk in order, so that both sides of a move
-// go by neighbours.
+// Selection and assignment by masks, and the places of true elements, in one pass: a block counts
+// the true elements of its chunk, finds how many lie before it, and lists its own in order, so that
+// both sides of a move go by neighbours.
+//
+// Note [Reports of chunks]: a chunk reports how many true elements it has and, once that is known,
+// how many the chunks of its row up to it have; the upper two bits of a word say which. Those that
+// come later add up what they find, back to the first report of the second kind (decoupled
+// look-back, as in ops/sort/radix.cu).
 #include "legato/backends/cuda/lane.cuh"
 #include "legato/backends/cuda/report.cuh"
 #include "legato/ops/index/masked.cuh"
 
 namespace legato::cuda {
 
-/// Which of 32 neighbours at a time are true, for the part of a chunk that a warp has.
-LEGATO_INLINE void votes_of(const MaskedParams& p, long long row, long long chunk,
-                            unsigned (&votes)[kMaskItems]) {
-  const int thread = static_cast<int>(threadIdx.x);
-  const long long first = chunk * kMaskChunk + thread / 32 * (32 * kMaskItems) + thread % 32;
-  unsigned char v[kMaskItems];
+/// Which of this thread's kMaskItems neighbours are true.
+LEGATO_INLINE unsigned true_bits(const MaskedParams& p, long long row, long long chunk) {
+  const long long first = chunk * kMaskChunk + static_cast<int>(threadIdx.x) * kMaskItems;
+  const unsigned char* mask = p.mask + row * p.length + first;
+  unsigned bits = 0;
+  if (p.packs && first + kMaskItems <= p.length) {
+    const Pack<unsigned char, kMaskItems> v = load_pack<unsigned char, kMaskItems>(mask);
 #pragma unroll
-  for (int j = 0; j < kMaskItems; ++j)
-    v[j] = first + 32 * j < p.length ? p.mask[row * p.length + first + 32 * j] : 0;
-#pragma unroll
-  for (int j = 0; j < kMaskItems; ++j) votes[j] = __ballot_sync(~0u, v[j] != 0);
+    for (int k = 0; k < kMaskItems; ++k) bits |= static_cast<unsigned>(v.at[k] != 0) << k;
+  } else {
+    for (int k = 0; k < kMaskItems && first + k < p.length; ++k)
+      bits |= static_cast<unsigned>(mask[k] != 0) << k;
+  }
+  return bits;
 }
 
-/// How many are true in this thread's warp.
-LEGATO_INLINE unsigned count_of(const unsigned (&votes)[kMaskItems]) {
-  unsigned sum = 0;
-#pragma unroll
-  for (int j = 0; j < kMaskItems; ++j) sum += static_cast<unsigned>(__popc(votes[j]));
-  return sum;
-}
+struct MaskMemory {
+  uint16_t list[kMaskChunk];
+  unsigned sums[kMaskWarps];
+  unsigned ticket;
+  long long before;
+};
+/// What a block works on.
+struct Chunk {
+  long long row, number;  // of the row
+  long long before;       // true elements of the row before it
+  int count;              // its own, which m.list names
+};
 
-LEGATO_KERNEL(masked_count, MaskedParams, kMaskThreads) {
-  __shared__ unsigned sums[kMaskWarps];
-  const int thread = static_cast<int>(threadIdx.x);
-  const long long row = blockIdx.x / p.chunks, chunk = blockIdx.x - row * p.chunks;
-  unsigned votes[kMaskItems];
-  votes_of(p, row, chunk, votes);
-  if (thread % 32 == 0) sums[thread / 32] = count_of(votes);
-  __syncthreads();
-  if (thread != 0) return;
-  unsigned sum = 0;
-  for (int w = 0; w < kMaskWarps; ++w) sum += sums[w];
-  p.counts[blockIdx.x] = sum;
-}
-
-/// A warp goes along the chunks of a row.
-LEGATO_KERNEL(masked_add_up, MaskedParams, kMaskThreads) {
-  constexpr int each = 4;
+/// How many true elements the chunks before this one have, `count` of which are its own; to lane 0.
+/// By one warp.
+LEGATO_INLINE long long look_back(unsigned long long* reports, long long chunk, unsigned count) {
+  constexpr unsigned long long own = 1ull << 62, all = 2ull << 62, value = own - 1;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const long long row = static_cast<long long>(blockIdx.x) * kMaskWarps + threadIdx.x / 32;
-  if (row >= p.rows) return;
-  unsigned* counts = p.counts + row * p.chunks;
-  unsigned carry = 0;
-  for (long long c = 0; c < p.chunks; c += 32 * each) {
-    const long long first = c + lane * each;
-    unsigned before[each], sum = 0;
-    for (int j = 0; j < each; ++j) {
-      before[j] = sum;
-      sum += first + j < p.chunks ? counts[first + j] : 0;
-    }
-    unsigned upto = sum;
-    for (int by = 1; by < 32; by *= 2) {
-      const unsigned other = __shfl_up_sync(~0u, upto, by);
-      if (lane >= by) upto += other;
-    }
-    for (int j = 0; j < each; ++j)
-      if (first + j < p.chunks) counts[first + j] = carry + upto - sum + before[j];
-    carry += __shfl_sync(~0u, upto, 31);
+  volatile unsigned long long* at = reports;
+  if (lane == 0) at[chunk] = (chunk == 0 ? all : own) | count;
+  unsigned long long before = 0;
+  for (long long t = chunk - 1; t >= 0; t -= 32) {
+    unsigned long long report = all;  // in front of the first chunk
+    unsigned there;
+    do {
+      if (t >= lane) report = at[t - lane];
+      there = __ballot_sync(~0u, report != 0);
+    } while (there != ~0u);
+    const unsigned whole = __ballot_sync(~0u, (report & all) != 0);
+    const int last = whole ? __popc((whole & (0u - whole)) - 1) : 31;  // the nearest one
+    unsigned long long sum = lane <= last ? report & value : 0;
+    for (int by = 16; by > 0; by /= 2) sum += __shfl_xor_sync(~0u, sum, by);
+    before += sum;
+    if (whole) break;
   }
-  if (lane != 0) return;
-  p.totals[row] = carry;
-  if (p.report && carry > p.given) report_value(p.report, 0, carry, p.given);
+  if (lane == 0 && chunk > 0) at[chunk] = all | (before + count);
+  return static_cast<long long>(before);
 }
 
-/// Lists the true elements of the block's chunk, by their place in it. Returns how many there are.
-LEGATO_INLINE int list_true(const MaskedParams& p, long long row, long long chunk, uint16_t* list,
-                            unsigned* sums) {
+/// Takes a chunk and lists its true elements, by their place in it.
+LEGATO_INLINE Chunk list_true(const MaskedParams& p, MaskMemory& m) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  unsigned votes[kMaskItems];
-  votes_of(p, row, chunk, votes);
-  if (lane == 0) sums[warp] = count_of(votes);
+  if (thread == 0) m.ticket = atomicAdd(p.ticket, 1u);
   __syncthreads();
-  unsigned before = 0, total = 0;
+  const long long number = m.ticket;
+  Chunk c;
+  c.row = number / p.chunks;
+  c.number = number - c.row * p.chunks;
+  const unsigned bits = true_bits(p, c.row, c.number), own = static_cast<unsigned>(__popc(bits));
+  unsigned upto = own;
+  for (int by = 1; by < 32; by *= 2) {
+    const unsigned other = __shfl_up_sync(~0u, upto, by);
+    if (lane >= by) upto += other;
+  }
+  if (lane == 31) m.sums[warp] = upto;
+  __syncthreads();
+  unsigned at = upto - own, total = 0;
   for (int w = 0; w < kMaskWarps; ++w) {
-    if (w < warp) before += sums[w];
-    total += sums[w];
+    if (w < warp) at += m.sums[w];
+    total += m.sums[w];
   }
 #pragma unroll
-  for (int j = 0; j < kMaskItems; ++j) {
-    if (votes[j] >> lane & 1)
-      list[before + static_cast<unsigned>(__popc(votes[j] & ((1u << lane) - 1)))] =
-          static_cast<uint16_t>(warp * 32 * kMaskItems + 32 * j + lane);
-    before += static_cast<unsigned>(__popc(votes[j]));
+  for (int k = 0; k < kMaskItems; ++k)
+    if (bits >> k & 1) m.list[at++] = static_cast<uint16_t>(thread * kMaskItems + k);
+  c.count = static_cast<int>(total);
+  if (warp == 0) {
+    const long long before = look_back(p.reports + c.row * p.chunks, c.number, total);
+    if (lane == 0) {
+      m.before = before;
+      if (p.report && c.number + 1 == p.chunks && before + total > p.given)
+        report_value(p.report, 0, before + total, p.given);
+    }
   }
   __syncthreads();
-  return static_cast<int>(total);
+  c.before = m.before;
+  return c;
 }
 
 struct alignas(16) Sixteen {
@@ -100,57 +111,60 @@ struct alignas(16) Sixteen {
 };
 
 template <class T, bool select>
-LEGATO_INLINE void masked_move(const MaskedParams& p, uint16_t* list, unsigned* sums) {
-  const long long row = blockIdx.x / p.chunks, chunk = blockIdx.x - row * p.chunks;
-  const long long total = list_true(p, row, chunk, list, sums);
-  const long long k0 = p.counts[blockIdx.x];  // true elements of the row before
+LEGATO_INLINE void masked_move(const MaskedParams& p, MaskMemory& m) {
+  const Chunk c = list_true(p, m);
   const T* from = static_cast<const T*>(p.from);
   T* to = static_cast<T*>(p.to);
   const uint32_t units = static_cast<uint32_t>(p.units);
-  for (long long e = threadIdx.x; e < total * units; e += kMaskThreads) {
+  const long long masked = (c.row * p.length + c.number * kMaskChunk) * units,
+                  given = (c.row * p.given + c.before) * units;
+  // Those for which there is a given row.
+  const long long rows = p.given - c.before < c.count ? p.given - c.before : c.count;
+  for (long long e = threadIdx.x; e < rows * units; e += kMaskThreads) {
     const long long k = units == 1 ? e : e / units;
-    if (k0 + k >= p.given) break;
-    const long long masked =
-                        (row * p.length + chunk * kMaskChunk + list[k]) * units + e - k * units,
-                    given = (row * p.given + k0 + k) * units + e - k * units;
+    const long long at = masked + m.list[k] * static_cast<long long>(units) + e - k * units;
     if (select)
-      to[given] = from[masked];
+      to[given + e] = from[at];
     else
-      to[masked] = from[given];
+      to[at] = from[given + e];
   }
   if constexpr (select)
-    if (chunk + 1 == p.chunks)
-      for (long long e = p.totals[row] * p.units + threadIdx.x; e < p.given * p.units;
+    if (c.number + 1 == p.chunks)
+      for (long long e = (c.before + c.count) * units + threadIdx.x; e < p.given * units;
            e += kMaskThreads)
-        to[row * p.given * p.units + e] = T{};
+        to[c.row * p.given * units + e] = T{};
 }
 
 template <class T>
-LEGATO_INLINE void masked_select(const MaskedParams& p, uint16_t* list, unsigned* sums) {
-  masked_move<T, true>(p, list, sums);
+LEGATO_INLINE void masked_select(const MaskedParams& p, MaskMemory& m) {
+  masked_move<T, true>(p, m);
 }
 template <class T>
-LEGATO_INLINE void masked_scatter(const MaskedParams& p, uint16_t* list, unsigned* sums) {
-  masked_move<T, false>(p, list, sums);
+LEGATO_INLINE void masked_scatter(const MaskedParams& p, MaskMemory& m) {
+  masked_move<T, false>(p, m);
 }
 
 template <class T>
-LEGATO_INLINE void true_places(const MaskedParams& p, uint16_t* list, unsigned* sums) {
-  const long long row = blockIdx.x / p.chunks, chunk = blockIdx.x - row * p.chunks;
-  const int total = list_true(p, row, chunk, list, sums);
-  const long long k0 = p.counts[blockIdx.x];
-  T* to = static_cast<T*>(p.to) + row * p.given;
-  for (int k = static_cast<int>(threadIdx.x); k < total; k += kMaskThreads)
-    if (k0 + k < p.given) to[k0 + k] = static_cast<T>(chunk * kMaskChunk + list[k]);
-  if (chunk + 1 == p.chunks)
-    for (long long k = p.totals[row] + threadIdx.x; k < p.given; k += kMaskThreads) to[k] = 0;
+LEGATO_INLINE void true_places(const MaskedParams& p, MaskMemory& m) {
+  const Chunk c = list_true(p, m);
+  T* to = static_cast<T*>(p.to) + c.row * p.given;
+  for (int k = static_cast<int>(threadIdx.x); k < c.count; k += kMaskThreads)
+    if (c.before + k < p.given)
+      to[c.before + k] = static_cast<T>(c.number * kMaskChunk + m.list[k]);
+  if (c.number + 1 == p.chunks)
+    for (long long k = c.before + c.count + threadIdx.x; k < p.given; k += kMaskThreads) to[k] = 0;
+}
+
+/// Only counts: whether enough rows are given.
+LEGATO_KERNEL(masked_count, MaskedParams, kMaskThreads) {
+  __shared__ MaskMemory memory;
+  list_true(p, memory);
 }
 
 #define LEGATO_MASKED(name, function)               \
   LEGATO_KERNEL(name, MaskedParams, kMaskThreads) { \
-    __shared__ uint16_t list[kMaskChunk];           \
-    __shared__ unsigned sums[kMaskWarps];           \
-    function(p, list, sums);                        \
+    __shared__ MaskMemory memory;                   \
+    function(p, memory);                            \
   }
 #define LEGATO_MASKED_BYTES(bytes, T)                    \
   LEGATO_MASKED(masked_select_##bytes, masked_select<T>) \

@@ -16,23 +16,27 @@ std::exception_ptr too_few(const char*, const ValueReport& r) {
           " elements, but ", given, given == 1 ? " value was given" : " values were given")));
 }
 
-/// Counts the true elements of each row; what follows moves `given` of them.
-MaskedParams count_mask(Launch& l, const View& mask, int64_t rows, int64_t given, bool strict) {
+/// A mask of rows, `given` true elements of each of which are moved.
+MaskedParams masked(Launch& l, const View& mask, int64_t rows, int64_t given, bool strict) {
   MaskedParams p{};
   p.mask = mask.as<unsigned char>();
   p.rows = rows;
   p.length = rows ? mask.size / rows : 0;
   p.given = given;
   p.chunks = std::max<int64_t>(1, (p.length + kMaskChunk - 1) / kMaskChunk);
-  p.counts = static_cast<unsigned*>(l.workspace(rows * p.chunks * 4));
-  p.totals = static_cast<unsigned*>(l.workspace(rows * 4));
+  p.packs = reinterpret_cast<uintptr_t>(p.mask) % kMaskItems == 0 &&
+            (rows == 1 || p.length % kMaskItems == 0);
+  const int64_t bytes = 8 + rows * p.chunks * 8;
+  p.ticket = static_cast<unsigned*>(l.workspace(bytes));
+  p.reports = reinterpret_cast<unsigned long long*>(p.ticket) + 1;
+  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.ticket), 0,
+                                 static_cast<size_t>(bytes), current().queue()),
+        "clearing reports");
   if (strict) {
     auto report = current().report(l.op->name, too_few);
     p.report = report.where;
     l.fail_unless(std::move(report.check));
   }
-  launch_blocks("masked", "masked_count", rows * p.chunks, kMaskThreads, p);
-  launch_blocks("masked", "masked_add_up", (rows + kMaskWarps - 1) / kMaskWarps, kMaskThreads, p);
   return p;
 }
 
@@ -46,7 +50,7 @@ int64_t unit_of(const void* a, const void* b, int64_t bytes) {
 void run_masked_select(Launch& l) {
   const View &a = l.in[0], &out = l.out[0];
   if (out.size == 0) return;
-  MaskedParams p = count_mask(l, l.in[1], a.dim(0), out.dim(1), false);
+  MaskedParams p = masked(l, l.in[1], a.dim(0), out.dim(1), false);
   const int64_t bytes = a.dim(2) * size_of(a.dtype), unit = unit_of(a.data, out.data, bytes);
   p.from = a.data;
   p.to = out.data;
@@ -60,8 +64,11 @@ void run_masked_scatter(Launch& l) {
     copy_elements(out.data, *out.strides, a.data, *a.strides, *a.shape, size_of(a.dtype));
   if (l.in[1].size == 0) return;
   MaskedParams p =
-      count_mask(l, l.in[1], a.dim(0), values.dim(1), l.attrs<MaskedScatterAttrs>().strict);
-  if (out.size == 0 || values.size == 0) return;
+      masked(l, l.in[1], a.dim(0), values.dim(1), l.attrs<MaskedScatterAttrs>().strict);
+  if (out.size == 0 || values.size == 0) {
+    launch_blocks("masked", "masked_count", p.rows * p.chunks, kMaskThreads, p);
+    return;
+  }
   const int64_t bytes = a.dim(2) * size_of(a.dtype), unit = unit_of(values.data, out.data, bytes);
   p.from = values.data;
   p.to = out.data;
@@ -73,7 +80,7 @@ void run_true_places(Launch& l) {
   const View& out = l.out[0];
   if (out.size == 0) return;
   const int64_t size = out.shape->back();
-  MaskedParams p = count_mask(l, l.in[0], out.size / size, size, false);
+  MaskedParams p = masked(l, l.in[0], out.size / size, size, false);
   p.to = out.data;
   launch_blocks("masked", cat("true_places_", size_of(out.dtype)), p.rows * p.chunks, kMaskThreads,
                 p);

@@ -8,12 +8,13 @@ namespace legato::cuda {
 /// Rows of a mask of `length` elements, cut into chunks; a mask element stands for `units` units.
 struct MaskedParams {
   const unsigned char* mask;
-  unsigned* counts;     // [row][chunk]: true elements; then, true elements of the row before
-  unsigned* totals;     // [row]
-  const void* from;     // select: [row][length][units]; scatter: [row][given][units]
-  void* to;             // select: [row][given][units]; scatter: [row][length][units]
-  ValueReport* report;  // null: too few given rows are no error
+  unsigned* ticket;             // zeroed; chunks are numbered in the order in which blocks start
+  unsigned long long* reports;  // [row][chunk], zeroed: see Note [Reports of chunks]
+  const void* from;             // select: [row][length][units]; scatter: [row][given][units]
+  void* to;                     // select: [row][given][units]; scatter: [row][length][units]
+  ValueReport* report;          // null: too few given rows are no error
   long long rows, length, chunks, given, units;
+  int packs;  // whether every 16th element of the mask lies at a multiple of 16
 };
 
 inline constexpr int kMaskThreads = 256, kMaskWarps = kMaskThreads / 32;
