@@ -6,23 +6,23 @@
 
 namespace legato::cuda {
 
+// Without branches: threads of a warp seldom agree on signs.
 template <class K>
 LEGATO_INLINE K encode(K bits, int kind, int zeros_equal, K infinity) {
-  constexpr K top = static_cast<K>(K{1} << (8 * sizeof(K) - 1));
-  if (kind == KeyForm::unsigned_) return bits;
-  if (kind == KeyForm::signed_) return static_cast<K>(bits ^ top);
-  const K magnitude = static_cast<K>(bits & ~top);
-  if (magnitude > infinity) return static_cast<K>(~K{0});
-  if (zeros_equal && magnitude == 0) return top;
-  return static_cast<K>(bits & top ? ~bits : bits | top);
+  constexpr K top = static_cast<K>(K{1} << (8 * sizeof(K) - 1)), ones = static_cast<K>(~K{0});
+  const bool floating = kind != KeyForm::unsigned_ && kind != KeyForm::signed_;
+  const K magnitude = static_cast<K>(bits & ~top), flip = kind == KeyForm::unsigned_ ? K{0} : top;
+  K key = static_cast<K>(bits ^ (floating && (bits & top) ? ones : flip));
+  key = floating && magnitude > infinity ? ones : key;
+  return floating && zeros_equal && magnitude == 0 ? top : key;
 }
 template <class K>
 LEGATO_INLINE K decode(K key, const KeyForm& f) {
-  constexpr K top = static_cast<K>(K{1} << (8 * sizeof(K) - 1));
-  if (f.kind == KeyForm::unsigned_) return key;
-  if (f.kind == KeyForm::signed_) return static_cast<K>(key ^ top);
-  if (key == static_cast<K>(~K{0})) return static_cast<K>(f.nan);
-  return static_cast<K>(key & top ? key & ~top : ~key);
+  constexpr K top = static_cast<K>(K{1} << (8 * sizeof(K) - 1)), ones = static_cast<K>(~K{0});
+  const bool floating = f.kind != KeyForm::unsigned_ && f.kind != KeyForm::signed_;
+  const K flip = f.kind == KeyForm::unsigned_ ? K{0} : top;
+  const K bits = static_cast<K>(key ^ (floating && !(key & top) ? ones : flip));
+  return floating && key == ones ? static_cast<K>(f.nan) : bits;
 }
 
 }  // namespace legato::cuda
