@@ -70,6 +70,17 @@ LEGATO_INLINE int block_in_cluster() {
 LEGATO_INLINE void sync_cluster() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
+/// Which tile of a ring of `stages`, and the parity of the barriers' phase that fills it.
+template <int stages>
+struct Turn {
+  int stage = 0, parity = 0;
+  LEGATO_INLINE void next() {
+    if (++stage == stages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
 
 // --- tensor copies ---
 
@@ -112,6 +123,14 @@ LEGATO_INLINE void wait_stores_read() {
 }
 /// What this thread wrote to shared memory is seen by tensor copies that are started after this.
 LEGATO_INLINE void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+/// Copies `bytes`, a multiple of 16 as both addresses are, to shared memory; `barrier` gets them.
+LEGATO_INLINE void copy_bytes(void* to, const void* from, int bytes, Barrier& barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(shared_address(to)),
+      "l"(from), "r"(bytes), "r"(shared_address(&barrier))
+      : "memory");
+}
 
 // --- products of a warpgroup ---
 
@@ -122,6 +141,10 @@ LEGATO_INLINE uint64_t swizzled_matrix(uint32_t address, int panel = 16) {
   constexpr uint64_t kGroupOfRows = uint64_t{1024 >> 4} << 32, kSwizzle128 = uint64_t{1} << 62;
   return ((address & 0x3ffffu) >> 4) | static_cast<uint64_t>(panel >> 4) << 16 | kGroupOfRows |
          kSwizzle128;
+}
+/// The matrix `bytes` further on, in the same tile.
+LEGATO_INLINE uint64_t moved_matrix(uint64_t matrix, int bytes) {
+  return matrix + static_cast<uint64_t>(bytes >> 4);
 }
 /// Before the first product, and after registers that it uses were written.
 LEGATO_INLINE void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -140,12 +163,13 @@ LEGATO_INLINE void pin(float (&r)[n]) {
   for (int i = 0; i < n; ++i) asm volatile("" : "+f"(r[i])::"memory");
 }
 
-/// c (64, n) += a (64, 16) b (16, n) for halves of T, summed in float32 from zero unless `add`.
-/// multiply: a and b as swizzled_matrix(), b with its columns as rows. multiply_registers: a in
-/// registers as multiply_tile() takes it, b with rows as rows; always adds.
+/// c (64, n) = or += a (64, 16) b (16, n) for halves of T, summed in float32. a: swizzled_matrix(),
+/// or registers as multiply_tile() takes them. begin, add: b as swizzled_matrix() with its columns
+/// as rows. add_rows: with rows as rows.
 template <class T, int n>
 struct Warpgroup;
 
+#define LEGATO_REGS_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define LEGATO_REGS_20 \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19"
 #define LEGATO_REGS_24 LEGATO_REGS_20 ", %20, %21, %22, %23"
@@ -156,44 +180,91 @@ struct Warpgroup;
   LEGATO_REGS_48                                                                  \
   ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, " \
   "%63"
-#define LEGATO_OUT_4(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
-#define LEGATO_OUT_20 \
-  LEGATO_OUT_4(0), LEGATO_OUT_4(4), LEGATO_OUT_4(8), LEGATO_OUT_4(12), LEGATO_OUT_4(16)
-#define LEGATO_OUT_24 LEGATO_OUT_20, LEGATO_OUT_4(20)
-#define LEGATO_OUT_32 LEGATO_OUT_24, LEGATO_OUT_4(24), LEGATO_OUT_4(28)
-#define LEGATO_OUT_40 LEGATO_OUT_32, LEGATO_OUT_4(32), LEGATO_OUT_4(36)
-#define LEGATO_OUT_48 LEGATO_OUT_40, LEGATO_OUT_4(40), LEGATO_OUT_4(44)
-#define LEGATO_OUT_64 \
-  LEGATO_OUT_48, LEGATO_OUT_4(48), LEGATO_OUT_4(52), LEGATO_OUT_4(56), LEGATO_OUT_4(60)
+#define LEGATO_REGS_80 \
+  LEGATO_REGS_64       \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define LEGATO_REGS_128                                                             \
+  LEGATO_REGS_80                                                                    \
+  ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, "   \
+  "%95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, " \
+  "%109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, "  \
+  "%122, %123, %124, %125, %126, %127"
+#define LEGATO_OUT_4(is, i) is(c[i]), is(c[i + 1]), is(c[i + 2]), is(c[i + 3])
+#define LEGATO_OUT_16(is) \
+  LEGATO_OUT_4(is, 0), LEGATO_OUT_4(is, 4), LEGATO_OUT_4(is, 8), LEGATO_OUT_4(is, 12)
+#define LEGATO_OUT_20(is) LEGATO_OUT_16(is), LEGATO_OUT_4(is, 16)
+#define LEGATO_OUT_24(is) LEGATO_OUT_20(is), LEGATO_OUT_4(is, 20)
+#define LEGATO_OUT_32(is) LEGATO_OUT_24(is), LEGATO_OUT_4(is, 24), LEGATO_OUT_4(is, 28)
+#define LEGATO_OUT_40(is) LEGATO_OUT_32(is), LEGATO_OUT_4(is, 32), LEGATO_OUT_4(is, 36)
+#define LEGATO_OUT_48(is) LEGATO_OUT_40(is), LEGATO_OUT_4(is, 40), LEGATO_OUT_4(is, 44)
+#define LEGATO_OUT_64(is)                                                              \
+  LEGATO_OUT_48(is), LEGATO_OUT_4(is, 48), LEGATO_OUT_4(is, 52), LEGATO_OUT_4(is, 56), \
+      LEGATO_OUT_4(is, 60)
+#define LEGATO_OUT_80(is)                                                              \
+  LEGATO_OUT_64(is), LEGATO_OUT_4(is, 64), LEGATO_OUT_4(is, 68), LEGATO_OUT_4(is, 72), \
+      LEGATO_OUT_4(is, 76)
+#define LEGATO_OUT_128(is)                                                                        \
+  LEGATO_OUT_80(is), LEGATO_OUT_4(is, 80), LEGATO_OUT_4(is, 84), LEGATO_OUT_4(is, 88),            \
+      LEGATO_OUT_4(is, 92), LEGATO_OUT_4(is, 96), LEGATO_OUT_4(is, 100), LEGATO_OUT_4(is, 104),   \
+      LEGATO_OUT_4(is, 108), LEGATO_OUT_4(is, 112), LEGATO_OUT_4(is, 116), LEGATO_OUT_4(is, 120), \
+      LEGATO_OUT_4(is, 124)
 
-// i0 ... i4: numbers of the operands behind the n / 2 registers of c.
+// i0 ... i4: numbers of the operands behind the n / 2 registers of c. A product that begins a sum
+// only writes c: were c read too, registers would be moved while products before it are under way.
 #define LEGATO_WARPGROUP(T, type, n, half_n, i0, i1, i2, i3, i4)                               \
   template <>                                                                                  \
   struct Warpgroup<T, n> {                                                                     \
-    static LEGATO_INLINE void multiply(float (&c)[half_n], uint64_t a, uint64_t b, bool add) { \
-      asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " i2                                  \
-                   ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type       \
-                   " {" LEGATO_REGS_##half_n "}, " i0 ", " i1 ", add, 1, 1, 0, 0;\n}"          \
-                   : LEGATO_OUT_##half_n                                                       \
-                   : "l"(a), "l"(b), "r"(static_cast<int>(add)));                              \
+    static LEGATO_INLINE void begin(float (&c)[half_n], uint64_t a, uint64_t b) {              \
+      asm volatile(                                                                            \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" #n   \
+          "k16.f32." type "." type " {" LEGATO_REGS_##half_n "}, " i0 ", " i1                  \
+                                                             ", add, 1, 1, 0, 0;\n}"           \
+          : LEGATO_OUT_##half_n("=f")                                                          \
+          : "l"(a), "l"(b));                                                                   \
     }                                                                                          \
-    static LEGATO_INLINE void multiply_registers(float (&c)[half_n], const uint32_t* a,        \
-                                                 uint64_t b) {                                 \
+    static LEGATO_INLINE void add(float (&c)[half_n], uint64_t a, uint64_t b) {                \
+      asm volatile(                                                                            \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\nwgmma.mma_async.sync.aligned.m64n" #n   \
+          "k16.f32." type "." type " {" LEGATO_REGS_##half_n "}, " i0 ", " i1                  \
+                                                             ", add, 1, 1, 0, 0;\n}"           \
+          : LEGATO_OUT_##half_n("+f")                                                          \
+          : "l"(a), "l"(b));                                                                   \
+    }                                                                                          \
+    static LEGATO_INLINE void begin(float (&c)[half_n], const uint32_t (&a)[4], uint64_t b) {  \
+      asm volatile(                                                                            \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" #n   \
+          "k16.f32." type "." type " {" LEGATO_REGS_##half_n "}, {" i0 ", " i1 ", " i2 ", " i3 \
+                                                             "}, " i4 ", add, 1, 1, 0;\n}"     \
+          : LEGATO_OUT_##half_n("=f")                                                          \
+          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                               \
+    }                                                                                          \
+    static LEGATO_INLINE void add(float (&c)[half_n], const uint32_t (&a)[4], uint64_t b) {    \
+      asm volatile(                                                                            \
+          "{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\nwgmma.mma_async.sync.aligned.m64n" #n   \
+          "k16.f32." type "." type " {" LEGATO_REGS_##half_n "}, {" i0 ", " i1 ", " i2 ", " i3 \
+                                                             "}, " i4 ", add, 1, 1, 0;\n}"     \
+          : LEGATO_OUT_##half_n("+f")                                                          \
+          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                               \
+    }                                                                                          \
+    static LEGATO_INLINE void add_rows(float (&c)[half_n], const uint32_t* a, uint64_t b) {    \
       asm volatile(                                                                            \
           "{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\nwgmma.mma_async.sync.aligned.m64n" #n   \
           "k16.f32." type "." type " {" LEGATO_REGS_##half_n "}, {" i0 ", " i1 ", " i2 ", " i3 \
                                                              "}, " i4 ", add, 1, 1, 1;\n}"     \
-          : LEGATO_OUT_##half_n                                                                \
+          : LEGATO_OUT_##half_n("+f")                                                          \
           : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                               \
     }                                                                                          \
   };
-#define LEGATO_WARPGROUPS(T, type)                                     \
-  LEGATO_WARPGROUP(T, type, 40, 20, "%20", "%21", "%22", "%23", "%24") \
-  LEGATO_WARPGROUP(T, type, 48, 24, "%24", "%25", "%26", "%27", "%28") \
-  LEGATO_WARPGROUP(T, type, 64, 32, "%32", "%33", "%34", "%35", "%36") \
-  LEGATO_WARPGROUP(T, type, 80, 40, "%40", "%41", "%42", "%43", "%44") \
-  LEGATO_WARPGROUP(T, type, 96, 48, "%48", "%49", "%50", "%51", "%52") \
-  LEGATO_WARPGROUP(T, type, 128, 64, "%64", "%65", "%66", "%67", "%68")
+#define LEGATO_WARPGROUPS(T, type)                                      \
+  LEGATO_WARPGROUP(T, type, 32, 16, "%16", "%17", "%18", "%19", "%20")  \
+  LEGATO_WARPGROUP(T, type, 40, 20, "%20", "%21", "%22", "%23", "%24")  \
+  LEGATO_WARPGROUP(T, type, 48, 24, "%24", "%25", "%26", "%27", "%28")  \
+  LEGATO_WARPGROUP(T, type, 64, 32, "%32", "%33", "%34", "%35", "%36")  \
+  LEGATO_WARPGROUP(T, type, 80, 40, "%40", "%41", "%42", "%43", "%44")  \
+  LEGATO_WARPGROUP(T, type, 96, 48, "%48", "%49", "%50", "%51", "%52")  \
+  LEGATO_WARPGROUP(T, type, 128, 64, "%64", "%65", "%66", "%67", "%68") \
+  LEGATO_WARPGROUP(T, type, 160, 80, "%80", "%81", "%82", "%83", "%84") \
+  LEGATO_WARPGROUP(T, type, 256, 128, "%128", "%129", "%130", "%131", "%132")
 LEGATO_WARPGROUPS(f16, "f16")
 LEGATO_WARPGROUPS(bf16, "bf16")
 

@@ -2,6 +2,7 @@
 #include "legato/ops/attention/attention.h"
 
 #include <limits>
+#include <string_view>
 
 #include "legato/op/algebra.h"
 #include "legato/op/composed.h"
@@ -57,6 +58,13 @@ void infer(Inference& in) {
   Shape out = in.shape(0);
   out[3] = in.shape(2)[3];
   in.result(out, in.dtype());
+  if (!in.attrs<AttentionAttrs>().keeps_sums) return;
+  out[3] = 2;
+  in.result(out, compute_dtype(in.dtype()), 1);
+}
+
+int count_outputs(std::span<const Array>, const void* attrs) {
+  return static_cast<const AttentionAttrs*>(attrs)->keeps_sums ? 2 : 1;
 }
 
 void infer_vjp(Inference& in) {
@@ -130,15 +138,16 @@ Array joined_columns(const Array& a, const Array& b) {
 
 // What the forward pass knows at its end; the sinks are the last column of the weights.
 struct Weights {
-  Array queries, keys, kept, all;
+  Array queries, keys, kept, scores, all;
   Array of_keys(const Operands& o) const {
     return o.sinks ? split_at(all, {o.keys()}, -1)[0] : all;
   }
 };
 
 Weights weigh(const Operands& o) {
-  Weights w{o.scaled_queries(o.q), o.transposed_keys(o.k), o.kept(), {}};
-  Array scores = matmul(w.queries, w.keys);
+  Weights w{o.scaled_queries(o.q), o.transposed_keys(o.k), o.kept(), {}, {}};
+  Array& scores = w.scores;
+  scores = matmul(w.queries, w.keys);
   if (w.kept)
     scores = where(w.kept, scores, excluded(o.compute()));
   else if (o.mask)
@@ -148,13 +157,26 @@ Weights weigh(const Operands& o) {
   return w;
 }
 
-Array attend(const Operands& o) {
-  Array mixed = matmul(weigh(o).of_keys(o), o.values(o.v));
-  return astype(o.joined(mixed), o.dtype());
+Array attend(const Operands& o, const Weights& w) {
+  return astype(o.joined(matmul(w.of_keys(o), o.values(o.v))), o.dtype());
+}
+
+// The largest weight is that of the largest score: the inverse of the sum.
+Array sums_of(const Operands& o, const Weights& w) {
+  if (w.scores.shape()[4] == 0) return zeros({o.batch(), o.heads(), o.length(), 2}, o.compute());
+  const Axes last(Dims{-1});
+  Array most = max(w.scores, last, true);
+  // As the kernels say of a row that a causal mask leaves no key: its scores are all alike.
+  if (o.attrs.causal && !o.sinks && o.attrs.scale > 0 && o.keys() < o.length())
+    most = where(equal(most, excluded(o.compute())), 0.0, most);
+  return o.joined(joined_columns(most, max(w.all, last, true)));
 }
 
 void expand(const Call& c, std::span<Array> out) {
-  out[0] = attend(Operands(c.inputs(), c.attrs<AttentionAttrs>()));
+  const Operands o(c.inputs(), c.attrs<AttentionAttrs>());
+  const Weights w = weigh(o);
+  out[0] = attend(o, w);
+  if (o.attrs.keeps_sums) out[1] = sums_of(o, w);
 }
 
 // --- derivatives
@@ -203,26 +225,37 @@ void expand_vjp(const Call& c, std::span<Array> out) {
   pull_back(o, c.inputs().back(), false, false, out);
 }
 
-// The op of the derivative serves where nothing is asked of mask and sinks, as kernels know it.
+// Of the sinks: their weight does not meet a value. From the outputs of an op with keeps_sums.
+Array derive_sinks(const Operands& o, const Array& result, const Array& sums,
+                   const Array& cotangent) {
+  const std::vector<Array> parts = split_at(sums, {1}, -1);  // (B, Hq, L, 1)
+  const Array sinks = astype(reshape(o.sinks, {o.sinks.shape()[0], o.heads(), 1, 1}), o.compute());
+  const Array weights = multiply(exp(subtract(sinks, parts[0])), parts[1]);
+  const Array inner = sum(multiply(astype(result, o.compute()), astype(cotangent, o.compute())),
+                          Axes(Dims{-1}), true);
+  return reshape(negative(algebra::sum_to_shape(multiply(weights, inner), sinks.shape())),
+                 o.sinks.shape());
+}
+
+// The op of the derivative serves where nothing is asked of the mask, as kernels know it.
 void vjp_rule(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
   const auto& attrs = c.attrs<AttentionAttrs>();
   const Operands o(c.inputs(), attrs);
+  const int sinks_at = attrs.has_mask ? 4 : 3;
   const bool of_mask = attrs.has_mask && !is_bool(o.mask.dtype()) && c.wanted(3);
-  if (of_mask || attrs.has_sinks) {
+  if (of_mask || (attrs.has_sinks && !attrs.keeps_sums)) {
     pull_back(o, cotangents[0], of_mask, true, result);
-    if (o.sinks) {
-      Array& d = result[attrs.has_mask ? 4 : 3];
-      d = reshape(d, o.sinks.shape());
-    }
+    if (o.sinks) result[sinks_at] = reshape(result[sinks_at], o.sinks.shape());
     return;
   }
-  Array in[5] = {o.q, o.k, o.v};
-  size_t n = 3;
-  if (attrs.has_mask) in[n++] = o.mask;
-  in[n++] = cotangents[0];
+  std::vector<Array> in(c.inputs().begin(), c.inputs().end());
+  if (attrs.keeps_sums) in.insert(in.end(), {c.out(0), c.out(1)});
+  in.push_back(cotangents[0]);
   const Op& op = &c.op() == &small_attention_op ? small_attention_vjp_op : attention_vjp_op;
-  std::vector<Array> d = bind_all(op, std::span<const Array>(in, n), &attrs);
+  std::vector<Array> d = bind_all(op, in, &attrs);
   for (size_t i = 0; i < d.size(); ++i) result[i] = std::move(d[i]);
+  if (attrs.has_sinks && c.wanted(sinks_at))
+    result[sinks_at] = derive_sinks(o, c.out(0), c.out(1), cotangents[0]);
 }
 
 void jvp_rule(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
@@ -261,8 +294,8 @@ void jvp_rule(const Call& c, std::span<const Array> tangents, std::span<Array> r
 // The batch axis joins the one that is there.
 void batch(const BatchedCall& c, std::span<Array> out) {
   const auto& attrs = c.attrs<AttentionAttrs>();
-  Array in[6];
-  size_t n = c.in.size();
+  Array in[8];
+  const size_t n = c.in.size();
   for (size_t i = 0; i < n; ++i) {
     const int at = static_cast<int>(i);
     const bool is_mask = attrs.has_mask && i == 3;
@@ -298,6 +331,7 @@ void batch(const BatchedCall& c, std::span<Array> out) {
 #define LEGATO_ATTENTION_OPS(prefix)                                                              \
   constinit const Op prefix##_op{.name = #prefix,                                                 \
                                  .attrs = &attrs_type<AttentionAttrs>,                            \
+                                 .count_outputs = count_outputs,                                  \
                                  .infer = infer,                                                  \
                                  .expand = expand,                                                \
                                  .derive = Vjp(vjp_rule, jvp_rule),                               \
@@ -317,6 +351,15 @@ bool prefers_small(const Array& q, const Array& k, const Array& v, Dtype t) {
   const int64_t queries = q.shape()[2], keys = k.shape()[2];
   if (queries * keys > (size_of(t) == 2 ? 1024 : 4096)) return false;
   return small_numbers(queries, keys, q.shape()[3], v.shape()[3]) <= kMostSmallNumbers;
+}
+
+// Whether a function is being captured whose derivative will be asked for. An op that was bound
+// elsewhere and meets a derivative all the same costs its kernel another forward pass.
+bool captured_for_derivative() {
+  for (const CaptureMark* m = current_capture(); m; m = m->parent())
+    for (const char* name : {"grad", "value_and_grad", "vjp"})
+      if (std::string_view(m->transform()) == name) return true;
+  return false;
 }
 
 }  // namespace
@@ -344,7 +387,7 @@ Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& 
   const Dtype out = promote(promote(q.dtype(), k.dtype()), v.dtype());
   if (!is_floating(out)) throw ValueError(cat(kName, ": takes floating dtypes, got ", out));
   const Dtype compute = compute_dtype(out);
-  AttentionAttrs attrs{scale, false, false, false};
+  AttentionAttrs attrs{.scale = scale};
   std::vector<Array> in{astype(q, out), astype(k, out), astype(v, out)};
   if (mask && !mask->text.empty()) {
     if (mask->text != "causal")
@@ -368,8 +411,13 @@ Array scaled_dot_product_attention(const Array& q, const Array& k, const Array& 
     attrs.has_sinks = true;
     in.push_back(reshape(astype(*sinks, compute), {1, heads}));
   }
-  if (std::max(q.shape()[3], v.shape()[3]) > kWidestHead) return attend(Operands(in, attrs));
-  return bind(prefers_small(q, k, v, out) ? small_attention_op : attention_op, in, &attrs);
+  if (std::max(q.shape()[3], v.shape()[3]) > kWidestHead) {
+    const Operands o(in, attrs);
+    return attend(o, weigh(o));
+  }
+  if (prefers_small(q, k, v, out)) return bind(small_attention_op, in, &attrs);
+  attrs.keeps_sums = size_of(out) == 2 && captured_for_derivative();
+  return bind_all(attention_op, in, &attrs)[0];
 }
 
 namespace {

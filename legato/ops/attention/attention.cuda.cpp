@@ -4,6 +4,7 @@
 #include <climits>
 
 #include "legato/backends/cuda/kit.h"
+#include "legato/ops/attention/attention_sm90a.cuda.h"
 #include "legato/ops/attention/ops.h"
 
 namespace legato::cuda {
@@ -24,10 +25,6 @@ const Tiling& tiling_for(const Tiling (&all)[n], const AttentionParams& p) {
   for (const Tiling& t : all)
     if (p.width <= t.width && p.value_width <= t.width) return t;
   throw InternalError("attention on the GPU was given heads wider than any kernel takes");
-}
-
-HeadStrides head_strides(const View& v) {
-  return {(*v.strides)[0], (*v.strides)[1], (*v.strides)[2]};
 }
 
 // Whether every row begins at a multiple of 16 bytes and is a number of them long.
@@ -54,92 +51,6 @@ void set_mask(AttentionParams& p, const View& m) {
     if (m.dim(axis) != 1) strides[4 - rank + axis] = (*m.strides)[axis];
   p.mask_strides = {strides[0], strides[1], strides[2]};
   p.mask_column = strides[3];
-}
-
-// --- Hopper
-
-/// The tilings that attention_sm90a.cu compiles for heads up to `width` and values up to
-/// `value_width`.
-struct HopperTiles {
-  int width, value_width, groups, keys;
-  int queries() const { return 64 * groups; }
-  int row_bytes() const { return (width + 63) / 64 * 128; }
-  int shared_bytes() const { return row_bytes() * (queries() + 4 * keys) + 8 * 9; }
-};
-constexpr HopperTiles kHopperTilings[] = {
-    {48, 40, 4, 80}, {64, 64, 3, 128}, {80, 80, 2, 128}, {96, 96, 2, 128}, {128, 128, 2, 128},
-};
-/// Those for at most `keys` keys, of which `resident` blocks share a multiprocessor.
-struct FewKeysTiles {
-  int width, value_width, keys, resident;
-  int shared_bytes() const { return (width + 63) / 64 * 128 * (128 + 2 * keys) + 8 * 3; }
-};
-constexpr FewKeysTiles kFewKeysTilings[] = {
-    {48, 40, 80, 4}, {64, 64, 80, 4}, {80, 80, 80, 3}, {128, 128, 80, 2}};
-
-template <class Tiles, size_t n>
-const Tiles* fitting(const Tiles (&all)[n], const AttentionParams& p) {
-  for (const Tiles& t : all)
-    if (p.width <= t.width && p.value_width <= t.value_width) return &t;
-  return nullptr;
-}
-
-// Boxes of 64 columns and `rows` rows of a (batch, heads, rows, columns) view. Whether the driver
-// can describe it.
-bool describe(TensorMap& map, const View& v, int rows) {
-  cuuint64_t sizes[4], strides[3];
-  for (size_t i = 0; i < 4; ++i) sizes[i] = static_cast<cuuint64_t>(v.dim(3 - i));
-  for (size_t i = 0; i < 3; ++i) {
-    const int64_t stride = v.dim(2 - i) > 1 ? (*v.strides)[2 - i] : 8;
-    if (stride <= 0) return false;
-    strides[i] = static_cast<cuuint64_t>(stride) * 2;
-  }
-  const cuuint32_t box[4] = {64, static_cast<cuuint32_t>(rows), 1, 1}, step[4] = {1, 1, 1, 1};
-  const CUtensorMapDataType type = v.dtype == Dtype::float16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                                             : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-  static_assert(sizeof(CUtensorMap) == sizeof(TensorMap) && alignof(TensorMap) >= 64);
-  return driver().cuTensorMapEncodeTiled(
-             reinterpret_cast<CUtensorMap*>(&map), type, 4, v.data, sizes, strides, box, step,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
-}
-
-// Launches a kernel of Hopper if this is such a device and the arrays lie as it needs them.
-bool run_on_hopper(const Launch& l, const AttentionParams& p) {
-  if (current().capability() != 90 || !p.packed || p.width == 0 || p.keys == 0) return false;
-  const FewKeysTiles* few = fitting(kFewKeysTilings, p);
-  if (few && p.keys > few->keys) few = nullptr;
-  const HopperTiles* tiles = fitting(kHopperTilings, p);
-  if (!few && !tiles) return false;
-  const int queries = few ? 64 : tiles->queries(), keys = few ? few->keys : tiles->keys;
-  HopperAttentionParams h{};
-  if (!describe(h.q, l.in[0], queries) || !describe(h.k, l.in[1], keys) ||
-      !describe(h.v, l.in[2], keys))
-    return false;
-  h.out = p.out;
-  h.sums = p.sums;
-  h.out_strides = p.out_strides;
-  h.heads = p.heads;
-  h.group = p.group;
-  h.queries = p.queries;
-  h.keys = p.keys;
-  h.value_width = p.value_width;
-  h.query_tiles = (p.queries + queries - 1) / queries;
-  h.scale = p.scale;
-  h.causal = p.causal;
-  const char* dtype = suffix(l.in[0].dtype);
-  const int64_t planes = int64_t{p.heads} * l.in[0].dim(0);
-  if (few) {  // one wave, if there are not too many planes
-    const int64_t slots = int64_t{current().multiprocessors()} * few->resident;
-    h.walkers = static_cast<int>(std::clamp<int64_t>(slots / planes, 1, h.query_tiles));
-    launch_shared("attention_sm90a", cat("attention_few", dtype, "_", few->width, "_", few->keys),
-                  planes * h.walkers, 128, few->shared_bytes(), h);
-  } else {
-    launch_shared("attention_sm90a",
-                  cat("attention", dtype, "_", tiles->width, "_", tiles->groups, "_", tiles->keys),
-                  planes * h.query_tiles, 128 * (tiles->groups + 1), tiles->shared_bytes(), h);
-  }
-  return true;
 }
 
 AttentionParams params_of(const Launch& l) {
@@ -182,7 +93,7 @@ bool is_general(const AttentionParams& p) { return p.mask || p.sinks || !(p.scal
 
 void attend(const Launch& l, AttentionParams& p) {
   const bool general = is_general(p);
-  if (!general && run_on_hopper(l, p)) return;
+  if (attend_on_hopper(l, p, general)) return;
   const Tiles& tiles = tiling_for(kTilings, p);
   p.query_tiles = (p.queries + tiles.queries(general) - 1) / tiles.queries(general);
   launch_shared(
@@ -195,6 +106,7 @@ void run(Launch& l) {
   if (l.out[0].size == 0) return;
   AttentionParams p = params_of(l);
   set_result(p, l.out[0]);
+  if (l.attrs<AttentionAttrs>().keeps_sums) p.sums = l.out[1].as<RowSums>();
   attend(l, p);
 }
 
@@ -211,7 +123,35 @@ struct GradTiles {
 };
 constexpr GradTiles kGradTilings[] = {{64, 64, 2, false}, {128, 32, 2, false}, {256, 16, 1, true}};
 
-// The forward pass again, for the sums of its rows; then what needs them.
+// What the forward pass knew: from its outputs, or from the pass once more.
+void set_known(Launch& l, AttentionGradParams& s) {
+  AttentionParams& p = s.attention;
+  const size_t n = l.in.size();
+  const int64_t rows = int64_t{s.planes} * p.queries;
+  if (l.attrs<AttentionAttrs>().keeps_sums && p.value_width > 0) {
+    const View &result = l.in[n - 3], &sums = l.in[n - 2];
+    s.result = result.data;
+    s.result_strides = head_strides(result);
+    p.packed = p.packed && packed(result);
+    const int64_t batch = sums.dim(0), heads = sums.dim(1), queries = sums.dim(2);
+    const Strides dense{heads * queries * 2, queries * 2, 2, 1};
+    if (*sums.strides == dense) {
+      p.sums = static_cast<RowSums*>(sums.data);
+    } else {
+      p.sums = static_cast<RowSums*>(l.workspace(rows * static_cast<int64_t>(sizeof(RowSums))));
+      copy_elements(p.sums, dense, sums.data, *sums.strides, Shape{batch, heads, queries, 2}, 4);
+    }
+    return;
+  }
+  p.out = l.workspace(rows * p.value_width * 2);
+  p.out_strides = {int64_t{p.heads} * p.queries * p.value_width, int64_t{p.queries} * p.value_width,
+                   p.value_width};
+  p.sums = static_cast<RowSums*>(l.workspace(rows * static_cast<int64_t>(sizeof(RowSums))));
+  attend(l, p);
+  s.result = p.out;
+  s.result_strides = p.out_strides;
+}
+
 void run_vjp(Launch& l) {
   const int64_t batch = l.in[0].dim(0);
   AttentionGradParams s{};
@@ -226,24 +166,20 @@ void run_vjp(Launch& l) {
   s.dk = l.out[1].data;
   s.dv = l.out[2].data;
   const int64_t rows = int64_t{s.planes} * p.queries;
-  const char* dtype = suffix(l.in[0].dtype);
   if (rows > 0) {
-    p.out = l.workspace(rows * p.value_width * 2);
-    p.out_strides = {int64_t{p.heads} * p.queries * p.value_width,
-                     int64_t{p.queries} * p.value_width, p.value_width};
-    p.sums = static_cast<RowSums*>(l.workspace(rows * static_cast<int64_t>(sizeof(RowSums))));
-    attend(l, p);
-    s.result = p.out;
+    set_known(l, s);
+    if (pull_back_on_hopper(l, s)) return;
     s.inner = static_cast<float*>(l.workspace(rows * 4));
-    launch_blocks("attention_grad", cat("attention_grad_inner", dtype), (rows + 3) / 4, 128, s);
+    launch_blocks("attention_grad", cat("attention_grad_inner", suffix(l.in[0].dtype)),
+                  (rows + 3) / 4, 128, s);
   }
   const GradTiles& tiles = tiling_for(kGradTilings, p);
   auto launch = [&](const char* what, int owned, int64_t planes) {
     s.tiles = (owned + 63) / 64;
-    launch_shared(
-        "attention_grad",
-        cat("attention_grad_", what, is_general(p) ? "_general" : "", dtype, "_", tiles.width),
-        s.tiles * planes, 128, tiles.shared_bytes(), s);
+    launch_shared("attention_grad",
+                  cat("attention_grad_", what, is_general(p) ? "_general" : "",
+                      suffix(l.in[0].dtype), "_", tiles.width),
+                  s.tiles * planes, 128, tiles.shared_bytes(), s);
   };
   const int64_t kv_planes = batch * (p.heads / p.group);
   launch("keys", p.keys, kv_planes);

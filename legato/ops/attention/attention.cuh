@@ -40,8 +40,9 @@ struct AttentionGradParams {
   AttentionParams attention;
   const void* cotangent;
   HeadStrides cotangent_strides;
-  const void* result;  // of the forward pass, row-major
-  float* inner;        // (batch, heads, queries): cotangent times result, summed over a row
+  const void* result;  // of the forward pass
+  HeadStrides result_strides;
+  float* inner;  // (batch, heads, queries): cotangent times result, summed over a row
   void *dq, *dk, *dv;
   int planes;  // batch times heads
   int tiles;   // of what a kernel's blocks own
@@ -65,8 +66,39 @@ struct HopperAttentionParams {
   int heads, group, queries, keys, value_width;
   int query_tiles;
   int walkers;  // where one tile holds all keys: blocks that share the queries of a head
-  float scale;  // positive
+  float scale;  // positive, but for the general kernels
   bool causal;
+  // For the general kernels.
+  bool mask_pairs;  // columns 2 i and 2 i + 1 of the mask can be loaded as one
+  MaskKind mask_kind;
+  const void* mask;
+  HeadStrides mask_strides;
+  const float* sinks;
+  long long mask_column, sinks_batch;
+};
+
+/// The derivative on Hopper. Rows of queries are known by `log_sums`, with which a weight is
+/// 2^(score * scale * log2(e) - log_sum), and `inner`, the sum of cotangent times result: both
+/// (batch, heads, row_pitch), and infinite and zero behind the last query.
+struct HopperGradParams {
+  TensorMap q, k, v, cotangent;  // in boxes of as many rows as a kernel owns or walks over
+  const float *log_sums, *inner;
+  void *dq, *dk, *dv;
+  HeadStrides dq_strides, dk_strides, dv_strides;
+  int heads, group, queries, keys, width, value_width;
+  int row_pitch;
+  int tiles;  // of what a kernel's blocks own
+  float scale;
+  bool causal;
+};
+
+/// What a kernel makes HopperGradParams' rows from.
+struct AttentionRowParams {
+  const void *result, *cotangent;
+  HeadStrides result_strides, cotangent_strides;
+  const RowSums* sums;  // (batch, heads, queries)
+  float *log_sums, *inner;
+  int planes, heads, queries, value_width, row_pitch;
 };
 
 }  // namespace legato::cuda

@@ -254,7 +254,8 @@ LEGATO_INLINE void sum_inner(const AttentionGradParams& s) {
   const T* g = static_cast<const T*>(s.cotangent) + plane / p.heads * s.cotangent_strides.batch +
                plane % p.heads * s.cotangent_strides.head +
                row % p.queries * s.cotangent_strides.row;
-  const T* y = static_cast<const T*>(s.result) + row * p.value_width;
+  const T* y = static_cast<const T*>(s.result) + plane / p.heads * s.result_strides.batch +
+               plane % p.heads * s.result_strides.head + row % p.queries * s.result_strides.row;
   float sum = 0;
   for (int c = lane; c < p.value_width; c += 32) sum = ::fmaf(read(g[c]), read(y[c]), sum);
   for (int by = 16; by > 0; by /= 2) sum += __shfl_xor_sync(~0u, sum, by);

@@ -2,23 +2,25 @@
 // tiles of keys and values to shared memory, some warpgroups take 64 queries each. While a
 // warpgroup turns the scores of a tile into weights, the tensor cores multiply the weights of the
 // tile before with its values.
-//
-// The masks of attention.cu other than the causal one are not for this kernel.
 #ifndef LEGATO_EMULATED
 
 #include "legato/backends/cuda/mma.cuh"
+#include "legato/backends/cuda/rows.cuh"
 #include "legato/backends/cuda/wgmma.cuh"
 #include "legato/ops/attention/attention.cuh"
 
 namespace legato::cuda {
 
 inline constexpr float kLog2E = 1.4426950408889634f;
+inline constexpr float kLowest = -3.40282347e38f;  // as the op's meaning excludes a key
 
 /// q and k have up to `width_` columns, v up to `value_width_`. `groups_` warpgroups share tiles of
 /// `keys_` keys, of which `stages_` are in flight. `resident_` blocks share a multiprocessor.
+/// general: any mask, sign of scale, sinks.
 template <class T_, int width_, int value_width_, int keys_, int groups_, int stages_,
-          int resident_>
+          int resident_, bool general_ = false>
 struct HopperTiling {
+  static constexpr bool general = general_;
   using T = T_;
   static constexpr int width = width_, value_width = value_width_, keys = keys_, groups = groups_,
                        stages = stages_, resident = resident_;
@@ -37,18 +39,6 @@ struct HopperShared {
   char q[C::q_bytes];
   char k[C::stages][C::kv_bytes], v[C::stages][C::kv_bytes];
   Barrier q_full, k_full[C::stages], k_free[C::stages], v_full[C::stages], v_free[C::stages];
-};
-
-/// Which tile of a ring of `stages`, and the parity of the barriers' phase that fills it.
-template <int stages>
-struct Turn {
-  int stage = 0, parity = 0;
-  LEGATO_INLINE void next() {
-    if (++stage == stages) {
-      stage = 0;
-      parity ^= 1;
-    }
-  }
 };
 
 /// What a block works on.
@@ -102,8 +92,22 @@ struct Softmax {
   float max[2], sum[2], before[2];  // `before`: the factor for what was summed before
   float unit;                       // of scores, in powers of two
 
-  LEGATO_INLINE explicit Softmax(float scale)
-      : max{-INFINITY, -INFINITY}, sum{0, 0}, before{0, 0}, unit(scale * kLog2E) {}
+  LEGATO_INLINE explicit Softmax(const HopperAttentionParams& p, int head, int batch)
+      : max{-INFINITY, -INFINITY},
+        sum{0, 0},
+        before{0, 0},
+        unit(C::general ? kLog2E : p.scale * kLog2E) {
+    if (C::general && p.sinks) {
+      max[0] = max[1] = p.sinks[batch * p.sinks_batch + head];
+      sum[0] = sum[1] = threadIdx.x % 4 == 0 ? 1.f : 0.f;  // lanes add up theirs at the end
+    }
+  }
+  /// The exponent of two for a score; `by` of a maximum is what it takes. Scores of masks may be as
+  /// low as a number can be: their differences are exact.
+  LEGATO_INLINE float by(float base) const { return C::general ? -base : -base * unit; }
+  LEGATO_INLINE float power(float x, float offset) const {
+    return C::general ? exp2_fast((x + offset) * unit) : exp2_fast(::fmaf(x, unit, offset));
+  }
 
   /// Scores become weights.
   LEGATO_INLINE void weigh(float (&x)[C::keys / 2]) {
@@ -121,14 +125,14 @@ struct Softmax {
       float most = ::fmaxf(a[r], b[r]);
       most = ::fmaxf(most, __shfl_xor_sync(~0u, most, 1));
       most = ::fmaxf(most, __shfl_xor_sync(~0u, most, 2));
-      offset[r] = most == -INFINITY ? 0.f : -most * unit;
-      before[r] = exp2_fast(::fmaf(max[r], unit, offset[r]));
+      offset[r] = most == -INFINITY ? 0.f : by(most);
+      before[r] = power(max[r], offset[r]);
       max[r] = most;
     }
 #pragma unroll
     for (int i = 0; i < C::keys / 2; ++i) {
       const int r = i / 2 % 2;
-      x[i] = exp2_fast(::fmaf(x[i], unit, offset[r]));
+      x[i] = power(x[i], offset[r]);
       part[r][i % 2] += x[i];
     }
 #pragma unroll
@@ -136,41 +140,104 @@ struct Softmax {
   }
 };
 
+/// Scales, and adds or applies the mask that lies at `from` for the lane's first row.
+template <class C, class M>
+LEGATO_INLINE void apply_mask(const HopperAttentionParams& p, float (&x)[C::keys / 2],
+                              const M* from, int first_key, int row) {
+  struct alignas(2 * sizeof(M)) Pair {
+    M at[2];
+  };
+  const int t = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int i = 0; i < C::keys / 2; i += 2) {
+    const int key = first_key + i / 4 * 8 + 2 * t, below = i / 2 % 2 * 8;
+    const M* at = from + below * p.mask_strides.row + key * p.mask_column;
+    const bool inside = row + below < p.queries;
+    Pair m{};
+    if (inside && p.mask_pairs && key + 1 < p.keys) {
+      m = *reinterpret_cast<const Pair*>(at);
+    } else {
+      if (inside && key < p.keys) m.at[0] = at[0];
+      if (inside && key + 1 < p.keys) m.at[1] = at[p.mask_column];
+    }
+#pragma unroll
+    for (int e = 0; e < 2; ++e)
+      if constexpr (std::is_same_v<M, bool>)
+        x[i + e] = m.at[e] ? x[i + e] * p.scale : kLowest;
+      else
+        x[i + e] = x[i + e] * p.scale + read(m.at[e]);
+  }
+}
+
 /// Keys behind the last one, and those that a causal mask hides, get no weight.
 template <class C>
-LEGATO_INLINE void mask_scores(const HopperAttentionParams& p, float (&x)[C::keys / 2],
+LEGATO_INLINE void mask_scores(const HopperAttentionParams& p, float (&x)[C::keys / 2], int plane,
                                int first_key, int first_row, int row) {
   const int shift = p.keys - p.queries, end = first_key + C::keys;
+  if constexpr (C::general) {
+    const long long start = plane / p.heads * p.mask_strides.batch +
+                            plane % p.heads * p.mask_strides.head + row * p.mask_strides.row;
+    auto apply = [&](const auto* mask) { apply_mask<C>(p, x, mask + start, first_key, row); };
+    switch (p.mask_kind) {
+      case MaskKind::none:
+#pragma unroll
+        for (int i = 0; i < C::keys / 2; ++i) x[i] *= p.scale;
+        break;
+      case MaskKind::boolean:
+        apply(static_cast<const bool*>(p.mask));
+        break;
+      case MaskKind::f16:
+        apply(static_cast<const f16*>(p.mask));
+        break;
+      case MaskKind::bf16:
+        apply(static_cast<const bf16*>(p.mask));
+        break;
+      case MaskKind::f32:
+        apply(static_cast<const float*>(p.mask));
+        break;
+    }
+  }
   if (end <= p.keys && (!p.causal || end <= first_row + shift + 1)) return;
   const int t = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
   for (int i = 0; i < C::keys / 2; ++i) {
     const int key = first_key + i / 4 * 8 + 2 * t + i % 2;
     const int bound = p.causal ? row + i / 2 % 2 * 8 + shift + 1 : p.keys;
-    if (bound <= 0) x[i] = 0;
-    if (key >= p.keys || (bound > 0 && key >= bound)) x[i] = -INFINITY;
+    if constexpr (C::general) {
+      if (key >= bound) x[i] = kLowest;
+      if (key >= p.keys) x[i] = -INFINITY;
+    } else {
+      if (bound <= 0) x[i] = 0;
+      if (key >= p.keys || (bound > 0 && key >= bound)) x[i] = -INFINITY;
+    }
   }
 }
 
 template <class C>
 LEGATO_INLINE void multiply_queries(float (&score)[C::keys / 2], uint32_t q, uint32_t k) {
+  const uint64_t first_a = swizzled_matrix(q), first_b = swizzled_matrix(k);
   begin_products();
 #pragma unroll
-  for (int i = 0; i < C::width / 16; ++i)
-    Warpgroup<typename C::T, C::keys>::multiply(
-        score, swizzled_matrix(q + i / 4 * C::queries * 128 + i % 4 * 32),
-        swizzled_matrix(k + i / 4 * C::keys * 128 + i % 4 * 32), i > 0);
+  for (int i = 0; i < C::width / 16; ++i) {
+    const uint64_t a = moved_matrix(first_a, i / 4 * C::queries * 128 + i % 4 * 32),
+                   b = moved_matrix(first_b, i / 4 * C::keys * 128 + i % 4 * 32);
+    if (i == 0)
+      Warpgroup<typename C::T, C::keys>::begin(score, a, b);
+    else
+      Warpgroup<typename C::T, C::keys>::add(score, a, b);
+  }
   commit_products();
 }
 template <class C>
 LEGATO_INLINE void multiply_values(float (&out)[C::value_width / 2],
                                    const uint32_t (&weights)[C::keys / 4], uint32_t v) {
+  const uint64_t first = swizzled_matrix(v, C::keys * 128);
   pin(out);
   begin_products();
 #pragma unroll
   for (int i = 0; i < C::keys / 16; ++i)
-    Warpgroup<typename C::T, C::value_width>::multiply_registers(
-        out, weights + 4 * i, swizzled_matrix(v + i * 16 * 128, C::keys * 128));
+    Warpgroup<typename C::T, C::value_width>::add_rows(out, weights + 4 * i,
+                                                       moved_matrix(first, i * 16 * 128));
   commit_products();
 }
 
@@ -215,7 +282,8 @@ LEGATO_INLINE void store_rows(const HopperAttentionParams& p, const Softmax<C>& 
         *reinterpret_cast<uint32_t*>(to + column) = pair[C::value_width / 8 - 1];
     }
     if (p.sums && inside && t == 0)
-      p.sums[static_cast<long long>(plane) * p.queries + query] = {softmax.max[r] * p.scale, scale};
+      p.sums[static_cast<long long>(plane) * p.queries + query] = {
+          C::general ? softmax.max[r] : softmax.max[r] * p.scale, scale};
   }
 }
 
@@ -229,7 +297,7 @@ LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C
   const int row = first_row + thread % 128 / 32 * 16 + lane / 4;  // and row + 8
   const uint32_t q = shared_address(s.q) + static_cast<uint32_t>(group * 64 * 128);
 
-  Softmax<C> softmax(p.scale);
+  Softmax<C> softmax(p, w.head, w.batch);
   float score[C::keys / 2], out[C::value_width / 2];
   uint32_t weights[C::keys / 4];
 #pragma unroll
@@ -247,7 +315,7 @@ LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C
   wait_products<0>();
   pin(score);
   if (leader) s.k_free[0].arrive();
-  mask_scores<C>(p, score, (w.tiles - 1) * C::keys, first_row, row);
+  mask_scores<C>(p, score, w.plane, (w.tiles - 1) * C::keys, first_row, row);
   softmax.weigh(score);
   keep_weights();
   turn.next();
@@ -259,7 +327,7 @@ LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C
     wait_products<1>();
     pin(score);
     if (leader) s.k_free[turn.stage].arrive();
-    mask_scores<C>(p, score, tile * C::keys, first_row, row);
+    mask_scores<C>(p, score, w.plane, tile * C::keys, first_row, row);
     softmax.weigh(score);
     pin(score);
     const int used = previous.stage;
@@ -357,8 +425,8 @@ LEGATO_INLINE void attend_few_keys(const HopperAttentionParams& p) {
     __syncthreads();  // these queries are no longer needed
     if (thread == 0 && tile + 2 * p.walkers < p.query_tiles)
       copy_queries(tile + 2 * p.walkers, turn.stage);
-    mask_scores<C>(p, score, 0, tile * 64, row);
-    Softmax<C> softmax(p.scale);
+    mask_scores<C>(p, score, plane, 0, tile * 64, row);
+    Softmax<C> softmax(p, head, batch);
     softmax.weigh(score);
 #pragma unroll
     for (int i = 0; i < C::keys / 4; ++i)
@@ -372,27 +440,31 @@ LEGATO_INLINE void attend_few_keys(const HopperAttentionParams& p) {
   }
 }
 
-// Named after T, width, and how many warpgroups and keys a tile has; attention.cuda.cpp knows them.
-#define LEGATO_HOPPER(T, width, value_width, groups, keys)                     \
-  extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1)          \
-      attention_##T##_##width##_##groups##_##keys(                             \
-          const __grid_constant__ HopperAttentionParams p) {                   \
-    attend_hopper<HopperTiling<T, width, value_width, keys, groups, 2, 1>>(p); \
+// Named after T and width; attention_sm90a.cuda.cpp knows the tilings.
+#define LEGATO_HOPPER(name, T, width, value_width, groups, keys, stages, general)            \
+  extern "C" __global__ void __launch_bounds__(128 * (groups + 1), 1)                        \
+      name##_##T##_##width(const __grid_constant__ HopperAttentionParams p) {                \
+    attend_hopper<HopperTiling<T, width, value_width, keys, groups, stages, 1, general>>(p); \
   }
-#define LEGATO_HOPPER_FEW(T, width, value_width, keys, resident)                              \
-  extern "C" __global__ void __launch_bounds__(128, resident)                                 \
-      attention_few_##T##_##width##_##keys(const __grid_constant__ HopperAttentionParams p) { \
-    attend_few_keys<HopperTiling<T, width, value_width, keys, 1, 1, resident>>(p);            \
+#define LEGATO_HOPPER_FEW(T, width, value_width, keys, resident)                     \
+  extern "C" __global__ void __launch_bounds__(128, resident)                        \
+      attention_few_##T##_##width(const __grid_constant__ HopperAttentionParams p) { \
+    attend_few_keys<HopperTiling<T, width, value_width, keys, 1, 1, resident>>(p);   \
   }
-#define LEGATO_HOPPER_ALL(T)          \
-  LEGATO_HOPPER(T, 48, 40, 4, 80)     \
-  LEGATO_HOPPER(T, 64, 64, 3, 128)    \
-  LEGATO_HOPPER(T, 80, 80, 2, 128)    \
-  LEGATO_HOPPER(T, 96, 96, 2, 128)    \
-  LEGATO_HOPPER(T, 128, 128, 2, 128)  \
-  LEGATO_HOPPER_FEW(T, 48, 40, 80, 4) \
-  LEGATO_HOPPER_FEW(T, 64, 64, 80, 4) \
-  LEGATO_HOPPER_FEW(T, 80, 80, 80, 3) \
+#define LEGATO_HOPPER_ALL(T)                                    \
+  LEGATO_HOPPER(attention, T, 48, 40, 4, 80, 3, false)          \
+  LEGATO_HOPPER(attention, T, 64, 64, 3, 128, 2, false)         \
+  LEGATO_HOPPER(attention, T, 80, 80, 2, 128, 2, false)         \
+  LEGATO_HOPPER(attention, T, 96, 96, 2, 128, 2, false)         \
+  LEGATO_HOPPER(attention, T, 128, 128, 2, 128, 2, false)       \
+  LEGATO_HOPPER(attention, T, 160, 160, 2, 96, 2, false)        \
+  LEGATO_HOPPER(attention, T, 256, 256, 2, 64, 2, false)        \
+  LEGATO_HOPPER(attention_general, T, 64, 64, 2, 128, 2, true)  \
+  LEGATO_HOPPER(attention_general, T, 128, 128, 2, 96, 2, true) \
+  LEGATO_HOPPER(attention_general, T, 256, 256, 2, 64, 2, true) \
+  LEGATO_HOPPER_FEW(T, 48, 40, 80, 4)                           \
+  LEGATO_HOPPER_FEW(T, 64, 64, 80, 4)                           \
+  LEGATO_HOPPER_FEW(T, 80, 80, 80, 3)                           \
   LEGATO_HOPPER_FEW(T, 128, 128, 80, 2)
 LEGATO_HOPPER_ALL(f16)
 LEGATO_HOPPER_ALL(bf16)

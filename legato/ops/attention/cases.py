@@ -74,6 +74,17 @@ row(LONG, mask=boolean(150, 90, dtype="bool"), scale=0.25)
 row(WIDE, scale=0.1)
 row(WIDE, mask=normal(5, 70), sinks=normal(2), scale=-0.1)
 row(WIDER, scale=0.1)
+# Of rows long enough for tensor cores: heads of Stable Diffusion, grouped heads, sinks beside masks.
+HEADS_80 = [normal(1, 1, 40, 80), normal(1, 1, 66, 80), normal(1, 1, 66, 80)]
+HEADS_160 = [normal(1, 1, 36, 160), normal(1, 1, 50, 160), normal(1, 1, 50, 160)]
+SHARED = [normal(2, 4, 33, 24), normal(2, 2, 70, 24), normal(2, 2, 70, 16)]
+row(HEADS_80, scale=80**-0.5)
+row(HEADS_160, scale=160**-0.5)
+row(SHARED, mask="causal", scale=0.2)
+row(SHARED, sinks=normal(4), scale=0.2)
+row(SHARED, mask=normal(4, 1, 70), sinks=normal(4), scale=0.2)
+row(SHARED, mask=boolean(2, 1, 33, 70, dtype="bool"), scale=-0.2)
+row(LONG, mask="causal", sinks=normal(1), scale=0.25)
 
 error(NAME, [normal(2, 3), normal(2, 3), normal(2, 3)], dict(scale=1), match="shapes do not fit")
 error(

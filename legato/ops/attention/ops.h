@@ -12,11 +12,13 @@ struct AttentionAttrs {
   double scale = 1;
   bool causal = false;  // aligned at the last key
   bool has_mask = false, has_sinks = false;
+  bool keeps_sums = false;  // see attention_op and attention_vjp_op
   static constexpr auto fields() {
     return std::tuple(field("scale", &AttentionAttrs::scale),
                       field("causal", &AttentionAttrs::causal),
                       field("has_mask", &AttentionAttrs::has_mask),
-                      field("has_sinks", &AttentionAttrs::has_sinks));
+                      field("has_sinks", &AttentionAttrs::has_sinks),
+                      field("keeps_sums", &AttentionAttrs::keeps_sums));
   }
 };
 
@@ -30,9 +32,11 @@ inline int64_t small_numbers(int64_t queries, int64_t keys, int64_t width, int64
 /// How many of them fit the shared memory of a block on any GPU, in float32.
 inline constexpr int64_t kMostSmallNumbers = 24 << 10;
 
+/// With keeps_sums, which is bound where a derivative is likely to follow, a second output: the
+/// maximum of each row of scores and the inverse of its sum of exponentials, (B, Hq, L, 2).
 extern const Op attention_op;
-/// The inputs of attention without sinks, then the cotangent of its output; gives the cotangents of
-/// q, k and v.
+/// The inputs of attention; with keeps_sums its outputs; then the cotangent of its first output.
+/// Gives the cotangents of q, k and v.
 extern const Op attention_vjp_op;
 /// The same ops, bound for at most kMostSmallNumbers: a block does a head alone.
 extern const Op small_attention_op, small_attention_vjp_op;
