@@ -91,6 +91,10 @@ bool loads_pairs(const AttentionParams& p) {
 
 }  // namespace
 
+HeadStrides head_strides(const View& v) {
+  return {(*v.strides)[0], (*v.strides)[1], (*v.strides)[2]};
+}
+
 bool attend_on_hopper(const Launch& l, const AttentionParams& p, bool general) {
   // Masks in memory are for attention.cu (lab/gpu_attention).
   if (!fits_hopper(p) || p.mask) return false;

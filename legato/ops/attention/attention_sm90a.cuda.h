@@ -3,13 +3,15 @@
 #pragma once
 
 #include "legato/ops/attention/attention.cuh"
-#include "legato/runtime/backend.h"
+
+namespace legato {
+class Launch;
+struct View;
+}  // namespace legato
 
 namespace legato::cuda {
 
-inline HeadStrides head_strides(const View& v) {
-  return {(*v.strides)[0], (*v.strides)[1], (*v.strides)[2]};
-}
+HeadStrides head_strides(const View& v);
 
 /// Launches the forward kernel if this is such a device and the arrays lie as it needs them.
 /// general: any mask, sign of scale, sinks.
