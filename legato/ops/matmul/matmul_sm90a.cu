@@ -75,19 +75,16 @@ LEGATO_INLINE int next_pair(int pair) { return pair + static_cast<int>(gridDim.x
 template <bool gated>
 LEGATO_INLINE void copy_operands(const HopperProductParams& p, HopperProductShared& s) {
   const int half = block_in_cluster();  // of b's columns
-  int stage = 0, parity = 0;
+  Turn<kHopperStages> turn;
   for (int pair = first_pair(); pair < p.pairs; pair = next_pair(pair)) {
     const HopperTile at = hopper_tile<gated>(p, pair);
     const int column = half == 0 ? at.col : at.col + (gated ? p.n : 128);
-    for (int k = 0; k < p.k; k += kHopperDepth) {
-      s.free[stage].wait(parity ^ 1);
+    for (int k = 0; k < p.k; k += kHopperDepth, turn.next()) {
+      const int stage = turn.stage;
+      s.free[stage].wait(turn.parity ^ 1);
       s.full[stage].arrive_and_expect((kHopperRows + kHopperCols) * 128);
       copy_box(s.a[stage], p.a, s.full[stage], k, at.row, 0, 0);
       copy_box_to_all(s.b[stage] + half * 128 * 128, p.b, s.full[stage], 3, k, column, 0, 0);
-      if (++stage == kHopperStages) {
-        stage = 0;
-        parity ^= 1;
-      }
     }
   }
 }
@@ -187,7 +184,7 @@ LEGATO_INLINE void multiply_tiles(const HopperProductParams& p, HopperProductSha
   const bool leader = threadIdx.x % 128 == 0;
   const int steps = (p.k + kHopperDepth - 1) / kHopperDepth;
   const int lead = steps / 2 < kHopperStages - 1 ? steps / 2 : kHopperStages - 1;
-  int stage = 0, parity = 0;
+  Turn<kHopperStages> turn;
   if (group == 1) s.under_way.wait(0);
   bool first_tile = group == 0;
   auto release = [&](int used) {
@@ -196,10 +193,11 @@ LEGATO_INLINE void multiply_tiles(const HopperProductParams& p, HopperProductSha
     s.free[used].arrive_at(1);
   };
   for (int pair = first_pair(); pair < p.pairs; pair = next_pair(pair)) {
-    float first[64], second[64];
+    float first[64] = {}, second[64] = {};
     int before = 0;
-    for (int step = 0; step < steps; ++step) {
-      s.full[stage].wait(parity);
+    for (int step = 0; step < steps; ++step, turn.next()) {
+      const int stage = turn.stage;
+      s.full[stage].wait(turn.parity);
       const uint32_t a = shared_address(s.a[stage]) + static_cast<uint32_t>(group * 64 * 128),
                      b = shared_address(s.b[stage]);
       pin(first);
@@ -208,9 +206,8 @@ LEGATO_INLINE void multiply_tiles(const HopperProductParams& p, HopperProductSha
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const uint64_t left = swizzled_matrix(a + i * 32);
-        Warpgroup<T, 128>::multiply(first, left, swizzled_matrix(b + i * 32), step + i > 0);
-        Warpgroup<T, 128>::multiply(second, left, swizzled_matrix(b + 128 * 128 + i * 32),
-                                    step + i > 0);
+        Warpgroup<T, 128>::add(first, left, swizzled_matrix(b + i * 32));
+        Warpgroup<T, 128>::add(second, left, swizzled_matrix(b + 128 * 128 + i * 32));
       }
       commit_products();
       if (step > 0) {
@@ -219,10 +216,6 @@ LEGATO_INLINE void multiply_tiles(const HopperProductParams& p, HopperProductSha
       }
       if (first_tile && step == lead && leader) s.under_way.arrive();
       before = stage;
-      if (++stage == kHopperStages) {
-        stage = 0;
-        parity ^= 1;
-      }
     }
     wait_products<0>();
     pin(first);
