@@ -13,6 +13,15 @@
 namespace legato {
 namespace {
 
+/// Whether each of the sorted elements but the first differs from the one before.
+Array steps_of(const Array& sorted, bool equal_nan) {
+  const int64_t n = sorted.size();
+  const Array before = slice(sorted, Dims{0}, Dims{n - 1}), here = slice(sorted, Dims{1}, Dims{n});
+  const Array differs = not_equal(before, here);
+  if (!equal_nan || !is_inexact(sorted.dtype())) return differs;
+  return logical_and(differs, logical_not(logical_and(isnan(before), isnan(here))));
+}
+
 /// The flattened elements in order, and for each the number of distinct ones before it.
 struct Ranked {
   Array order, sorted, rank;
@@ -28,12 +37,8 @@ Ranked ranked(const Array& a, bool equal_nan) {
     r.rank = zeros(Shape{0}, Dtype::int32);
     return r;
   }
-  Array before = slice(r.sorted, Dims{0}, Dims{r.n - 1}),
-        here = slice(r.sorted, Dims{1}, Dims{r.n});
-  Array differs = not_equal(before, here);
-  if (equal_nan && is_inexact(a.dtype()))
-    differs = logical_and(differs, logical_not(logical_and(isnan(before), isnan(here))));
-  const Array parts[] = {zeros(Shape{1}, Dtype::int32), astype(differs, Dtype::int32)};
+  const Array parts[] = {zeros(Shape{1}, Dtype::int32),
+                         astype(steps_of(r.sorted, equal_nan), Dtype::int32)};
   r.rank = cumsum(concatenate(parts, 0), 0);
   return r;
 }
@@ -101,6 +106,21 @@ std::vector<Array> unique(const Array& a, int64_t size, bool return_index, bool 
 
 std::vector<Array> unique(const Array& a, bool return_index, bool return_inverse,
                           bool return_counts, bool equal_nan) {
+  // Without ranks where nobody asks for them: the places where a new element begins will do.
+  if (!return_inverse && a.size() > 0) {
+    const Array flat = flatten(a), order = return_index ? argsort(flat, 0) : flat,
+                sorted = return_index ? take(flat, order, 0) : sort(flat, 0);
+    const Array begins[] = {ones(Shape{1}, Dtype::bool_), steps_of(sorted, equal_nan)};
+    const Array first = nonzero(concatenate(begins, 0))[0];
+    std::vector<Array> out{take(sorted, first, 0)};
+    if (return_index) out.push_back(take(order, first, 0));
+    if (return_counts) {
+      const Array ends[] = {slice(first, Dims{1}, Dims{first.size()}),
+                            full(Shape{1}, Scalar(flat.size()), first.dtype())};
+      out.push_back(astype(subtract(concatenate(ends, 0), first), Dtype::int32));
+    }
+    return out;
+  }
   Ranked r = ranked(a, equal_nan);
   const int64_t size =
       r.n ? slice(r.rank, Dims{r.n - 1}, Dims{r.n}).item<int32_t>() + int64_t{1} : 0;
