@@ -123,20 +123,8 @@ LEGATO_INLINE void bring_tile(const RadixParams& p, long long begin, long long f
       key[j] = encode<K>(key[j], p.form.kind, p.form.zeros_equal, static_cast<K>(p.form.infinity));
 }
 
-template <class K, int threads, int items>
-struct RadixMemory {
-  union {
-    RankMemory<threads> rank;
-    K keys[threads * items];
-    unsigned index[threads * items];
-  };
-  unsigned bases[kDigits];
-  unsigned sums[threads / 32];
-  unsigned ticket;
-};
-
 template <class K, bool pairs, int threads, int items>
-LEGATO_INLINE void radix_move(const RadixParams& p, RadixMemory<K, threads, items>& m) {
+LEGATO_INLINE void radix_move(const RadixParams& p, RadixMemory<K, pairs, threads, items>& m) {
   constexpr int tile_size = threads * items;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   if (thread == 0) m.ticket = atomicAdd(p.ticket, 1u);
@@ -154,14 +142,17 @@ LEGATO_INLINE void radix_move(const RadixParams& p, RadixMemory<K, threads, item
   __syncthreads();  // ranks have been read
 #pragma unroll
   for (int j = 0; j < items; ++j) m.keys[place[j]] = key[j];
-  unsigned index[items];  // on their way while this thread looks back
   if constexpr (pairs) {
+    const unsigned* index_in = p.index_in ? p.index_in + first : nullptr;
+    unsigned index[items];
 #pragma unroll
     for (int j = 0; j < items; ++j) {
       const int i = own + 32 * j;
       index[j] = static_cast<unsigned>(tile * tile_size) + static_cast<unsigned>(i);
-      if (p.index_in && i < have) index[j] = p.index_in[first + i];
+      if (index_in && i < have) index[j] = index_in[i];
     }
+#pragma unroll
+    for (int j = 0; j < items; ++j) m.index[place[j]] = index[j];
   }
   const unsigned* totals = p.totals + (row * p.digits + p.pass) * kDigits;
   const unsigned smaller = sum_before<threads>(thread < kDigits ? totals[thread] : 0, m.sums);
@@ -182,38 +173,30 @@ LEGATO_INLINE void radix_move(const RadixParams& p, RadixMemory<K, threads, item
     }
   }
   __syncthreads();
-  unsigned to[items];
-  K* keys_out = static_cast<K*>(p.keys_out);
-  if (keys_out) keys_out += begin;
+  K* keys_out = p.keys_out ? static_cast<K*>(p.keys_out) + begin : nullptr;
+  unsigned* index_out = pairs ? p.index_out + begin : nullptr;
 #pragma unroll
   for (int j = 0; j < items; ++j) {
     const int at = j * threads + thread;
-    if (at >= have) break;
     const K k = m.keys[at];
-    to[j] = m.bases[digit_of(k, shift)] + static_cast<unsigned>(at);
-    if (keys_out) keys_out[to[j]] = p.decode ? decode<K>(k, p.form) : k;
-  }
-  if constexpr (pairs) {
-    __syncthreads();
-#pragma unroll
-    for (int j = 0; j < items; ++j) m.index[place[j]] = index[j];
-    __syncthreads();
-    unsigned* index_out = p.index_out + begin;
-#pragma unroll
-    for (int j = 0; j < items; ++j) {
-      const int at = j * threads + thread;
-      if (at >= have) break;
-      index_out[to[j]] = m.index[at];
+    const unsigned to = m.bases[digit_of(k, shift)] + static_cast<unsigned>(at);
+    if (at >= have) break;
+    if constexpr (pairs) {
+      if (keys_out) keys_out[to] = k;
+      index_out[to] = m.index[at];
+    } else {
+      keys_out[to] = p.decode ? decode<K>(k, p.form) : k;
     }
   }
 }
 
 // Two blocks a multiprocessor at least: what a tile waits for, another one has time for.
 #define LEGATO_TWO_BLOCKS(threads) threads, 2
-#define LEGATO_RADIX_MOVE(end, K, pairs, threads, items)                     \
-  LEGATO_KERNEL(radix_move_##end, RadixParams, LEGATO_TWO_BLOCKS(threads)) { \
-    __shared__ RadixMemory<K, threads, items> memory;                        \
-    radix_move<K, pairs, threads, items>(p, memory);                         \
+#define LEGATO_RADIX_MOVE(end, K, pairs, threads, items)                       \
+  LEGATO_KERNEL(radix_move_##end, RadixParams, LEGATO_TWO_BLOCKS(threads)) {   \
+    LEGATO_DYNAMIC_SHARED(memory);                                             \
+    radix_move<K, pairs, threads, items>(                                      \
+        p, *reinterpret_cast<RadixMemory<K, pairs, threads, items>*>(memory)); \
   }
 #define LEGATO_RADIX(bytes, K)                                                          \
   LEGATO_KERNEL(radix_count_##bytes, RadixParams, kRadixCountThreads) {                 \

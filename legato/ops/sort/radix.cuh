@@ -37,4 +37,17 @@ template <int bytes>
 inline constexpr int radix_tile = kRadixThreads * radix_items<bytes>;
 inline constexpr int kRadixSmallTile = kRadixSmallThreads * kRadixSmallItems;
 
+/// The shared memory of a block that moves a tile: ranks, and when they are known, the tile sorted.
+template <class K, bool pairs, int threads, int items>
+struct RadixMemory {
+  union {
+    RankMemory<threads> rank;
+    K keys[threads * items];
+  };
+  unsigned index[pairs ? threads * items : 1];
+  unsigned bases[kDigits];
+  unsigned sums[threads / 32];
+  unsigned ticket;
+};
+
 }  // namespace legato::cuda

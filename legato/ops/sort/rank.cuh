@@ -91,16 +91,36 @@ LEGATO_INLINE unsigned sum_before(unsigned v, unsigned* shared) {
   return before;
 }
 
-template <int threads>
-struct RankMemory {
-  unsigned counts[threads / 32][kDigits];  // of a warp's elements; then of the warps before it
-  unsigned starts[kDigits];                // where a digit begins in the sorted tile
-  unsigned sums[threads / 32];
-};
-
 template <class K>
 LEGATO_INLINE unsigned digit_of(K key, int shift) {
   return static_cast<unsigned>(key >> shift) & (kDigits - 1);
+}
+
+/// The lanes whose `digit` has the bit that this one's has.
+template <unsigned bit>
+LEGATO_INLINE unsigned agreeing(unsigned digit) {
+#ifdef LEGATO_EMULATED
+  const unsigned votes = __ballot_sync(~0u, digit & bit);
+  return digit & bit ? votes : ~votes;
+#else  // half the instructions of the same in C++
+  unsigned votes;
+  asm volatile(
+      "{\n"
+      "  .reg .pred one;\n"
+      "  .reg .b32 masked;\n"
+      "  and.b32 masked, %1, %2;\n"
+      "  setp.ne.u32 one, masked, 0;\n"
+      "  vote.sync.ballot.b32 %0, one, 0xffffffff;\n"
+      "  @!one not.b32 %0, %0;\n"
+      "}"
+      : "=r"(votes)
+      : "r"(digit), "n"(bit));
+  return votes;
+#endif
+}
+LEGATO_INLINE unsigned lanes_with(unsigned digit) {
+  return agreeing<1>(digit) & agreeing<2>(digit) & agreeing<4>(digit) & agreeing<8>(digit) &
+         agreeing<16>(digit) & agreeing<32>(digit) & agreeing<64>(digit) & agreeing<128>(digit);
 }
 
 /// Where each of a thread's elements belongs in the tile sorted by the digit at `shift`; elements
@@ -119,13 +139,7 @@ LEGATO_INLINE unsigned rank_tile(const K (&key)[items], unsigned (&place)[items]
   for (int j = 0; j < items; ++j) {
     if (j >= used) break;
     const unsigned digit = digit_of(key[j], shift);
-    unsigned same = ~0u;
-#pragma unroll
-    for (int bit = 0; bit < 8; ++bit) {
-      const bool one = digit >> bit & 1;
-      const unsigned votes = __ballot_sync(~0u, one);
-      same &= one ? votes : ~votes;
-    }
+    const unsigned same = lanes_with(digit);
     const unsigned before = counts[digit], lower = same & ((1u << lane) - 1);
     place[j] = before + static_cast<unsigned>(__popc(lower));
     __syncwarp();

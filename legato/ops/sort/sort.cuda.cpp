@@ -60,6 +60,10 @@ class Passes {
     char* reports[2] = {zeroes_ + zeroed_ - reports_, other_};
     const std::string name =
         cat("radix_move_", small_ ? "small_" : "", pairs_ ? "pairs_" : "keys_", bytes_);
+    const int shared = bytes_ == 1   ? shared_bytes<uint8_t>()
+                       : bytes_ == 2 ? shared_bytes<uint16_t>()
+                       : bytes_ == 4 ? shared_bytes<uint32_t>()
+                                     : shared_bytes<uint64_t>();
     for (int pass = 0; pass < p_.digits; ++pass) {
       const bool last = pass + 1 == p_.digits;
       p_.pass = pass;
@@ -69,14 +73,23 @@ class Passes {
       p_.decode = last && !pairs_;
       p_.keys_out = last ? keys : keys_[pass % 2];
       p_.index_out = last && index ? index : index_[pass % 2];
-      launch_blocks("radix", name, p_.rows * p_.tiles, small_ ? kRadixSmallThreads : kRadixThreads,
-                    p_);
+      launch_shared("radix", name, p_.rows * p_.tiles, small_ ? kRadixSmallThreads : kRadixThreads,
+                    shared, p_);
       p_.keys_in = p_.keys_out;
       p_.index_in = pairs_ ? p_.index_out : nullptr;
     }
   }
 
  private:
+  template <class K>
+  int shared_bytes() const {
+    constexpr int items = radix_items<static_cast<int>(sizeof(K))>;
+    if (small_)
+      return pairs_ ? sizeof(RadixMemory<K, true, kRadixSmallThreads, kRadixSmallItems>)
+                    : sizeof(RadixMemory<K, false, kRadixSmallThreads, kRadixSmallItems>);
+    return pairs_ ? sizeof(RadixMemory<K, true, kRadixThreads, items>)
+                  : sizeof(RadixMemory<K, false, kRadixThreads, items>);
+  }
   static constexpr int64_t kHead = 64;  // bytes of tickets: one a pass
   RadixParams& p_;
   bool pairs_, small_;

@@ -25,6 +25,14 @@ inline constexpr int kNetwork = 2 * kSortThreads;  // elements of a block's sort
 template <int bytes>
 inline constexpr int sort_items = bytes == 8 ? 8 : 16;
 
+/// Where a block ranks a tile (rank.cuh).
+template <int threads>
+struct RankMemory {
+  unsigned counts[threads / 32][kDigits];  // of a warp's elements; then of the warps before it
+  unsigned starts[kDigits];                // where a digit begins in the sorted tile
+  unsigned sums[threads / 32];
+};
+
 /// Elements of x in the order of `index`, row by row.
 struct SortTakeParams {
   const void* x;
