@@ -91,6 +91,12 @@ struct ArithScan {
   LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
     static_cast<T*>(p.y)[at] = narrowed<T>(a);
   }
+  LEGATO_INLINE void store_pack(const ScanParams& p, long long at, const A (&a)[kScanPack]) const {
+    Pack<T, kScanPack> v;
+#pragma unroll
+    for (int k = 0; k < kScanPack; ++k) v.at[k] = narrowed<T>(a[k]);
+    legato::store_pack<T, kScanPack>(static_cast<T*>(p.y) + at, v);
+  }
 };
 
 // Largest (flag 1) and smallest of real values: the largest of keys, which are turned over for the
@@ -120,6 +126,12 @@ struct KeyScan {
   LEGATO_INLINE A combine(A a, A b) const { return b > a ? b : a; }
   LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
     static_cast<K*>(p.y)[at] = decode<K>(turned(a), p.form);
+  }
+  LEGATO_INLINE void store_pack(const ScanParams& p, long long at, const A (&a)[kScanPack]) const {
+    Pack<K, kScanPack> v;
+#pragma unroll
+    for (int k = 0; k < kScanPack; ++k) v.at[k] = decode<K>(turned(a[k]), p.form);
+    legato::store_pack<K, kScanPack>(static_cast<K*>(p.y) + at, v);
   }
 };
 template <class E>
@@ -237,6 +249,18 @@ LEGATO_INLINE A shuffle_up(A v, int by) {
   memcpy(&w, &v, sizeof v);
 #pragma unroll
   for (int i = 0; i < words; ++i) w.at[i] = __shfl_up_sync(~0u, w.at[i], by);
+  memcpy(&v, &w, sizeof v);
+  return v;
+}
+template <class A>
+LEGATO_INLINE A shuffle_from(A v, int lane) {
+  constexpr int words = (sizeof(A) + 3) / 4;
+  struct Words {
+    uint32_t at[words];
+  } w{};
+  memcpy(&w, &v, sizeof v);
+#pragma unroll
+  for (int i = 0; i < words; ++i) w.at[i] = __shfl_sync(~0u, w.at[i], lane);
   memcpy(&v, &w, sizeof v);
   return v;
 }
@@ -358,13 +382,43 @@ LEGATO_INLINE void scan_short(const S& s, const ScanParams& p, typename S::A* ti
   }
 }
 
-/// A tile of one scan, of which `earlier` comes before. Returns the tile's total, to warp 0.
+/// Four neighbours, by one instruction each where p.packs says so: in the order of the scan.
+template <class S>
+LEGATO_INLINE void raw_pack(const S& s, const ScanParams& p, long long at,
+                            typename S::Raw (&raw)[kScanPack]) {
+  using T = typename S::T;
+  if constexpr (std::is_same_v<typename S::Raw, T>) {
+    const Pack<T, kScanPack> v = load_pack<T, kScanPack>(static_cast<const T*>(p.x) + at);
+#pragma unroll
+    for (int k = 0; k < kScanPack; ++k) raw[k] = v.at[k];
+  } else {
+#pragma unroll
+    for (int k = 0; k < kScanPack; ++k) raw[k] = s.raw(p, at + k);
+  }
+}
+
+template <class S>
+LEGATO_INLINE void write_pack(const S& s, const ScanParams& p, long long at,
+                              const typename S::A (&a)[kScanPack]) {
+  if constexpr (requires { s.store_pack(p, at, a); }) {
+    s.store_pack(p, at, a);
+  } else {
+#pragma unroll
+    for (int k = 0; k < kScanPack; ++k) s.store(p, at + k, a[k]);
+  }
+}
+
+/// A tile of one scan. A warp has consecutive packs of it, 32 at a time: the lanes of a warp scan
+/// theirs by shuffles, so that no element goes through shared memory.
 template <class S>
 struct RowTile {
   using A = typename S::A;
-  static constexpr int items = ScanMemory<S>::items;
-  A v[items], before, total;  // of the thread; what the lanes before it have; of warp 0: all
-  long long begin;            // of the warp's part
+  static constexpr int packs = ScanMemory<S>::items / kScanPack;
+  static constexpr int size = packs * kScanPack * kScanThreads;
+  A v[packs][kScanPack];  // each pack, scanned by itself
+  A before[packs];        // what comes before each pack in the warp's part
+  A total;                // of warp 0: of the tile
+  long long begin;        // of the thread's first pack
 
   LEGATO_INLINE long long address(const ScanParams& p, long long row, long long i) const {
     return row * p.n + (p.reverse ? p.n - 1 - i : i);
@@ -372,54 +426,60 @@ struct RowTile {
   LEGATO_INLINE void bring(const S& s, const ScanParams& p, ScanMemory<S>& m, long long row,
                            long long t) {
     const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-    A* part = m.tile[warp];
-    begin = t * p.used * kScanThreads + warp * p.used * 32;
-    typename S::Raw raw[items];
+    begin = t * size + warp * packs * kScanPack * 32 + lane * kScanPack;
+    typename S::Raw raw[packs][kScanPack];
 #pragma unroll
-    for (int j = 0; j < items; ++j) {
-      const long long i = begin + 32 * j + lane;  // behind the end: the last one, in vain
-      if (j < p.used) raw[j] = s.raw(p, address(p, row, i < p.n ? i : p.n - 1));
+    for (int j = 0; j < packs; ++j) {
+      const long long i = begin + j * kScanPack * 32;
+      if (p.packs && i < p.n) {
+        raw_pack(s, p, row * p.n + i, raw[j]);
+      } else {
+#pragma unroll
+        for (int k = 0; k < kScanPack; ++k)  // behind the end: the last one, in vain
+          raw[j][k] = s.raw(p, address(p, row, i + k < p.n ? i + k : p.n - 1));
+      }
     }
+    A carry = s.none();
 #pragma unroll
-    for (int j = 0; j < items; ++j)
-      if (j < p.used)
-        part[scan_place(32 * j + lane)] =
-            begin + 32 * j + lane < p.n ? s.make(p, raw[j]) : s.none();
-    __syncwarp();
-    A acc = s.none();
+    for (int j = 0; j < packs; ++j) {
+      const long long i = begin + j * kScanPack * 32;
 #pragma unroll
-    for (int j = 0; j < items; ++j) {
-      if (j >= p.used) break;
-      v[j] = part[scan_place(lane * p.used + j)];
-      acc = s.combine(acc, v[j]);
+      for (int k = 0; k < kScanPack; ++k) {
+        const A here = i + k < p.n ? s.make(p, raw[j][k]) : s.none();
+        v[j][k] = k == 0 ? here : s.combine(v[j][k - 1], here);
+      }
+      const A upto = scan_warp(s, v[j][kScanPack - 1]);
+      const A lanes = shuffle_up(upto, 1);
+      before[j] = lane == 0 ? carry : s.combine(carry, lanes);
+      carry = s.combine(carry, shuffle_from(upto, 31));
     }
-    const A upto = scan_warp(s, acc);
-    before = shuffle_up(upto, 1);
-    if (lane == 0) before = s.none();
-    if (lane == 31) m.totals[warp] = upto;
+    if (lane == 0) m.totals[warp] = carry;
     __syncthreads();
     total = m.totals[0];
     if (warp == 0)
       for (int w = 1; w < kScanWarps; ++w) total = s.combine(total, m.totals[w]);
   }
   LEGATO_INLINE void write(const S& s, const ScanParams& p, ScanMemory<S>& m, long long row) {
-    const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-    A* part = m.tile[warp];
+    const int warp = static_cast<int>(threadIdx.x) / 32;
     A acc = m.before;
     for (int w = 0; w < warp; ++w) acc = s.combine(acc, m.totals[w]);
-    acc = s.combine(acc, before);
 #pragma unroll
-    for (int j = 0; j < items; ++j) {
-      if (j >= p.used) break;
-      const A next = s.combine(acc, v[j]);
-      part[scan_place(lane * p.used + j)] = p.inclusive ? next : acc;
-      acc = next;
-    }
-    __syncwarp();
+    for (int j = 0; j < packs; ++j) {
+      const long long i = begin + j * kScanPack * 32;
+      const A start = s.combine(acc, before[j]);
+      A to[kScanPack];
 #pragma unroll
-    for (int j = 0; j < items; ++j) {
-      const long long i = begin + 32 * j + lane;
-      if (j < p.used && i < p.n) s.store(p, address(p, row, i), part[scan_place(32 * j + lane)]);
+      for (int k = 0; k < kScanPack; ++k)
+        to[k] = p.inclusive ? s.combine(start, v[j][k])
+                : k == 0    ? start
+                            : s.combine(start, v[j][k - 1]);
+      if (p.packs && i < p.n) {
+        write_pack(s, p, row * p.n + i, to);
+      } else {
+#pragma unroll
+        for (int k = 0; k < kScanPack; ++k)
+          if (i + k < p.n) s.store(p, address(p, row, i + k), to[k]);
+      }
     }
   }
 };

@@ -37,8 +37,9 @@ void launch_rows(Launch& l, ScanParams& p, const std::string& scanner, int64_t a
     blocks = (p.scans + each - 1) / each;
   } else {
     p.tiles = (p.n + items * kScanThreads - 1) / (items * kScanThreads);
-    const int64_t width = p.tiles * kScanThreads;
-    p.used = static_cast<int>((p.n + width - 1) / width);
+    const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.a) |
+                           reinterpret_cast<uintptr_t>(p.b) | reinterpret_cast<uintptr_t>(p.y);
+    p.packs = !p.reverse && p.n % kScanPack == 0 && addresses % 16 == 0;
     // A block for each scan, where there are enough of them.
     if (p.tiles > 1 && p.scans < int64_t{current().multiprocessors()} * 4) {
       blocks = p.scans * p.tiles;

@@ -20,7 +20,8 @@ struct ScanParams {
   long long scans;  // outer * inner
   long long tiles;  // of a scan; 1: a block goes along all of it
   long long lines;  // columns: tiles side by side
-  int used;         // rows: elements of a thread in a tile
+  int used;         // short rows: elements of a thread
+  int packs;        // long rows: whether each kScanPack elements may be moved at once
   int group;  // rows: threads of a scan, several scans in a block; 0: a scan has several tiles
   int reverse, inclusive;
   int flag;                 // sum or product, largest or smallest
@@ -32,6 +33,7 @@ inline constexpr int kScanThreads = 256, kScanWarps = kScanThreads / 32;
 /// Elements of a thread in a tile, by the bytes of one.
 template <int bytes>
 inline constexpr int scan_items = bytes > 8 ? 8 : 16;
+inline constexpr int kScanPack = 4;  // neighbours that a thread takes at once
 /// Elements of a column in a tile.
 template <int bytes>
 inline constexpr int scan_depth = bytes > 8   ? 8
