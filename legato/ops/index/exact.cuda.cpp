@@ -18,6 +18,7 @@ bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, boo
   if (!out.row_major || columns >= kColumns || count >= INT32_MAX) return false;
   if (t != Dtype::float32 && t != Dtype::float16 && t != Dtype::bfloat16) return false;
   if (out.size > 8 * count + (1 << 20)) return false;
+  start_from_input(l);
   ExactParams p{};
   p.places = places;
   p.updates = updates;

@@ -21,8 +21,8 @@ PlacesParams along_places(Launch& l, const View& a, const View& indices, int64_t
 /// Gathers along the last axis through shared memory: elements of each row of `a` that its row of
 /// `indices` names or, if `shared`, that all of them do. False if that does not serve here.
 bool gather_within_rows(Launch& l, const View& a, const View& indices, bool shared);
-/// Adds updates, one for each place or a single one for all, to the output, whatever their order to
-/// the same sums; False if that does not serve here.
+/// The input plus updates, one for each place or a single one for all; exact, so that their order
+/// does not matter. False if that does not serve here.
 bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, bool single);
 /// The error of an index that was reported.
 std::exception_ptr index_out_of_range(const char* op, const ValueReport& r);

@@ -13,22 +13,16 @@
 // that thousands of updates name takes no longer than many that few do.
 #include "legato/backends/cuda/extremes.cuh"
 #include "legato/backends/cuda/rows.cuh"
+#include "legato/ops/index/places.cuh"
 #include "legato/ops/index/scatter.cuh"
 
 namespace legato::cuda {
 
 enum Mode { kSet, kAdd, kMultiply, kDivide, kMaximum, kMinimum };
 
-LEGATO_INLINE long long walk(long long index, int axes, const long long* size,
-                             const long long* stride) {
-  long long offset = 0;
-#pragma unroll 1
-  for (int axis = axes - 1; axis > 0; --axis) {
-    const long long next = index / size[axis];
-    offset += (index - next * size[axis]) * stride[axis];
-    index = next;
-  }
-  return axes > 0 ? offset + index * stride[0] : 0;
+LEGATO_INLINE long long far(long long index, int axes, const long long* size,
+                            const long long* stride) {
+  return axes == 0 ? 0 : axes == 1 ? index * stride[0] : walk_far(index, axes, size, stride);
 }
 
 /// A column: where it lies in the target, and where its updates begin.
@@ -39,8 +33,8 @@ LEGATO_INLINE Column column_of(const ScatterParams& s, long long column) {
   const long long o = s.n_outer == 1 ? 0 : column / s.n_inner, j = column - o * s.n_inner;
   Column c{};
   c.to = s.n_inner * s.n_outer == 1 ? 0
-                                    : walk(o, s.outer_axes, s.outer_size, s.outer_stride) +
-                                          walk(j, s.inner_axes, s.inner_size, s.inner_stride);
+                                    : far(o, s.outer_axes, s.outer_size, s.outer_stride) +
+                                          far(j, s.inner_axes, s.inner_size, s.inner_stride);
   if (s.single) return c;
   c.from = o * s.n_index * s.n_inner + j;
   c.step = s.n_inner;
@@ -147,18 +141,26 @@ LEGATO_INLINE void apply_atomically(T* to, T u, int mode) {
   }
 }
 template <class T>
-LEGATO_INLINE void scatter_atomically(const ScatterParams& s) {
-  const long long n = s.n_outer * s.n_index * s.n_inner;
+LEGATO_INLINE void scatter_atomically(const AnyOrderParams& p) {
+  constexpr int ahead = 4;
   const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
-  for (long long e = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; e < n;
-       e += step) {
-    const long long row = s.n_inner == 1 ? e : e / s.n_inner;
-    const long long o = s.n_outer == 1 ? 0 : row / s.n_index, i = row - o * s.n_index;
-    const unsigned key = s.keys[i];
-    if (key == s.none) continue;
-    const Column c = column_of(s, o * s.n_inner + e - row * s.n_inner);
-    apply_atomically(static_cast<T*>(s.to) + c.to + static_cast<long long>(key) * s.unit,
-                     static_cast<const T*>(s.updates)[c.from + i * c.step], s.mode);
+  const T* updates = static_cast<const T*>(p.updates);
+  for (long long e = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; e < p.count;
+       e += ahead * step) {
+    long long at[ahead];
+    T v[ahead];
+#pragma unroll
+    for (int u = 0; u < ahead; ++u) {
+      const long long i = e + u * step;
+      at[u] = -1;
+      if (i >= p.count) continue;
+      v[u] = updates[p.single ? 0 : i];
+      long long offset;
+      if (source_of(p.places, i, offset)) at[u] = offset;
+    }
+#pragma unroll
+    for (int u = 0; u < ahead; ++u)
+      if (at[u] >= 0) apply_atomically(static_cast<T*>(p.to) + at[u], v[u], p.mode);
   }
 }
 
@@ -351,7 +353,7 @@ LEGATO_INLINE void scatter_joins(const ScatterParams& s) {
 }
 
 #define LEGATO_SCATTER_REAL(end, T) \
-  LEGATO_KERNEL(scatter_atomic_##end, ScatterParams, 256) { scatter_atomically<T>(p); }
+  LEGATO_KERNEL(scatter_atomic_##end, AnyOrderParams, 256) { scatter_atomically<T>(p); }
 #define LEGATO_SCATTER_ORDER(end, T) \
   LEGATO_KERNEL(scatter_order_##end, ScatterParams, 256) { scatter_in_order<T>(p); }
 #define LEGATO_SCATTER_RUNS(end, T)                                                         \

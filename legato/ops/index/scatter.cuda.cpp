@@ -87,13 +87,9 @@ void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
   if (updates == 0) return start_from_input(l);
   report_to(l, places);
   set_dividers(places);
-  KeysParams keys = number_places(l, places);
   const Dtype t = l.out[0].dtype;
   const int64_t bytes = size_of(t);
   ScatterParams s{};
-  s.keys = keys.keys;
-  s.none = keys.none;
-  s.unit = keys.unit;
   s.to = l.out[0].data;
   s.mode = static_cast<int>(mode);
   s.n_index = places.n_index;
@@ -106,13 +102,24 @@ void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
   std::copy_n(places.inner_size, kMaxAxes, s.inner_size);
   std::copy_n(places.inner_stride, kMaxAxes, s.inner_stride);
   give_updates(l, s);
-  s.packed = packs(s, bytes);
 
-  const bool extreme = mode == UpdateMode::maximum || mode == UpdateMode::minimum;
-  const bool integral = !is_inexact(t), any_order = integral || (is_floating(t) && extreme),
-             sums = !any_order && mode != UpdateMode::set && mode != UpdateMode::divide;
+  const bool extreme = mode == UpdateMode::maximum || mode == UpdateMode::minimum,
+             one_by_one = mode == UpdateMode::set || mode == UpdateMode::divide;
+  if (!one_by_one && (!is_inexact(t) || (is_floating(t) && extreme))) {
+    start_from_input(l);
+    launch_over("scatter", cat("scatter_atomic", suffix(t)), updates,
+                AnyOrderParams{places, s.updates, s.to, updates, s.single, s.mode});
+    return;
+  }
+  if (mode == UpdateMode::add && add_exactly(l, places, s.updates, s.single)) return;
+
+  KeysParams keys = number_places(l, places);
+  s.keys = keys.keys;
+  s.none = keys.none;
+  s.unit = keys.unit;
+  s.packed = packs(s, bytes);
   s.base = s.to;
-  if (sums && l.in[0].data != s.to && whole_rows(l, s)) {
+  if (!one_by_one && l.in[0].data != s.to && whole_rows(l, s)) {
     s.base = l.in[0].data;
     keys.named = static_cast<unsigned char*>(l.workspace(s.none));
     clear(keys.named, s.none);
@@ -120,8 +127,6 @@ void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
   } else {
     start_from_input(l);
   }
-  if (mode == UpdateMode::add && sums && !s.named && add_exactly(l, places, s.updates, s.single))
-    return;
   launch_over("index", "index_keys", places.n_index, keys);
   if (mode == UpdateMode::set && s.none <= 4 * s.n_index + (1 << 16)) {
     const int64_t size = int64_t{s.none} * 4;
@@ -131,12 +136,8 @@ void write_places(Launch& l, PlacesParams places, UpdateMode mode) {
     launch_over("scatter", cat("scatter_set_", bytes), updates, s);
     return;
   }
-  if (any_order && mode != UpdateMode::set && mode != UpdateMode::divide) {
-    launch_over("scatter", cat("scatter_atomic", suffix(t)), updates, s);
-    return;
-  }
   sort_places(l, s);
-  if (mode == UpdateMode::set || mode == UpdateMode::divide) {
+  if (one_by_one) {
     launch_over("scatter", cat("scatter_order", suffix(t)), updates, s);
     return;
   }

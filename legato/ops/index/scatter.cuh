@@ -15,6 +15,15 @@ struct KeysParams {
   unsigned char* named;  // by key: set where an index names it; null: not asked for
 };
 
+/// Updates whose order does not matter.
+struct AnyOrderParams {
+  PlacesParams places;
+  const void* updates;  // in the order of places, or a single element
+  void* to;
+  long long count;  // updates
+  int single, mode;
+};
+
 struct ScatterParams {
   const unsigned* keys;   // of index places: in their order or, with `order`, sorted
   const unsigned* order;  // the index place behind each sorted key
