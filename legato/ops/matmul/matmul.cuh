@@ -27,8 +27,15 @@ struct GatherMmParams {
   void* d;
   long long m, n, k, count, n_left, n_right;
   long long a_row, a_col, b_row, b_col, a_next, b_next, left_step, right_step;
+  // Of halves: whether rows of a, rows of b and columns of b are read 16 bytes at a time.
+  int wide_a, wide_b, deep_b;
   ValueReport* report;  // place: i, or ~i if it is right[i] that is wrong
 };
+
+/// Of gather_mm on tensor cores: rows and columns of a block, its step along k, and the bytes of
+/// shared memory that its stages take.
+inline constexpr int kHalfTile = 128, kHalfDepth = 32, kHalfThreads = 256, kHalfStages = 3,
+                     kHalfShared = kHalfStages * 2 * kHalfTile * (kHalfDepth + 8) * 2;
 
 /// d[i] = a[:, begin:end] b[begin:end, :] for the i-th pair in `ends`.
 struct SegmentedMmParams {
