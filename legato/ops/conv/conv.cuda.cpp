@@ -54,6 +54,26 @@ struct Tiled {
   bool wide = false;  // of conv_wide.cu: float32 in fours
 };
 
+// Adds up the splits, and what comes behind.
+void add_splits(const View& out, const ConvParams& p) {
+  if (out.dtype == Dtype::float32 && out.size % 4 == 0 && out.size < INT32_MAX &&
+      reinterpret_cast<uintptr_t>(out.data) % 16 == 0) {
+    ConvWideSumParams sum{};
+    sum.partial = static_cast<const float*>(p.partial);
+    sum.bias = p.bias;
+    sum.residual = p.residual;
+    sum.to = out.as<float>();
+    sum.fours = static_cast<int>(out.size / 4);
+    sum.channels = p.groups * p.result_channels;
+    sum.splits = p.splits;
+    sum.lines = p.splits >= 32 ? 16 : p.splits >= 8 ? 4 : 1;
+    launch_blocks("conv_wide", "conv_sum_wide", parts(sum.fours, 256 / sum.lines), 256, sum);
+    return;
+  }
+  const ConvSumParams sum{p.partial, out.data, out.size, p.splits};
+  launch_over("conv", cat("conv_sum", suffix(out.dtype)), out.size, sum);
+}
+
 // `rows` x `cols` results with `terms` in each sum. Few tiles with long sums are split, so that the
 // device is busy.
 void launch_tiles(Launch& l, const Tiled& kernel, ConvParams& p, int64_t rows, int64_t cols,
@@ -74,23 +94,8 @@ void launch_tiles(Launch& l, const Tiled& kernel, ConvParams& p, int64_t rows, i
   launch_blocks(kernel.image, cat(kernel.name, kernel.wide ? "" : suffix(out.dtype)),
                 tiles * splits, kConvThreads, p);
   if (splits == 1) return;
-  if (kernel.wide) {
-    ConvWideSumParams sum{};
-    sum.partial = static_cast<const float*>(p.partial);
-    sum.bias = p.bias;
-    sum.residual = p.residual;
-    sum.to = static_cast<float*>(p.to);
-    sum.fours = static_cast<int>(out.size / 4);
-    sum.channels = p.groups * p.result_channels;
-    sum.splits = p.splits;
-    sum.lines = p.splits >= 32 ? 16 : p.splits >= 8 ? 4 : 1;
-    launch_blocks("conv_wide", "conv_sum_wide", parts(sum.fours, 256 / sum.lines), 256, sum);
-    return;
-  }
-  const ConvSumParams sum{p.partial, out.data, out.size, p.splits};
-  launch_over("conv", cat("conv_sum", suffix(out.dtype)), out.size, sum);
+  add_splits(out, p);
 }
-
 constexpr Tiled kGather{"conv", "conv_gather", kConvTile, kConvTile};
 constexpr Tiled kWeight{"conv", "conv_weight", kConvTile, kConvTile};
 constexpr Tiled kWideGather[] = {{"conv_wide", "conv_gather_wide_128x32", 128, 32, true},
@@ -130,9 +135,7 @@ void launch_thin_weight(Launch& l, ConvParams& p, int64_t places) {
   if (p.splits > 1) p.partial = l.workspace(p.splits * out.size * wide);
   launch_blocks("conv_thin", cat("conv_weight_thin", suffix(out.dtype)), blocks * p.splits,
                 static_cast<int>(threads), p);
-  if (p.splits == 1) return;
-  const ConvSumParams sum{p.partial, out.data, out.size, p.splits};
-  launch_over("conv", cat("conv_sum", suffix(out.dtype)), out.size, sum);
+  if (p.splits > 1) add_splits(out, p);
 }
 
 // A group with fewer channels than this leaves tiles mostly empty.
@@ -171,7 +174,7 @@ bool run_own(Launch& l, ConvRole role, const ConvAddends& added) {
                        in_words({a.data, b.data, out.data});
     if (few && groups > 1)
       launch_blocks("conv", cat("conv_weight_one", suffix(out.dtype)), out.size, kConvThreads, p);
-    else if (few)
+    else if (few && small)
       launch_thin_weight(l, p, places);
     else
       launch_tiles(l, fours ? wide_enough(kWideWeight, out_channels) : kWeight, p, out_channels,
@@ -185,16 +188,16 @@ bool run_own(Launch& l, ConvRole role, const ConvAddends& added) {
   p.w_result = forward ? taps * in_channels : 1;
   p.w_tap = in_channels;
   p.w_group = out_channels * taps * in_channels;
-  const bool results_in_fours =
-      single && p.result_channels % 4 == 0 && in_words({b.data, out.data, p.bias, p.residual});
+  const bool results_in_fours = single && small && p.result_channels % 4 == 0 &&
+                                in_words({b.data, out.data, p.bias, p.residual});
   if (results_in_fours && p.gathered_channels < kFewChannels) {
     launch_blocks("conv_thin", "conv_gather_thin", parts(out.size / 4, kConvThreads), kConvThreads,
                   p);
-  } else if (single && p.result_channels < kFewChannels && p.gathered_channels % 4 == 0 &&
+  } else if (single && small && p.result_channels < kFewChannels && p.gathered_channels % 4 == 0 &&
              in_words({a.data})) {
     launch_blocks("conv_thin", "conv_gather_shared", parts(out.size * 8, kConvThreads),
                   kConvThreads, p);
-  } else if (results_in_fours && small && p.gathered_channels % 4 == 0 && in_words({a.data})) {
+  } else if (results_in_fours && p.gathered_channels % 4 == 0 && in_words({a.data})) {
     launch_tiles(l, gather_tiles(places, p.result_channels), p, places, p.result_channels,
                  taps * p.gathered_channels);
   } else if (added.bias || added.residual) {

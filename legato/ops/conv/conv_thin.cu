@@ -48,16 +48,29 @@ LEGATO_INLINE void conv_weight_thin(const ConvParams& p) {
       static_cast<const T*>(p.gathered) + group * p.gathered_channels + c +
       sample_of(from, p.positions, position.at) * positions_of(p.meet.size) * gathered_all;
   const T* walked = static_cast<const T*>(p.other) + from * walked_all + channel;
+  const bool plain = is_plain(p);
+  constexpr int together = 4;  // on the way
   A sum = 0;
-  for (long long i = from; i < to; ++i, walked += walked_all) {
-    int base[3];
-    base_of(p, position.at, base);
-    const long long met = meeting(p, base, tap.at);
-    if (met >= 0) sum = add_product(sum, read(*walked), read(gathered[met * gathered_all]));
-    position.next(p.positions);
-    if (position.at[0] < p.positions[0]) continue;
-    position.at[0] = 0;
-    gathered += positions_of(p.meet.size) * gathered_all;
+  for (long long i = from; i < to; i += together) {
+    A x[together], y[together];
+#pragma unroll
+    for (int u = 0; u < together; ++u, walked += walked_all) {
+      x[u] = y[u] = A(0);
+      if (i + u >= to) continue;
+      int base[3];
+      base_of(p, position.at, base);
+      const int met = meeting_narrow(p, plain, base, tap.at);
+      if (met >= 0) {
+        y[u] = read(*walked);
+        x[u] = read(gathered[met * gathered_all]);
+      }
+      position.next(p.positions);
+      if (position.at[0] < p.positions[0]) continue;
+      position.at[0] = 0;
+      gathered += positions_of(p.meet.size) * gathered_all;
+    }
+#pragma unroll
+    for (int u = 0; u < together; ++u) sum = add_product(sum, y[u], x[u]);
   }
   if (p.partial)
     static_cast<A*>(p.partial)[split * total + e] = sum;
@@ -83,16 +96,21 @@ LEGATO_INLINE void gather_thin(const ConvParams& p) {
                       sample * positions_of(p.meet.size) * all_channels +
                       static_cast<long long>(group) * p.gathered_channels;
   const float* w = static_cast<const float*>(p.other) + group * p.w_group + col * p.w_result;
+  const bool plain = is_plain(p), along_result = p.w_result == 1;
+  const int w_tap = static_cast<int>(p.w_tap), w_gathered = static_cast<int>(p.w_gathered),
+            w_result = static_cast<int>(p.w_result);
   Four sum{};
   tap.start(0, p.kernel);
+#pragma unroll 3
   for (int t = 0; t < taps; ++t, tap.next(p.kernel)) {
-    const long long met = meeting(p, base, tap.at);
+    const int met = meeting_narrow(p, plain, base, tap.at);
     if (met < 0) continue;
-    const float* wt = w + (p.flip ? taps - 1 - t : t) * p.w_tap;
-    for (int c = 0; c < p.gathered_channels; ++c) {
+    const float* wt = w + (p.flip ? taps - 1 - t : t) * w_tap;
+    for (int c = 0; c < p.gathered_channels; ++c, wt += w_gathered) {
       const float x = from[met * all_channels + c];
-      for (int j = 0; j < 4; ++j)
-        sum.v[j] = ::fmaf(x, wt[c * p.w_gathered + j * p.w_result], sum.v[j]);
+      const Four v = along_result ? four_at(wt)
+                                  : Four{{wt[0], wt[w_result], wt[2 * w_result], wt[3 * w_result]}};
+      for (int j = 0; j < 4; ++j) sum.v[j] = ::fmaf(x, v.v[j], sum.v[j]);
     }
   }
   if (p.bias) sum = plus(sum, four_at(p.bias + channel));
@@ -119,10 +137,12 @@ LEGATO_INLINE void gather_shared(const ConvParams& p) {
                       static_cast<long long>(group) * p.gathered_channels;
   const float* w = static_cast<const float*>(p.other) + group * p.w_group +
                    (channel - group * p.result_channels) * p.w_result;
+  const bool plain = is_plain(p);
   float sum = 0;
   tap.start(0, p.kernel);
+#pragma unroll 3
   for (int t = 0; t < taps; ++t, tap.next(p.kernel)) {
-    const long long met = meeting(p, base, tap.at);
+    const int met = meeting_narrow(p, plain, base, tap.at);
     if (met < 0) continue;
     const float* wt = w + (p.flip ? taps - 1 - t : t) * p.w_tap;
     for (int c = 4 * k; c < p.gathered_channels; c += 4 * kSharing) {

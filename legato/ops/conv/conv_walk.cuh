@@ -73,6 +73,33 @@ LEGATO_INLINE long long meeting(const ConvParams& p, const int* base, const int*
   }
   return inside ? at : -1;
 }
+/// Takes an index of positions of samples apart; returns the sample.
+LEGATO_INLINE unsigned take_apart(unsigned index, const int* sizes, int* at) {
+  for (int d = 2; d >= 0; --d) {
+    const unsigned next = index / static_cast<unsigned>(sizes[d]);
+    at[d] = static_cast<int>(index - next * static_cast<unsigned>(sizes[d]));
+    index = next;
+  }
+  return index;
+}
+/// As meeting(), in 32 bits. `plain`: nothing is divided.
+LEGATO_INLINE int meeting_narrow(const ConvParams& p, bool plain, const int* base, const int* tap) {
+  int at = 0;
+  bool inside = tap[0] < p.kernel[0];
+  if (plain) {
+#pragma unroll
+    for (int d = 0; d < 3; ++d) {
+      const int u = base[d] + tap[d] * p.meet.step[d];
+      inside = inside && static_cast<unsigned>(u) < static_cast<unsigned>(p.meet.size[d]);
+      at = at * p.meet.size[d] + u;
+    }
+    return inside ? at : -1;
+  }
+  return static_cast<int>(meeting(p, base, tap));
+}
+LEGATO_INLINE bool is_plain(const ConvParams& p) {
+  return p.meet.div[0] == 1 && p.meet.div[1] == 1 && p.meet.div[2] == 1;
+}
 LEGATO_INLINE void base_of(const ConvParams& p, const int* position, int* base) {
   for (int d = 0; d < 3; ++d) base[d] = position[d] * p.meet.mul[d] + p.meet.add[d];
 }

@@ -54,15 +54,6 @@ struct alignas(16) Wide {
 
 // Positions, terms and blocks are below 2^31 here, so that they are taken apart in 32 bits.
 
-/// Takes an index of positions of samples apart; returns the sample.
-LEGATO_INLINE unsigned take_apart(unsigned index, const int* sizes, int* at) {
-  for (int d = 2; d >= 0; --d) {
-    const unsigned next = index / static_cast<unsigned>(sizes[d]);
-    at[d] = static_cast<int>(index - next * static_cast<unsigned>(sizes[d]));
-    index = next;
-  }
-  return index;
-}
 template <int tile_rows, int tile_cols>
 LEGATO_INLINE Job wide_job(const ConvParams& p, unsigned rows, unsigned cols, unsigned terms) {
   const unsigned tiles_n = (cols + tile_cols - 1) / tile_cols,
@@ -79,25 +70,6 @@ LEGATO_INLINE Job wide_job(const ConvParams& p, unsigned rows, unsigned cols, un
   job.terms_to = job.terms_from + p.per_split < terms ? job.terms_from + p.per_split : terms;
   return job;
 }
-/// As meeting(), in 32 bits. `plain`: nothing is divided.
-LEGATO_INLINE int meeting_narrow(const ConvParams& p, bool plain, const int* base, const int* tap) {
-  int at = 0;
-  bool inside = tap[0] < p.kernel[0];
-  if (plain) {
-#pragma unroll
-    for (int d = 0; d < 3; ++d) {
-      const int u = base[d] + tap[d] * p.meet.step[d];
-      inside = inside && static_cast<unsigned>(u) < static_cast<unsigned>(p.meet.size[d]);
-      at = at * p.meet.size[d] + u;
-    }
-    return inside ? at : -1;
-  }
-  return static_cast<int>(meeting(p, base, tap));
-}
-LEGATO_INLINE bool is_plain(const ConvParams& p) {
-  return p.meet.div[0] == 1 && p.meet.div[1] == 1 && p.meet.div[2] == 1;
-}
-
 /// Four results at `at`, of the channels from `channel` on.
 LEGATO_INLINE void put_four(const ConvParams& p, const Job& job, long long total, long long at,
                             int channel, Four v) {
