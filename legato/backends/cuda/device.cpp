@@ -119,10 +119,13 @@ void* GpuDevice::allocate(int64_t bytes) {
 }
 
 void GpuDevice::free(void* p) noexcept {
+  submit();
   driver().cuMemFreeAsync(reinterpret_cast<CUdeviceptr>(p), queue_);
 }
 
 void GpuDevice::trim() noexcept {
+  submit();
+  batch_.drop_graphs();
   driver().cuStreamSynchronize(queue_);
   driver().cuMemPoolTrimTo(pool_, 0);
 }
@@ -165,14 +168,16 @@ CUfunction GpuDevice::load(const void* code, const char* name) {
   return f;
 }
 
-void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what,
-                       int shared_bytes) {
+void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, const void* params, size_t bytes,
+                       const char* what, int shared_bytes) {
   if (blocks <= 0) return;
   LEGATO_CHECK(blocks <= INT32_MAX, "a kernel is launched with too many blocks");
-  void* arguments[] = {params};
-  check(driver().cuLaunchKernel(f, static_cast<unsigned>(blocks), 1, 1,
-                                static_cast<unsigned>(threads), 1, 1,
-                                static_cast<unsigned>(shared_bytes), queue(), arguments, nullptr),
+  const PlainLaunch plain{f, static_cast<unsigned>(blocks), static_cast<unsigned>(threads),
+                          static_cast<unsigned>(shared_bytes), static_cast<unsigned>(bytes)};
+  if (recorder_ != this) return batch_.launch(plain, params, work_given() + 1, queue_, what);
+  void* arguments[] = {const_cast<void*>(params)};
+  check(driver().cuLaunchKernel(f, plain.blocks, 1, 1, plain.threads, 1, 1, plain.shared_bytes,
+                                recorded_queue_, arguments, nullptr),
         what);
 }
 

@@ -14,10 +14,12 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
 #include "legato/array/dtype.h"
+#include "legato/backends/cuda/batch.h"
 #include "legato/backends/cuda/driver.h"
 #include "legato/backends/cuda/kernel_abi.h"
 #include "legato/runtime/backend.h"
@@ -43,8 +45,13 @@ class GpuDevice {
   void enter();
 
   int index() const { return index_; }
-  /// Where this thread's launches go: the device's queue, or the one that is recorded.
-  CUstream queue() const { return recorder_ == this ? recorded_queue_ : queue_; }
+  /// Where this thread's work goes: the device's queue, or the one that is recorded. Launches that
+  /// were put aside (batch.h) are given to the queue first.
+  CUstream queue() {
+    if (recorder_ == this) return recorded_queue_;
+    submit();
+    return queue_;
+  }
   int multiprocessors() const { return multiprocessors_; }
   int capability() const { return capability_; }  // 90 for 9.0
   int64_t total_memory() const { return total_memory_; }
@@ -64,7 +71,7 @@ class GpuDevice {
   void wait_for(int64_t work);
 
   // Order with other libraries: see backend.h.
-  CUstream exchange_queue() const { return queue_; }
+  CUstream exchange_queue() { return queue(); }
   void lead(CUstream stream);
   void lead_all() noexcept;
   int64_t follow_all() noexcept;
@@ -81,8 +88,17 @@ class GpuDevice {
   CUfunction kernel(const char* image, std::string_view name, int shared_bytes = 0);
   /// Loads code that NVRTC made and returns its only kernel, `name`.
   CUfunction load(const void* code, const char* name);
-  void launch(CUfunction f, int64_t blocks, int threads, void* params, const char* what,
-              int shared_bytes = 0);
+  /// Its module is about to be unloaded.
+  void forget(CUfunction f) noexcept { batch_.forget(f, queue_); }
+  /// A kernel that takes the struct at `params`, of `bytes` bytes.
+  void launch(CUfunction f, int64_t blocks, int threads, const void* params, size_t bytes,
+              const char* what, int shared_bytes);
+  template <class Params>
+  void launch(CUfunction f, int64_t blocks, int threads, Params* params, const char* what,
+              int shared_bytes = 0) {
+    static_assert(std::is_class_v<Params>, "give the size of what is no struct");
+    launch(f, blocks, threads, params, sizeof(Params), what, shared_bytes);
+  }
   /// A kernel with any parameters on a grid of three axes.
   struct Grid {
     unsigned blocks[3], threads[3];
@@ -132,6 +148,7 @@ class GpuDevice {
     std::string name;
   };
   void open();
+  void submit() noexcept { batch_.submit(queue_); }
   void open_reports();
   void clear_reports(const std::vector<int>& slots);  // the device has finished
   int take_report(const char* op);
@@ -159,6 +176,7 @@ class GpuDevice {
   std::mutex mark_lock_;
   std::deque<Mark> marks_;  // guarded by mark_lock_, oldest first
 
+  LaunchBatch batch_;
   std::mutex module_lock_;
   std::unordered_map<std::string, CUmodule> modules_;      // by image; guarded by module_lock_
   std::unordered_map<std::string, CUfunction> functions_;  // by image and name

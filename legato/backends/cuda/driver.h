@@ -24,7 +24,8 @@ namespace legato::cuda {
   X(cuModuleLoadData) X(cuModuleGetFunction) X(cuModuleUnload) X(cuLaunchKernel)                  \
   X(cuFuncSetAttribute)                                                                           \
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)                             \
-  X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)             \
+  X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)                  \
+  X(cuGraphCreate) X(cuGraphAddKernelNode) X(cuGraphExecKernelNodeSetParams)                      \
   X(cuTensorMapEncodeTiled)
 // clang-format on
 

@@ -93,7 +93,9 @@ class Builders {
 ProgramKernel::~ProgramKernel() {
   if (!module_) return;
   try {
-    device(device_.index()).synchronize();
+    GpuDevice& d = device(device_.index());
+    d.forget(function_);
+    d.synchronize();
     driver().cuModuleUnload(module_);
   } catch (const Error&) {  // the device is lost, and the module with it
   }

@@ -153,10 +153,11 @@ namespace {
 
 void launch(GpuDevice& device, const ProgramCall& call, const Walk& w, CUfunction f, int packs) {
   alignas(16) uint64_t words[kMaxParamWords];
-  fill_params(call, w, words);
+  const auto bytes = static_cast<size_t>(fill_params(call, w, words)) * sizeof(uint64_t);
   const int64_t items = (w.n + w.variant.pack - 1) / w.variant.pack,
                 block = int64_t{kProgramThreads} * packs;
-  device.launch(f, (items + block - 1) / block, kProgramThreads, words, "launching a program");
+  device.launch(f, (items + block - 1) / block, kProgramThreads, words, bytes,
+                "launching a program", 0);
 }
 
 // More axes than a kernel walks: one call for each index of the outermost ones.

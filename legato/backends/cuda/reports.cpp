@@ -69,6 +69,7 @@ class GpuDevice::RecordedReports : public std::enable_shared_from_this<RecordedR
   void lead_to(const ValueReport* record) {
     uint32_t half[2];
     std::memcpy(half, &record, sizeof half);
+    device_.submit();
     for (unsigned i = 0; i < 2; ++i)
       check(driver().cuMemsetD32Async(target_ + 4 * i, half[i], 1, device_.queue_),
             "directing reports");

@@ -31,6 +31,8 @@ void copy_in_host_memory(void* to, const void* from, size_t bytes) {
 
 std::shared_ptr<CUevent_st> GpuDevice::event_after(int64_t work) {
   if (ended_.load(std::memory_order_acquire) >= work) return nullptr;
+  submit();
+  batch_.check_lost(work);
   std::lock_guard lock(mark_lock_);
   auto at =
       std::find_if(marks_.begin(), marks_.end(), [&](const Mark& m) { return m.work >= work; });
@@ -39,6 +41,7 @@ std::shared_ptr<CUevent_st> GpuDevice::event_after(int64_t work) {
   check(driver().cuEventCreate(&event, CU_EVENT_DISABLE_TIMING), "making an event");
   std::shared_ptr<CUevent_st> owner(event, [](CUevent e) { driver().cuEventDestroy(e); });
   const int64_t now = work_given();  // before the event: it may stand behind more, never less
+  submit();
   check(driver().cuEventRecord(event, queue_), "recording an event");
   if (marks_.size() >= kMaxMarks) marks_.pop_front();
   marks_.push_back({now, owner});
@@ -57,11 +60,15 @@ void GpuDevice::wait_for(int64_t work) {
   if (ended > ended_.load(std::memory_order_relaxed))
     ended_.store(ended, std::memory_order_release);
   while (!marks_.empty() && marks_.front().work <= ended) marks_.pop_front();
+  if (ended == work_given()) batch_.device_is_idle();
 }
 
 void GpuDevice::synchronize() {
   refuse_to_record("a wait");
+  submit();
+  batch_.check_lost(work_given());
   check(driver().cuStreamSynchronize(queue_), "computing");
+  batch_.device_is_idle();
 }
 
 // What the lane copies from here on comes after the first `work` pieces of work.
@@ -102,6 +109,7 @@ void GpuDevice::copy_in(void* to, const void* from, int64_t bytes, int64_t after
     check(d.cuEventRecord(stage.free, in_.queue), "recording an event");
   }
   // Work that is given from here on finds the data.
+  submit();
   check(d.cuEventRecord(in_.arrived, in_.queue), "recording an event");
   check(d.cuStreamWaitEvent(queue_, in_.arrived, 0), "ordering a copy");
 }
@@ -154,6 +162,7 @@ class Moment {
 
 void GpuDevice::lead(CUstream stream) {
   Moment now;
+  submit();
   check(driver().cuEventRecord(now.event(), queue_), "recording an event");
   check(driver().cuStreamWaitEvent(stream, now.event(), 0), "making another library's stream wait");
 }
@@ -161,6 +170,7 @@ void GpuDevice::lead(CUstream stream) {
 // Where the driver refuses (a stream of the context is being captured into a graph), the host
 // waits.
 void GpuDevice::lead_all() noexcept try {
+  submit();
   if (driver().cuStreamQuery(queue_) == CUDA_SUCCESS) return;
   Moment now;
   // To make all streams wait would end the recording.
@@ -174,6 +184,7 @@ void GpuDevice::lead_all() noexcept try {
 // What the queue waits for counts as a piece of work, so that copies from and to the host, which
 // are beside the queue, can wait for it too.
 int64_t GpuDevice::follow_all() noexcept {
+  submit();
   try {
     Moment now;
     if (driver().cuCtxRecordEvent(context_, now.event()) != CUDA_SUCCESS ||

@@ -4,7 +4,10 @@
 // and when it is given back; copies outside of allocations are errors.
 //
 // LEGATO_EMULATOR_FAIL=alloc:5,launch:3,graph:1  makes the 5th allocation, the 3rd launch and the
-//                                        making of the first graph fail
+//                                        making of the first graph fail; likewise change (of a
+//                                        graph's launch) and replay
+// LEGATO_EMULATOR_COUNTS=1               says at the end how often the driver was asked to launch a
+//                                        kernel and a graph
 // LEGATO_EMULATOR_FAIL=illegal:4         the 4th launch reads a foreign address: the context ends
 // LEGATO_EMULATOR_MEMORY=bytes           what the device has (256 MiB)
 #include <cuda.h>
@@ -61,7 +64,7 @@ uintptr_t streams = 0, n_events = 0;
 CUresult lost = CUDA_SUCCESS;  // the error that ended the context
 std::map<uintptr_t, size_t> allocations;
 size_t allocated = 0;
-int calls_alloc = 0, calls_launch = 0, calls_graph = 0;
+int calls_alloc = 0, calls_launch = 0, calls_graph = 0, calls_change = 0, calls_replay = 0;
 
 size_t memory_size() {
   static const size_t size = [] {
@@ -113,6 +116,14 @@ CUresult later(CUstream stream, Work work) {
     queues[stream].push_back({std::move(work)});
   return CUDA_SUCCESS;
 }
+
+// Says at the end what the host asked for.
+const struct Counts {
+  ~Counts() {
+    if (std::getenv("LEGATO_EMULATOR_COUNTS"))
+      std::printf("emulated driver: %d launches, %d replays\n", calls_launch, calls_replay);
+  }
+} counts;
 
 // Symbols of this library must be visible to the programs that are compiled against it.
 const bool made_global = [] {
@@ -213,6 +224,7 @@ EXPORT CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph g, CUgraphExecUpd
 }
 EXPORT CUresult cuGraphLaunch(CUgraphExec exec, CUstream s) {
   std::lock_guard guard(lock);
+  if (injected("replay", ++calls_replay)) return CUDA_ERROR_OUT_OF_MEMORY;
   for (const Work& work : reinterpret_cast<Graph*>(exec)->work)
     if (CUresult status = later(s, work); status != CUDA_SUCCESS) return status;
   return CUDA_SUCCESS;
@@ -403,6 +415,34 @@ EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap*, CUtensorMapDataType, cuuint
                                        CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
   return CUDA_ERROR_NOT_SUPPORTED;
 }
+
+namespace {
+
+// What a launch does when its turn comes; its parameters are copied now.
+Work launch_work(CUfunction f, const unsigned (&grid)[3], const unsigned (&block)[3],
+                 unsigned shared, void** arguments, bool illegal) {
+  const auto* function = reinterpret_cast<const Function*>(f);
+  std::vector<uint64_t> params(function->bytes / 8 + 1);
+  std::memcpy(params.data(), arguments[0], function->bytes);
+  return [=, gx = grid[0], gy = grid[1], gz = grid[2], bx = block[0], by = block[1], bz = block[2],
+          run = function->run, name = function->name]() mutable {
+    void* pointers[] = {params.data()};
+    if (illegal) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    const unsigned blocks[] = {gx, gy, gz}, threads[] = {bx, by, bz};
+    const std::string wrong = legato::emulator::launch(run, blocks, threads, shared, pointers);
+    if (wrong.empty()) return CUDA_SUCCESS;
+    std::fprintf(stderr, "emulated driver: kernel %s: %s\n", name.c_str(), wrong.c_str());
+    return CUDA_ERROR_LAUNCH_FAILED;
+  };
+}
+Work node_work(const CUDA_KERNEL_NODE_PARAMS* p) {
+  return launch_work(p->func, {p->gridDimX, p->gridDimY, p->gridDimZ},
+                     {p->blockDimX, p->blockDimY, p->blockDimZ}, p->sharedMemBytes, p->kernelParams,
+                     false);
+}
+
+}  // namespace
+
 EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
                                unsigned by, unsigned bz, unsigned shared, CUstream stream,
                                void** arguments, void**) {
@@ -411,18 +451,31 @@ EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned 
   if (injected("launch", ++calls_launch)) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
   if (gx == 0 || gy == 0 || gz == 0 || bx * by * bz == 0 || bx * by * bz > 1024 || bz > 64)
     return CUDA_ERROR_INVALID_VALUE;
-  const bool illegal = injected("illegal", calls_launch);
-  const auto* function = reinterpret_cast<const Function*>(f);
-  const char* bytes = static_cast<const char*>(arguments[0]);
-  std::vector<uint64_t> params(function->bytes / 8 + 1);
-  std::memcpy(params.data(), bytes, function->bytes);
-  return later(stream, [=, run = function->run, name = function->name]() mutable {
-    void* pointers[] = {params.data()};
-    if (illegal) return CUDA_ERROR_ILLEGAL_ADDRESS;
-    const unsigned blocks[] = {gx, gy, gz}, threads[] = {bx, by, bz};
-    const std::string wrong = legato::emulator::launch(run, blocks, threads, shared, pointers);
-    if (wrong.empty()) return CUDA_SUCCESS;
-    std::fprintf(stderr, "emulated driver: kernel %s: %s\n", name.c_str(), wrong.c_str());
-    return CUDA_ERROR_LAUNCH_FAILED;
-  });
+  return later(stream, launch_work(f, {gx, gy, gz}, {bx, by, bz}, shared, arguments,
+                                   injected("illegal", calls_launch)));
+}
+// Graphs that are put together node by node: chains only.
+EXPORT CUresult cuGraphCreate(CUgraph* g, unsigned) {
+  *g = reinterpret_cast<CUgraph>(new Graph);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphAddKernelNode_v2(CUgraphNode* node, CUgraph g, const CUgraphNode* after,
+                                        size_t n_after, const CUDA_KERNEL_NODE_PARAMS* p) {
+  auto& work = reinterpret_cast<Graph*>(g)->work;
+  const bool chain = n_after == (work.empty() ? 0 : 1) &&
+                     (!n_after || after[0] == reinterpret_cast<CUgraphNode>(work.size()));
+  if (!chain) return CUDA_ERROR_NOT_SUPPORTED;
+  work.push_back(node_work(p));
+  *node = reinterpret_cast<CUgraphNode>(work.size());
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node,
+                                                  const CUDA_KERNEL_NODE_PARAMS* p) {
+  std::lock_guard guard(lock);
+  auto& work = reinterpret_cast<Graph*>(exec)->work;
+  const size_t index = reinterpret_cast<size_t>(node) - 1;
+  if (index >= work.size()) return CUDA_ERROR_INVALID_VALUE;
+  if (injected("change", ++calls_change)) return CUDA_ERROR_OUT_OF_MEMORY;
+  work[index] = node_work(p);
+  return CUDA_SUCCESS;
 }

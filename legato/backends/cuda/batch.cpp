@@ -1,0 +1,247 @@
+#include "legato/backends/cuda/batch.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "legato/base/error.h"
+
+namespace legato::cuda {
+namespace {
+
+bool same_kernel(const PlainLaunch& a, const PlainLaunch& b) {
+  return a.function == b.function && a.blocks == b.blocks && a.threads == b.threads &&
+         a.shared_bytes == b.shared_bytes && a.bytes == b.bytes;
+}
+
+CUDA_KERNEL_NODE_PARAMS node_params(const PlainLaunch& l, void** arguments) {
+  CUDA_KERNEL_NODE_PARAMS p{};
+  p.func = l.function;
+  p.gridDimX = l.blocks;
+  p.blockDimX = l.threads;
+  p.gridDimY = p.gridDimZ = p.blockDimY = p.blockDimZ = 1;
+  p.sharedMemBytes = l.shared_bytes;
+  p.kernelParams = arguments;
+  return p;
+}
+
+CUresult launch_now(const PlainLaunch& l, const void* params, CUstream queue) {
+  void* arguments[] = {const_cast<void*>(params)};
+  return driver().cuLaunchKernel(l.function, l.blocks, 1, 1, l.threads, 1, 1, l.shared_bytes, queue,
+                                 arguments, nullptr);
+}
+
+uint64_t mix(uint64_t h, uint64_t v) {
+  h = (h ^ v) * 0xff51afd7ed558ccdu;
+  return h ^ (h >> 32);
+}
+
+constexpr size_t aligned(size_t n) { return (n + 15) & ~size_t{15}; }
+constexpr int kSeenBefore = 2;  // how often a batch's like has come when it becomes a graph
+
+}  // namespace
+
+/// A batch that has come before.
+struct LaunchBatch::Known {
+  int seen = 0;
+  uint64_t used = 0;  // counts up
+  // Once it is a graph:
+  std::vector<Pending> launches;
+  std::vector<std::byte> params;  // what its launches have now
+  CUgraph graph = nullptr;        // whose nodes name those of `exec`
+  CUgraphExec exec = nullptr;
+  std::vector<CUgraphNode> nodes;
+
+  Known() = default;
+  Known(const Known&) = delete;
+  ~Known() { drop(); }
+  void drop() {  // the driver lets a graph that runs end first
+    if (exec) driver().cuGraphExecDestroy(std::exchange(exec, nullptr));
+    if (graph) driver().cuGraphDestroy(std::exchange(graph, nullptr));
+    seen = 0;
+  }
+
+  /// Makes a chain of the launches. False, with nothing left of it, if the driver does not.
+  bool make(const std::vector<Pending>& pending, const std::byte* from, size_t bytes) {
+    Driver& d = driver();
+    launches = pending;
+    params.assign(from, from + bytes + kParamBytes);
+    nodes.assign(pending.size(), nullptr);
+    bool made = d.cuGraphCreate(&graph, 0) == CUDA_SUCCESS;
+    for (size_t i = 0; i < nodes.size() && made; ++i) {
+      void* arguments[] = {params.data() + launches[i].at};
+      const CUDA_KERNEL_NODE_PARAMS p = node_params(launches[i].launch, arguments);
+      made = d.cuGraphAddKernelNode(&nodes[i], graph, i ? &nodes[i - 1] : nullptr, i ? 1 : 0, &p) ==
+             CUDA_SUCCESS;
+    }
+    made = made && d.cuGraphInstantiate(&exec, graph, 0) == CUDA_SUCCESS;
+    if (!made) drop();
+    return made;
+  }
+
+  /// Gives its launches these parameters. False if the driver does not: then they are mixed up.
+  bool change(const std::byte* from) {
+    for (size_t i = 0; i < launches.size(); ++i) {
+      const Pending& l = launches[i];
+      std::byte* mine = params.data() + l.at;
+      if (std::memcmp(mine, from + l.at, l.launch.bytes) == 0) continue;
+      std::memcpy(mine, from + l.at, l.launch.bytes);
+      void* arguments[] = {mine};
+      const CUDA_KERNEL_NODE_PARAMS p = node_params(l.launch, arguments);
+      if (driver().cuGraphExecKernelNodeSetParams(exec, nodes[i], &p) != CUDA_SUCCESS) return false;
+    }
+    return true;
+  }
+};
+
+LaunchBatch::LaunchBatch()
+    : on_([] {
+        const char* text = std::getenv("LEGATO_BATCHES");
+        return !(text && std::strcmp(text, "0") == 0);
+      }()),
+      params_(new std::byte[(kMost + 1) * kParamBytes]()) {
+  pending_.reserve(kMost);
+}
+
+LaunchBatch::~LaunchBatch() = default;
+
+bool LaunchBatch::accepted(const PlainLaunch& l) const {
+  const PlainLaunch& known = accepted_[reinterpret_cast<uintptr_t>(l.function) / 16 % kAccepted];
+  return known.function == l.function && known.threads == l.threads &&
+         known.shared_bytes == l.shared_bytes;
+}
+
+void LaunchBatch::accept(const PlainLaunch& l) {
+  accepted_[reinterpret_cast<uintptr_t>(l.function) / 16 % kAccepted] = l;
+}
+
+void LaunchBatch::launch(const PlainLaunch& l, const void* params, int64_t work, CUstream queue,
+                         const char* what) {
+  std::lock_guard guard(lock_);
+  if (!on_ || l.bytes > kParamBytes || !accepted(l)) {
+    submit_locked(queue);
+    check(launch_now(l, params, queue), what);
+    accept(l);
+    return;
+  }
+  if (pending_.empty()) {
+    hash_ = 0;
+    first_work_ = work;
+  }
+  hash_ = mix(hash_, reinterpret_cast<uintptr_t>(l.function));
+  hash_ = mix(hash_, uint64_t{l.blocks} << 32 | l.threads);
+  hash_ = mix(hash_, uint64_t{l.shared_bytes} << 32 | l.bytes);
+  std::memcpy(params_.get() + params_used_, params, l.bytes);
+  pending_.push_back({l, static_cast<uint32_t>(params_used_)});
+  params_used_ += aligned(l.bytes);
+  const uint32_t limit = limit_.load(std::memory_order_relaxed);
+  if (pending_.size() < limit) return;
+  submit_locked(queue);
+  limit_.store(std::min(2 * limit, kMost), std::memory_order_relaxed);
+}
+
+void LaunchBatch::submit(CUstream queue) noexcept {
+  std::lock_guard guard(lock_);
+  submit_locked(queue);
+}
+
+void LaunchBatch::submit_locked(CUstream queue) noexcept {
+  if (pending_.empty()) return;
+  bool done = false;
+  try {
+    done = submit_as_graph(queue);
+  } catch (const std::bad_alloc&) {  // launching needs no memory of ours
+  }
+  if (!done) submit_one_by_one(queue);
+  pending_.clear();
+  params_used_ = 0;
+}
+
+// Returns false, with nothing launched, where it is no graph.
+bool LaunchBatch::submit_as_graph(CUstream queue) {
+  if (known_.size() >= kMostKnown && !make_room()) return false;
+  auto& entry = known_[hash_];
+  if (!entry) entry = std::make_unique<Known>();
+  Known& known = *entry;
+  known.used = ++uses_;
+  if (!known.exec) {
+    if (known.seen++ < kSeenBefore) return false;
+    if (nodes_ + pending_.size() > kMostNodes) {
+      make_room();  // for the next one: this one may be gone
+      return false;
+    }
+    if (!known.make(pending_, params_.get(), params_used_)) return false;
+    nodes_ += pending_.size();
+  } else {
+    const bool same = std::equal(
+        known.launches.begin(), known.launches.end(), pending_.begin(), pending_.end(),
+        [](const Pending& a, const Pending& b) { return same_kernel(a.launch, b.launch); });
+    if (!same) return false;  // two batches of one hash
+    if (!known.change(params_.get())) {
+      nodes_ -= pending_.size();
+      known.drop();
+      return false;
+    }
+  }
+  return driver().cuGraphLaunch(known.exec, queue) == CUDA_SUCCESS;
+}
+
+void LaunchBatch::submit_one_by_one(CUstream queue) noexcept {
+  for (const Pending& p : pending_) {
+    const CUresult status = launch_now(p.launch, params_.get() + p.at, queue);
+    if (status == CUDA_SUCCESS) continue;
+    if (lost_) return;
+    lost_from_ = first_work_;
+    try {
+      throw_driver_error(status, "launching kernels that had been put aside");
+    } catch (...) {
+      lost_ = std::current_exception();
+    }
+    return;
+  }
+}
+
+void LaunchBatch::check_lost(int64_t work) {
+  std::lock_guard guard(lock_);
+  if (work >= lost_from_) std::rethrow_exception(lost_);
+}
+
+template <class F>
+void LaunchBatch::drop_if(F&& f) {
+  std::erase_if(known_, [&](const auto& entry) { return f(*entry.second); });
+  nodes_ = 0;
+  for (auto& [hash, known] : known_) nodes_ += known->exec ? known->launches.size() : 0;
+}
+
+// The half that has not been used for longest goes, but not again and again: where more come round
+// than are kept, some are graphs and the rest is launched as ever.
+bool LaunchBatch::make_room() {
+  if (room_made_ != 0 && uses_ - room_made_ < kBetweenRoom) return false;
+  room_made_ = uses_;
+  std::vector<uint64_t> used;
+  for (auto& [hash, known] : known_) used.push_back(known->used);
+  const auto middle = used.begin() + static_cast<std::ptrdiff_t>(used.size() / 2);
+  std::nth_element(used.begin(), middle, used.end());
+  drop_if([&](const Known& known) { return known.used < *middle; });
+  return true;
+}
+
+void LaunchBatch::forget(CUfunction function, CUstream queue) noexcept {
+  std::lock_guard guard(lock_);
+  submit_locked(queue);
+  for (PlainLaunch& l : accepted_)
+    if (l.function == function) l = {};
+  drop_if([&](const Known& known) {
+    return std::any_of(known.launches.begin(), known.launches.end(),
+                       [&](const Pending& p) { return p.launch.function == function; });
+  });
+}
+
+void LaunchBatch::drop_graphs() noexcept {
+  std::lock_guard guard(lock_);
+  known_.clear();
+  nodes_ = 0;
+}
+
+}  // namespace legato::cuda

@@ -1,0 +1,96 @@
+// Launches that wait to be given to the device together.
+//
+// Note [Batches]: cuLaunchKernel takes 3.4 us of the host beside an H100, most kernels of a small
+// model less of the GPU. A graph of launches takes the driver 2 us, and 0.3 us for each launch
+// whose parameters are others than the last time. So a launch is put aside, and the device gets
+// what has come together when somebody needs its queue or the batch is full. A batch whose like
+// (the same kernels on the same grids) has come twice before becomes a graph; from then on its like
+// is that graph, changed where parameters differ. Everything else is launched one by one, as ever.
+//
+// What the driver may refuse is refused at the call: a kernel is put aside only after a launch of
+// it has been accepted. Launches of a batch that fail nevertheless are lost, with the device as a
+// rule: whoever waits for work from there on gets the error.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "legato/backends/cuda/driver.h"
+
+namespace legato::cuda {
+
+/// A kernel that takes one struct by value, on a grid of one axis.
+struct PlainLaunch {
+  CUfunction function = nullptr;
+  unsigned blocks = 0, threads = 0, shared_bytes = 0;
+  unsigned bytes = 0;  // of the struct
+};
+
+/// The launches of one device that wait. Thread-safe; the device's context must be current.
+class LaunchBatch {
+ public:
+  LaunchBatch();
+  ~LaunchBatch();
+  LaunchBatch(const LaunchBatch&) = delete;
+  LaunchBatch& operator=(const LaunchBatch&) = delete;
+
+  /// Launches, or puts aside. `work`: the number that the piece of work will have which this
+  /// belongs to. Throws what the driver refuses, naming `what`.
+  void launch(const PlainLaunch& launch, const void* params, int64_t work, CUstream queue,
+              const char* what);
+  /// Gives the queue what waits.
+  void submit(CUstream queue) noexcept;
+  /// Throws if any of the first `work` pieces was lost.
+  void check_lost(int64_t work);
+  /// The next batches are small, since the device has nothing to do.
+  void device_is_idle() { limit_.store(kFirst, std::memory_order_relaxed); }
+  /// The kernel is about to be unloaded.
+  void forget(CUfunction function, CUstream queue) noexcept;
+  /// Gives the graphs' memory back.
+  void drop_graphs() noexcept;
+
+ private:
+  struct Known;
+  struct Pending {
+    PlainLaunch launch;
+    uint32_t at;  // where its struct begins in params_
+  };
+  static constexpr uint32_t kFirst = 8, kMost = 32;
+  static constexpr size_t kParamBytes = 4096;      // what a kernel's struct may have at most
+  static constexpr size_t kMostKnown = 4096;       // of them most are no graphs
+  static constexpr size_t kMostNodes = 32768;      // in graphs
+  static constexpr uint64_t kBetweenRoom = 20000;  // batches: then what comes round is kept
+  static constexpr size_t kAccepted = 256;
+
+  bool accepted(const PlainLaunch& l) const;
+  void accept(const PlainLaunch& l);
+  void submit_locked(CUstream queue) noexcept;
+  bool submit_as_graph(CUstream queue);
+  void submit_one_by_one(CUstream queue) noexcept;
+  bool make_room();
+  template <class F>
+  void drop_if(F&& f);
+
+  const bool on_;  // LEGATO_BATCHES=0 turns them off, to find a fault
+  std::mutex lock_;
+  std::atomic<uint32_t> limit_{kFirst};
+  std::vector<Pending> pending_;  // guarded by lock_, as all that follows
+  std::unique_ptr<std::byte[]> params_;
+  size_t params_used_ = 0;
+  uint64_t hash_ = 0;  // of what is pending, its parameters left out
+  int64_t first_work_ = 0;
+  PlainLaunch accepted_[kAccepted];
+  std::unordered_map<uint64_t, std::unique_ptr<Known>> known_;
+  uint64_t uses_ = 0, room_made_ = 0;
+  size_t nodes_ = 0;
+  int64_t lost_from_ = INT64_MAX;
+  std::exception_ptr lost_;
+};
+
+}  // namespace legato::cuda

@@ -1,0 +1,107 @@
+"""Launches that are put aside and given to the GPU together (Note [Batches] in backends/cuda/batch.h)."""
+
+import re
+
+import pytest
+from test_emulated import pytestmark  # noqa: F401
+from test_recordings import run
+
+LOOP = """
+def f(x, w, k):
+    for _ in range(3):
+        x = lg.cumsum(lg.softmax(x, axis=0), axis=0) * k + w
+    return x
+w = lg.array(draw(6, 4))
+keep = []
+for i in range(12):
+    a = draw(6, 4)
+    y = f(lg.array(a), w, i + 0.5)
+    with lg.stream(lg.cpu):
+        want = np.array(f(lg.array(a), w, i + 0.5))
+    same(y, want)
+    keep.append((y, want))
+for y, want in keep:
+    same(y, want)
+print("right")
+"""
+
+
+def counted(program, cache, **knobs):
+    """What a program says at its end of launches and of replays."""
+    said = run(program, cache, LEGATO_EMULATOR_COUNTS=1, LEGATO_COMPILE="wait", **knobs)
+    assert said.startswith("right"), said
+    launches, replays = re.search(r"(\d+) launches, (\d+) replays", said).groups()
+    return int(launches), int(replays)
+
+
+def test_a_loop_that_repeats_is_launched_as_graphs_and_right(cache):
+    launches, replays = counted(LOOP, cache)
+    direct, none = counted(LOOP, cache, LEGATO_BATCHES=0)
+    assert none == 0
+    assert replays >= 6, (launches, replays)
+    assert launches < direct / 2, (launches, direct)
+
+
+@pytest.mark.parametrize("fail", ["graph:1", "change:1", "change:5", "replay:1", "replay:2"])
+def test_a_graph_that_the_driver_refuses_is_launched_kernel_by_kernel(fail, cache):
+    assert run(LOOP, cache, LEGATO_EMULATOR_FAIL=fail, LEGATO_COMPILE="wait") == "right"
+
+
+def test_numbers_and_addresses_may_change_from_one_batch_to_the_next(cache):
+    program = """
+    xs = [lg.array(draw(5, 7)) for _ in range(4)]
+    lg.eval(xs)
+    with lg.fusion(False):
+        for i in range(20):
+            x = xs[i % 4]
+            y = x
+            for k in range(40):
+                y = y * (1 - 0.001 * (i + k)) + 0.25
+            with lg.stream(lg.cpu):
+                z = x
+                for k in range(40):
+                    z = z * (1 - 0.001 * (i + k)) + 0.25
+                want = np.array(z)
+            same(y, want)
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_threads_may_share_a_batch(cache):
+    program = """
+    import threading
+    w = lg.array(draw(4, 4))
+    lg.eval(w)
+    wrong = []
+    def work(seed):
+        a = np.random.default_rng(seed).standard_normal((4, 4)).astype(np.float32)
+        want = np.cumsum(np.tanh(np.cumsum(a, axis=0)), axis=0)
+        for _ in range(15):
+            y = lg.cumsum(lg.tanh(lg.cumsum(lg.array(a), axis=0)), axis=0)
+            if not np.allclose(np.array(y), want, rtol=1e-4, atol=1e-5):
+                wrong.append(seed)
+    threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert not wrong, wrong
+    print("right")
+    """
+    assert run(program, cache) == "right"
+
+
+def test_a_kernel_that_is_gone_is_in_no_graph(cache):
+    program = """
+    import gc
+    x = lg.array(draw(3, 4))
+    lg.eval(x)
+    with lg.fusion(False):
+        for round in range(3):
+            for _ in range(5):
+                y = lg.cumsum(lg.softmax(lg.cumsum(x, axis=0), axis=0), axis=0)
+                lg.eval(y)
+            lg.clear_cache()
+    same(y, np.array(y))
+    print("right")
+    """
+    assert run(program, cache) == "right"
