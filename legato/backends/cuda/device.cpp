@@ -137,6 +137,22 @@ int64_t GpuDevice::free_bytes() {
 }
 
 CUfunction GpuDevice::kernel(const char* image, std::string_view name, int shared_bytes) {
+  // Those that a thread asked for last are found without a lock and without making a key.
+  struct Recent {
+    const GpuDevice* device = nullptr;
+    const char* image = nullptr;
+    std::string name;
+    CUfunction function = nullptr;
+  };
+  constexpr size_t kSlots = 64;
+  thread_local const auto recent = std::make_unique<Recent[]>(kSlots);
+  Recent& r = recent[std::hash<std::string_view>{}(name) % kSlots];
+  if (r.device != this || r.image != image || r.name != name)
+    r = {this, image, std::string(name), find_kernel(image, name, shared_bytes)};
+  return r.function;
+}
+
+CUfunction GpuDevice::find_kernel(const char* image, std::string_view name, int shared_bytes) {
   std::lock_guard lock(module_lock_);
   std::string key = cat(image, ".", name);
   if (auto found = functions_.find(key); found != functions_.end()) return found->second;

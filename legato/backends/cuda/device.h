@@ -148,6 +148,7 @@ class GpuDevice {
     std::string name;
   };
   void open();
+  CUfunction find_kernel(const char* image, std::string_view name, int shared_bytes);
   void submit() noexcept { batch_.submit(queue_); }
   void open_reports();
   void clear_reports(const std::vector<int>& slots);  // the device has finished
