@@ -249,7 +249,7 @@ class Builder {
     op.pointwise.dtypes(op.name, {given, p.n_in}, {operands, p.n_in}, ruled);
     const FnId fn = fn_of(op.pointwise);
     Dtype compute = Dtype::float32;
-    uint16_t src[3] = {0, 0, 0};
+    uint64_t src = 0;  // 16 bits each
     for (uint32_t k = 0; k < p.n_in; ++k) {
       uint16_t v;
       Slot s = g_.in_slots[p.first_in + k];
@@ -263,7 +263,7 @@ class Builder {
       if (register_dtype(given[k]) != register_dtype(operands[k]) &&
           !cast(v, given[k], operands[k], d))
         return false;
-      src[k] = v;
+      src |= uint64_t{v} << (16 * k);
       compute = register_dtype(operands[k]);
     }
     if (d.head.n_instrs == kMaxInstrs) return false;
@@ -272,7 +272,7 @@ class Builder {
     instr.fn = fn;
     instr.compute = compute;
     instr.dtype = out;
-    for (int k = 0; k < 3; ++k) instr.src[k] = src[k];
+    for (int k = 0; k < 3; ++k) instr.src[k] = static_cast<uint16_t>(src >> (16 * k));
     instr.n_src = static_cast<uint8_t>(p.n_in);
     value_of_[p.first_slot] = number;
     if (g_.slots[p.first_slot].stored) {
