@@ -72,6 +72,24 @@ constexpr const char* kOperatorNames[kOperatorCount] = {
     "equal",       "not_equal", "greater",    "greater_equal"};
 const Function* operators[kOperatorCount];
 
+// The arguments of an operator. Arrays are lent to the call, without a reference of its own, where
+// no code of Python's can run that gives their objects other values: operators only make nodes.
+template <int n>
+struct Operands {
+  Arg values[n];
+  bool lent[n] = {};
+  Operands() = default;
+  Operands(const Operands&) = delete;
+  ~Operands() {
+    for (int i = 0; i < n; ++i)
+      if (lent[i]) (void)std::get<Array>(values[i]).detach();
+  }
+  void lend(int i, const Array& a) {
+    values[i] = Array::adopt(a.node(), a.index());
+    lent[i] = true;
+  }
+};
+
 // One operand as an argument; false if its type is foreign, then Python asks the other operand.
 inline bool operand(const ParamSpec& spec, PyObject* o, Arg& to) {
   if (is_array(o)) {
@@ -107,10 +125,14 @@ template <Operator op>
 PyObject* binary(PyObject* x, PyObject* y) {
   return guarded([&]() -> PyObject* {
     const Function& f = function_of(op);
-    Arg args[2];
-    if (!operand(f.types[0], x, args[0]) || !operand(f.types[1], y, args[1]))
+    Operands<2> args;
+    if (is_array(x) && is_array(y)) {
+      args.lend(0, array_of(x));
+      args.lend(1, array_of(y));
+    } else if (!operand(f.types[0], x, args.values[0]) || !operand(f.types[1], y, args.values[1])) {
       Py_RETURN_NOTIMPLEMENTED;
-    return wrap(call_record(f, args));
+    }
+    return wrap(call_record(f, args.values));
   });
 }
 
@@ -119,13 +141,14 @@ template <Operator op>
 PyObject* in_place(PyObject* x, PyObject* y) {
   return guarded([&]() -> PyObject* {
     const Function& f = function_of(op);
-    Arg args[2];
-    args[0] = array_of(x);
-    if (!operand(f.types[1], y, args[1])) Py_RETURN_NOTIMPLEMENTED;
+    Operands<2> args;
+    args.values[0] = array_of(x);
+    if (!operand(f.types[1], y, args.values[1])) Py_RETURN_NOTIMPLEMENTED;
     if (op == kDivide && is_integer(array_of(x).dtype()))
       throw ValueError(cat("array /= : division gives floating values, which ", array_of(x).dtype(),
                            " cannot hold; write x = x / y, or x //= y"));
-    array_of(x) = call_record(f, args);
+    Array value = call_record(f, args.values);
+    array_of(x) = std::move(value);
     return Py_NewRef(x);
   });
 }
@@ -133,8 +156,9 @@ PyObject* in_place(PyObject* x, PyObject* y) {
 template <Operator op>
 PyObject* unary(PyObject* x) {
   return guarded([&]() -> PyObject* {
-    Arg args[1] = {Arg(array_of(x))};
-    return wrap(call_record(function_of(op), args));
+    Operands<1> args;
+    args.lend(0, array_of(x));
+    return wrap(call_record(function_of(op), args.values));
   });
 }
 

@@ -36,7 +36,8 @@ std::string label_of(PyObject* f) {
 
 PyObject* evaluate_trees(PyObject* const* args, Py_ssize_t n, bool wait) {
   return guarded([&]() -> PyObject* {
-    std::vector<Array> arrays;
+    Results found;
+    std::vector<Array>& arrays = found.arrays();
     for (Py_ssize_t i = 0; i < n; ++i) collect_arrays(args[i], arrays);
     if (!arrays.empty()) evaluate(arrays, wait);
     Py_RETURN_NONE;
