@@ -454,16 +454,16 @@ LEGATO_INLINE void know_rows(const AttentionRowParams& p) {
 #define LEGATO_HOPPER_GRADS(T)                            \
   LEGATO_HOPPER_ROWS(T, 8)                                \
   LEGATO_HOPPER_ROWS(T, 16)                               \
-  LEGATO_HOPPER_GRAD(T, 40, keys, 64, 2, 3, 2, true)      \
+  LEGATO_HOPPER_GRAD(T, 40, keys, 64, 2, 4, 2, true)      \
   LEGATO_HOPPER_GRAD(T, 64, keys, 64, 2, 3, 2, true)      \
-  LEGATO_HOPPER_GRAD(T, 80, keys, 64, 2, 2, 0, true)      \
-  LEGATO_HOPPER_GRAD(T, 128, keys, 48, 2, 2, 0, true)     \
-  LEGATO_HOPPER_GRAD(T, 160, keys, 32, 2, 2, 0, true)     \
+  LEGATO_HOPPER_GRAD(T, 80, keys, 80, 2, 3, 0, true)      \
+  LEGATO_HOPPER_GRAD(T, 128, keys, 48, 2, 3, 0, true)     \
+  LEGATO_HOPPER_GRAD(T, 160, keys, 32, 2, 3, 0, true)     \
   LEGATO_HOPPER_GRAD(T, 40, queries, 64, 3, 3, 2, false)  \
   LEGATO_HOPPER_GRAD(T, 64, queries, 64, 3, 3, 1, false)  \
-  LEGATO_HOPPER_GRAD(T, 80, queries, 64, 2, 2, 0, false)  \
-  LEGATO_HOPPER_GRAD(T, 128, queries, 64, 2, 2, 0, false) \
-  LEGATO_HOPPER_GRAD(T, 160, queries, 64, 2, 2, 0, false)
+  LEGATO_HOPPER_GRAD(T, 80, queries, 96, 2, 3, 0, false)  \
+  LEGATO_HOPPER_GRAD(T, 128, queries, 80, 2, 3, 0, false) \
+  LEGATO_HOPPER_GRAD(T, 160, queries, 48, 2, 3, 0, false)
 LEGATO_HOPPER_GRADS(f16)
 LEGATO_HOPPER_GRADS(bf16)
 

@@ -42,9 +42,9 @@ struct GradTiles {
   }
 };
 constexpr GradTiles kKeysTilings[] = {
-    {40, 2, 64, 3}, {64, 2, 64, 3}, {80, 2, 64, 2}, {128, 2, 48, 2}, {160, 2, 32, 2}};
+    {40, 2, 64, 4}, {64, 2, 64, 3}, {80, 2, 80, 3}, {128, 2, 48, 3}, {160, 2, 32, 3}};
 constexpr GradTiles kQueriesTilings[] = {
-    {40, 3, 64, 3}, {64, 3, 64, 3}, {80, 2, 64, 2}, {128, 2, 64, 2}, {160, 2, 64, 2}};
+    {40, 3, 64, 3}, {64, 3, 64, 3}, {80, 2, 96, 3}, {128, 2, 80, 3}, {160, 2, 48, 3}};
 
 template <class Tiles, size_t n>
 const Tiles* fitting(const Tiles (&all)[n], const AttentionParams& p) {
