@@ -1,12 +1,14 @@
 """Attention on a GPU: Legato beside PyTorch's scaled_dot_product_attention, with each of its kernels.
 
 Run where both are installed: python lab/gpu_attention/compare.py. Medians in microseconds; before a shape is timed
-the first rows of the result are compared with float64. Legato's times are those of the host's clock around an
-evaluation that is waited for, PyTorch's of events, so Legato's carry the cost of one call.
+the result and the gradients of its last head are compared with float32 (the error is relative to the root of the mean
+square). Legato's times are those of the host's clock around an evaluation that is waited for, PyTorch's of events, so
+Legato's carry the cost of one call. Words among the arguments name PyTorch's kernels; none: all of them.
 """
 
 import contextlib
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -15,15 +17,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import legato.core as lg
 
-# batch, heads, queries, keys, width of a head
+# batch, heads, queries, keys, width of a head, mask
 SHAPES = [
-    (16, 5, 4096, 4096, 64),
-    (1, 5, 4096, 4096, 64),
-    (16, 8, 4096, 4096, 40),
-    (1, 8, 4096, 4096, 40),
-    (16, 5, 4096, 77, 64),
-    (16, 8, 4096, 77, 40),
-    (4, 16, 4096, 4096, 128),
+    (16, 5, 4096, 4096, 64, None),
+    (1, 5, 4096, 4096, 64, None),
+    (16, 8, 4096, 4096, 40, None),
+    (1, 8, 4096, 4096, 40, None),
+    (16, 8, 1024, 1024, 80, None),
+    (16, 8, 256, 256, 160, None),
+    (16, 5, 4096, 77, 64, None),
+    (16, 8, 4096, 77, 40, None),
+    (4, 16, 4096, 4096, 128, None),
+    (4, 16, 4096, 4096, 128, "causal"),
+    (4, 16, 4096, 4096, 64, "added"),
 ]
 KERNELS = {
     "default": None,
@@ -58,37 +64,59 @@ def legato_us(f, repeats=15):
     return statistics.median(times)
 
 
-def error_of(y, q, k, v, scale):
-    """The largest error of the first rows of the first head."""
-    q, k, v = (np.array(a[0, 0].astype(lg.float32)).astype(np.float64) for a in (q, k, v))
-    scores = q[:8] @ k.T * scale
+def last_head(a):
+    return np.array(a[-1, -1].astype(lg.float32))
+
+
+def right(q, k, v, g, scale, mask):
+    """The result and the gradients of one head."""
+    scores = q @ k.T * scale
+    if isinstance(mask, str):
+        scores += np.triu(np.full(scores.shape, -np.inf, np.float32), 1)
+    elif mask is not None:
+        scores += mask
     weights = np.exp(scores - scores.max(-1, keepdims=True))
-    right = weights / weights.sum(-1, keepdims=True) @ v
-    return np.abs(np.array(y[0, 0, :8].astype(lg.float32)) - right).max()
+    weights /= weights.sum(-1, keepdims=True)
+    y, d = weights @ v, g @ v.T
+    d = weights * (d - (y * g).sum(-1, keepdims=True)) * scale
+    return y, d @ k, d.T @ q, weights.T @ g
 
 
-def measure_legato(batch, heads, queries, keys, width):
+def measure_legato(batch, heads, queries, keys, width, mask):
     def some(n):
         return lg.random.normal((batch, n, heads, width)).astype(lg.float16).swapaxes(1, 2)
 
     def attend(q, k, v):
-        return lg.fast.scaled_dot_product_attention(q, k, v, scale=width**-0.5)
+        return lg.fast.scaled_dot_product_attention(q, k, v, scale=width**-0.5, mask=given)
 
     q, k, v, g = some(queries), some(keys), some(keys), some(queries)
+    given = lg.random.normal((queries, keys)).astype(lg.float16) if mask == "added" else mask
     lg.eval(q, k, v, g)
-    error = error_of(attend(q, k, v), q, k, v, width**-0.5)
+    y, grads = lg.vjp(attend, [q, k, v], [g])
+    known = np.array(given.astype(lg.float32)) if mask == "added" else mask
+    expected = right(*(last_head(a) for a in (q, k, v, g)), width**-0.5, known)
+    errors = [
+        np.abs(last_head(a) - b).max() / np.sqrt((b**2).mean())
+        for a, b in zip([y[0], *grads], expected, strict=True)
+    ]
     forward = legato_us(lambda: attend(q, k, v))
     both = legato_us(lambda: lg.vjp(attend, [q, k, v], [g])[1])
-    return f"legato {forward:.0f}, {both:.0f} (error {error:.1e})"
+    return f"legato {forward:.0f}, {both:.0f} (errors {' '.join(f'{e:.4f}' for e in errors)})"
 
 
-def measure_torch(name, batch, heads, queries, keys, width):
+def measure_torch(name, batch, heads, queries, keys, width, mask):
     def some(n):
         return torch.randn(batch, n, heads, width, device="cuda", dtype=torch.half).transpose(1, 2)
 
-    sdpa = torch.nn.functional.scaled_dot_product_attention
     q, k, v = (some(n).requires_grad_() for n in (queries, keys, keys))
     g = some(queries)
+    added = torch.randn(queries, keys, device="cuda", dtype=torch.half) if mask == "added" else None
+
+    def sdpa(q, k, v):
+        return torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=added, is_causal=mask == "causal"
+        )
+
     kernel = KERNELS[name]
     with sdpa_kernel(kernel) if kernel is not None else contextlib.nullcontext():
         with torch.no_grad():
@@ -100,10 +128,10 @@ def measure_torch(name, batch, heads, queries, keys, width):
 def main():
     lg.set_default_device(lg.gpu)
     print(torch.cuda.get_device_name(), "PyTorch", torch.__version__)
-    print("batch, heads, queries, keys, width: forward, forward with gradients")
+    print("batch, heads, queries, keys, width, mask: forward, forward with gradients")
     for shape in SHAPES:
         results = [measure_legato(*shape)]
-        for name in KERNELS:
+        for name in sys.argv[1:] or KERNELS:
             try:
                 results.append(measure_torch(name, *shape))
             except RuntimeError:  # the kernel does not take the shape
