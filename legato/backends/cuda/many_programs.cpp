@@ -109,7 +109,8 @@ void launch(GpuDevice& device, std::span<const ProgramCall> calls, Sorted& sorte
     const int64_t items = (w.n + variant.pack - 1) / variant.pack;
     blocks += (items + per_block - 1) / per_block;
   }
-  device.launch(kernel.function(), blocks, kProgramThreads, words, "launching programs");
+  device.launch(kernel.function(), blocks, kProgramThreads, words,
+                static_cast<size_t>(kRooms[variant.room]), "launching programs", 0);
 }
 
 }  // namespace
