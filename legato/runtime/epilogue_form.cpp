@@ -185,10 +185,13 @@ class Reader {
       t.kind = Term::gated;
     return t;
   }
+  // A factor without what dividing by a constant and multiplying with it again made of it.
+  static double exact(double v) { return std::abs(v - 1) < 1e-12 ? 1 : v; }
   bool is_half_of_result(const Sum& s, bool first) const {
     if (s.constant != 0) return false;
-    if (first) return s.scale == 1 && s.n == 0;
-    return s.scale == 0 && s.n == 1 && s.addends[0].input == e_.second && s.addends[0].coef == 1;
+    if (first) return exact(s.scale) == 1 && s.n == 0;
+    return s.scale == 0 && s.n == 1 && s.addends[0].input == e_.second &&
+           exact(s.addends[0].coef) == 1;
   }
 
   Term times(const Term& a, const Term& b) const {
@@ -349,8 +352,6 @@ class Reader {
     else if (!activation_of(t, f.act, x))
       return {};
     if (x.scale == 0) return {};
-    // Constants that were divided by and multiplied with again.
-    auto exact = [](double v) { return std::abs(v - 1) < 1e-12 ? 1 : v; };
     f.scale = exact(x.scale);
     f.constant = x.constant;
     for (int i = 0; i < x.n; ++i)
