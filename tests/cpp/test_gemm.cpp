@@ -453,3 +453,48 @@ TEST_CASE("gemm float32 gives the same bits with avx2 and avx512") {
     CHECK(std::memcmp(d2.data(), d5.data(), d2.size() * sizeof(float)) == 0);
   }
 }
+
+// The sums themselves, which rounding to bfloat16 would hide.
+TEST_CASE("gemm bfloat16 gives the same sums with avx2, avx512 and VDPBF16PS") {
+  if (cpu_info().level < SimdLevel::avx512) {
+    MESSAGE("skipped, this machine lacks avx512");
+    return;
+  }
+  if (!cpu_info().avx512_bf16) MESSAGE("without VDPBF16PS, which this machine lacks");
+  for (Shape s : {Shape{40, 70, 63}, Shape{130, 250, 1001}, Shape{9, 600, 384}}) {
+    for (Layout la : {Layout::row_major, Layout::column_major, Layout::strided}) {
+      for (Layout lb : {Layout::row_major, Layout::column_major, Layout::strided}) {
+        const auto a = matrix<bfloat16_t>(s.m, s.k, la), b = matrix<bfloat16_t>(s.k, s.n, lb);
+        struct Sums {
+          int64_t columns;
+          std::vector<float> of[2];
+          int at = 0;
+        } sums{s.n, {}, 0};
+        std::vector<bfloat16_t> d(static_cast<size_t>(s.m * s.n));
+        for (SimdLevel level : {SimdLevel::avx2, SimdLevel::avx512}) {
+          sums.at = level == SimdLevel::avx512;
+          sums.of[sums.at].resize(d.size());
+          Gemm g = row_major(nullptr, nullptr, nullptr, s);
+          g.dtype = Dtype::bfloat16;
+          g.a = a.data.data() + a.offset;
+          g.a_row = a.row;
+          g.a_col = a.col;
+          g.b = b.data.data() + b.offset;
+          g.b_row = b.row;
+          g.b_col = b.col;
+          g.d = d.data();
+          g.hook.context = &sums;
+          g.hook.call = [](void* context, float* values, int64_t i, int64_t j, int64_t n) {
+            auto& to = *static_cast<Sums*>(context);
+            std::memcpy(to.of[to.at].data() + i * to.columns + j, values,
+                        static_cast<size_t>(n) * sizeof(float));
+          };
+          cpu::gemm(g, level);
+        }
+        CHECK_MESSAGE(
+            std::memcmp(sums.of[0].data(), sums.of[1].data(), d.size() * sizeof(float)) == 0,
+            "m=", s.m, " n=", s.n, " k=", s.k, " a=", int(la), " b=", int(lb));
+      }
+    }
+  }
+}

@@ -15,6 +15,7 @@ constexpr int64_t kMaxBlockRows = 256;
 // Steps of k between two visits to d. The same at every level and on every machine, because it
 // decides how sums round.
 constexpr int64_t kMaxDepth = 384;
+constexpr int64_t kMaxHalfDepth = 768;  // of 16-bit numbers, whose sums must wait in a stage
 // Products below which waking a thread costs more than it brings (about 5 us of float32 work on one
 // core).
 constexpr double kParallelWork = 250e3;
@@ -52,6 +53,15 @@ class Engine {
  public:
   Engine(const TileKernels<T>& tiles, const Movers<T>& move, int64_t size)
       : tiles_(tiles), move_(move), size_(size), native_(size == static_cast<int64_t>(sizeof(T))) {}
+  // By the tiles of `pairs`.
+  Engine(const PairKernels& pairs, const Movers<uint32_t>& words, const Movers<T>& move,
+         int64_t size)
+      : tiles_(pairs.tiles),
+        move_(move),
+        size_(size),
+        native_(false),
+        pairs_(&pairs),
+        words_(&words) {}
 
   void run(Item<T> item) const {
     if (item.m == 0 || item.n == 0) return;
@@ -69,6 +79,26 @@ class Engine {
 
  private:
   static constexpr int64_t kMaxDotRows = 6;
+
+  // Elements of a packed row of a, or rows of a packed panel of b, for k steps.
+  int64_t packed(int64_t k) const { return pairs_ == nullptr ? k : divide_up(k, 2); }
+
+  void pack_rows(const Operand& a, int64_t i, int64_t k0, int64_t rows, int64_t k, T* to,
+                 int64_t to_row) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (pairs_ != nullptr)
+        return pairs_->load_rows(at(a, i, k0), a.row, a.col, rows, k, to, to_row, *words_);
+    }
+    move_.load(at(a, i, k0), a.row, a.col, rows, k, to, to_row);
+  }
+  void pack_columns(const Operand& b, int64_t k0, int64_t j, int64_t k, int64_t cols, T* to,
+                    int64_t to_row) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (pairs_ != nullptr)
+        return pairs_->load_columns(at(b, k0, j), b.row, b.col, k, cols, to, to_row, *words_);
+    }
+    move_.load(at(b, k0, j), b.row, b.col, k, cols, to, to_row);
+  }
 
   const char* at(const Operand& x, int64_t i, int64_t j) const {
     return x.p + (i * x.row + j * x.col) * size_;
@@ -162,19 +192,19 @@ class Engine {
   Plan plan(const Item<T>& item) const {
     const int64_t width = tiles_.width(), tile_rows = tiles_.rows;
     Plan p;
-    const int64_t steps = divide_up(item.k, kMaxDepth);
+    const int64_t steps = divide_up(item.k, size_ == 2 ? kMaxHalfDepth : kMaxDepth);
     p.depth = steps == 1 ? item.k : round_up(divide_up(item.k, steps), 8);
     p.direct = native_ && item.to.d_col == 1 && item.plain();
     p.shared_stage = !p.direct && steps > 1;
     const int64_t block_bytes = std::clamp<int64_t>(cpu_info().l3_bytes / 8, 1 << 20, 4 << 20);
-    p.columns =
-        std::max(width, block_bytes / static_cast<int64_t>(sizeof(T)) / p.depth / width * width);
+    p.columns = std::max(
+        width, block_bytes / static_cast<int64_t>(sizeof(T)) / packed(p.depth) / width * width);
     if (p.shared_stage) p.columns = std::min(p.columns, round_up(1024, width));
     p.columns = std::min(p.columns, item.n);
     p.rows = p.shared_stage ? std::min<int64_t>(item.m, 1024) : item.m;
 
     const int64_t panels = divide_up(p.columns, width);
-    const int64_t row_bytes = p.depth * static_cast<int64_t>(sizeof(T));
+    const int64_t row_bytes = packed(p.depth) * static_cast<int64_t>(sizeof(T));
     p.task_rows =
         std::clamp(cpu_info().l2_bytes / 2 / row_bytes, tile_rows, kMaxBlockRows - tile_rows);
     p.row_blocks = divide_up(p.rows, p.task_rows);
@@ -216,8 +246,8 @@ class Engine {
     T* stage = nullptr;
     if (p.shared_stage)
       stage = scratch<T>(Scratch::gemm_stage, static_cast<size_t>(p.rows * stage_row));
-    T* packed_b =
-        scratch<T>(Scratch::gemm_b, static_cast<size_t>(p.depth * round_up(p.columns, width)));
+    T* packed_b = scratch<T>(Scratch::gemm_b,
+                             static_cast<size_t>(packed(p.depth) * round_up(p.columns, width)));
     for (int64_t j0 = 0; j0 < item.n; j0 += p.columns) {
       const int64_t n = std::min(p.columns, item.n - j0), panels = divide_up(n, width);
       for (int64_t i0 = 0; i0 < item.m; i0 += p.rows) {
@@ -256,10 +286,9 @@ class Engine {
   void pack_panel(const Item<T>& item, const Block& block, int64_t q) const {
     const int64_t j = q * tiles_.width(), row = panel_vectors(block, q) * tiles_.lanes;
     const int64_t cols = std::min(row, block.n - j);
-    T* panel = block.packed_b + j * block.k;
-    if (cols < row) std::fill_n(panel, block.k * row, T(0));
-    move_.load(at(item.b, block.k0, block.j0 + j), item.b.row, item.b.col, block.k, cols, panel,
-               row);
+    T* panel = block.packed_b + j * packed(block.k);
+    if (cols < row) std::fill_n(panel, packed(block.k) * row, T(0));
+    pack_columns(item.b, block.k0, block.j0 + j, block.k, cols, panel, row);
   }
 
   // Rows [i, i_end) of the block against panels [q, q_end).
@@ -269,11 +298,10 @@ class Engine {
     const bool first = block.k0 == 0, last = block.k0 + block.k == item.k;
     const T* a[kMaxBlockRows + kMaxTileRows];
     if (p.pack_a) {
-      const int64_t a_row = round_up(block.k, 16);
-      T* packed = scratch<T>(Scratch::gemm_a, static_cast<size_t>(rows * a_row));
-      move_.load(at(item.a, block.i0 + i, block.k0), item.a.row, item.a.col, rows, block.k, packed,
-                 a_row);
-      for (int64_t r = 0; r < rows; ++r) a[r] = packed + r * a_row;
+      const int64_t a_row = round_up(packed(block.k), 16);
+      T* copy = scratch<T>(Scratch::gemm_a, static_cast<size_t>(rows * a_row));
+      pack_rows(item.a, block.i0 + i, block.k0, rows, block.k, copy, a_row);
+      for (int64_t r = 0; r < rows; ++r) a[r] = copy + r * a_row;
     } else {
       for (int64_t r = 0; r < rows; ++r)
         a[r] = reinterpret_cast<const T*>(at(item.a, block.i0 + i + r, block.k0));
@@ -295,14 +323,14 @@ class Engine {
     }
     for (int64_t panel = q; panel < q_end; ++panel) {
       const int64_t jp = panel * width, vectors = panel_vectors(block, panel);
-      const bool packed = panel >= first_packed;
-      const T* b = packed ? block.packed_b + jp * block.k
-                          : reinterpret_cast<const T*>(at(item.b, block.k0, block.j0 + jp));
-      const int64_t b_row = packed ? vectors * tiles_.lanes : item.b.row;
+      const bool is_packed = panel >= first_packed;
+      const T* b = is_packed ? block.packed_b + jp * packed(block.k)
+                             : reinterpret_cast<const T*>(at(item.b, block.k0, block.j0 + jp));
+      const int64_t b_row = is_packed ? vectors * tiles_.lanes : item.b.row;
       // A stage has whole vectors, d itself may end inside one.
       const int64_t whole = vectors * tiles_.lanes,
                     width_here = p.direct ? std::min(whole, block.n - jp) : whole;
-      const Span span{0, 0, block.k};
+      const Span span{0, 0, packed(block.k)};
       for (int64_t r = 0; r < rows; r += tiles_.rows) {
         const int64_t count = std::min<int64_t>(tiles_.rows, rows - r);
         T* to[kMaxTileRows];
@@ -318,6 +346,8 @@ class Engine {
   const Movers<T>& move_;
   int64_t size_;  // bytes of an element in memory
   bool native_;   // memory holds T itself
+  const PairKernels* pairs_ = nullptr;
+  const Movers<uint32_t>* words_ = nullptr;  // if there are pairs
 };
 
 // A batch whose matrices of a and d follow one another and share b is one taller matrix.
@@ -482,6 +512,21 @@ const GemmKernels& gemm_kernels(SimdLevel level) {
   return table;
 }
 
+// Null where there is no VDPBF16PS.
+static const PairKernels* bf16_pairs([[maybe_unused]] SimdLevel level) {
+#if LEGATO_HAS_X86_LEVELS
+  if (level == SimdLevel::avx512 && cpu_info().avx512_bf16) {
+    static const PairKernels table = [] {
+      PairKernels t;
+      avx512bf16::fill_pairs(t);
+      return t;
+    }();
+    return &table;
+  }
+#endif
+  return nullptr;
+}
+
 void gemm(const Gemm& g, SimdLevel level) {
   const GemmKernels& kernels = gemm_kernels(level);
   visit_dtype(g.dtype, [&]<class E>(TypeTag<E>) {
@@ -493,6 +538,8 @@ void gemm(const Gemm& g, SimdLevel level) {
     } else if constexpr (std::is_same_v<E, float16_t>) {
       run_batch<float>(g, {kernels.f32, kernels.f32_f16, size}, size);
     } else if constexpr (std::is_same_v<E, bfloat16_t>) {
+      if (const PairKernels* pairs = bf16_pairs(level))
+        return run_batch<float>(g, {*pairs, kernels.u32_u32, kernels.f32_bf16, size}, size);
       run_batch<float>(g, {kernels.f32, kernels.f32_bf16, size}, size);
     } else if constexpr (std::is_same_v<E, double>) {
       run_batch<double>(g, {kernels.f64, kernels.f64_f64, size}, size);

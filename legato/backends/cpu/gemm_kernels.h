@@ -91,6 +91,18 @@ struct DepthwiseKernels {
                  int64_t span_count, T* d, bool add, int64_t channels) = nullptr;
 };
 
+/// Tiles that take two steps of k at a time: an element of a and b is a pair of bfloat16 in the
+/// place of a float, an odd last step is a pair with zero.
+struct PairKernels {
+  TileKernels<float> tiles;  ///< by_rows only
+  /// As Movers::load for rows of a, pairing along the columns, and for b, pairing along the rows;
+  /// `cols` and `rows` count bfloat16. `words` are the level's.
+  void (*load_rows)(const void* a, int64_t a_row, int64_t a_col, int64_t rows, int64_t cols,
+                    float* d, int64_t d_row, const Movers<uint32_t>& words) = nullptr;
+  void (*load_columns)(const void* b, int64_t b_row, int64_t b_col, int64_t rows, int64_t cols,
+                       float* d, int64_t d_row, const Movers<uint32_t>& words) = nullptr;
+};
+
 /// One level's functions.
 struct GemmKernels {
   TileKernels<float> f32;
@@ -119,5 +131,8 @@ LEGATO_DECLARE_GEMM_LEVEL(base)
 LEGATO_DECLARE_GEMM_LEVEL(avx2)
 LEGATO_DECLARE_GEMM_LEVEL(avx512)
 #undef LEGATO_DECLARE_GEMM_LEVEL
+namespace avx512bf16 {
+void fill_pairs(PairKernels& table);
+}
 
 }  // namespace legato::cpu
