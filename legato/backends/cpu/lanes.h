@@ -143,6 +143,40 @@ struct SumOp {
   }
 };
 
+template <class U>
+inline constexpr bool is_float_vector =
+    std::is_floating_point_v<std::remove_reference_t<decltype(U{}[0])>>;
+
+/// `a`, or `x` where it is beyond `a` or nan: how an extreme goes on. x86 has an instruction that
+/// gives its second operand where one is nan; beside it, nans of x are put in by one select, so
+/// that an extreme waits for its last value through two instructions.
+template <bool largest, class U>
+LEGATO_INLINE U extreme(U a, U x) {
+#if defined(LEGATO_LEVEL_AVX512)
+  if constexpr (sizeof(U) == 64 && sizeof(U{}[0]) == 4) {
+    const __m512 v = (__m512)x, w = (__m512)a;
+    const __m512 r = largest ? _mm512_max_ps(v, w) : _mm512_min_ps(v, w);
+    return (U)_mm512_mask_mov_ps(r, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), v);
+  } else if constexpr (sizeof(U) == 64) {
+    const __m512d v = (__m512d)x, w = (__m512d)a;
+    const __m512d r = largest ? _mm512_max_pd(v, w) : _mm512_min_pd(v, w);
+    return (U)_mm512_mask_mov_pd(r, _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q), v);
+  }
+#elif defined(LEGATO_LEVEL_AVX2)
+  if constexpr (sizeof(U) == 32 && sizeof(U{}[0]) == 4) {
+    const __m256 v = (__m256)x, w = (__m256)a;
+    const __m256 r = largest ? _mm256_max_ps(v, w) : _mm256_min_ps(v, w);
+    return (U)_mm256_blendv_ps(r, v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  } else if constexpr (sizeof(U) == 32) {
+    const __m256d v = (__m256d)x, w = (__m256d)a;
+    const __m256d r = largest ? _mm256_max_pd(v, w) : _mm256_min_pd(v, w);
+    return (U)_mm256_blendv_pd(r, v, _mm256_cmp_pd(v, v, _CMP_UNORD_Q));
+  }
+#endif
+  const auto beyond = largest ? x > a : x < a;
+  return (beyond | (x != x)) ? x : a;
+}
+
 /// Largest value; nan if there is one.
 struct MaxOp {
   template <class A>
@@ -156,8 +190,8 @@ struct MaxOp {
   }
   template <class U>
   LEGATO_INLINE static U combine(U a, U b) {
-    auto first = (a > b) | (a != a);
-    return first ? a : b;
+    if constexpr (is_float_vector<U>) return extreme<true>(a, b);
+    return b > a ? b : a;
   }
 };
 
@@ -174,8 +208,8 @@ struct MinOp {
   }
   template <class U>
   LEGATO_INLINE static U combine(U a, U b) {
-    auto first = (a < b) | (a != a);
-    return first ? a : b;
+    if constexpr (is_float_vector<U>) return extreme<false>(a, b);
+    return b < a ? b : a;
   }
 };
 /// The 128 bytes of lanes as vectors.
