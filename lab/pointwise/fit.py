@@ -44,6 +44,13 @@ FITS = {
         lambda r: abs(r),
     ),
     "exp2": (series_safe(lambda r: mp.expm1(r * LN2) / r, LN2), -0.5, 0.5, 6, lambda r: abs(r)),
+    "log": (
+        series_safe(lambda f: (mp.log1p(f) - f) / f**2, -mp.mpf(1) / 2),
+        -0.2930,
+        0.4143,
+        8,
+        lambda f: abs(f**2 / mp.log1p(f)) if f != 0 else mp.mpf(0),
+    ),
     "log1p": (
         series_safe(lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, mp.mpf(1) / 3),
         -0.2930,
@@ -93,12 +100,13 @@ FITS = {
         3,
         lambda t: t,
     ),
+    # (e^(2r) - 1) / 2 = r + r^2 p(r)
     "tanh": (
-        series_safe(sq(lambda r: (mp.tanh(r) - r) / r**3), -mp.mpf(1) / 3),
-        0,
-        0.41,
-        5,
-        lambda t: t,
+        series_safe(lambda r: (mp.expm1(2 * r) / 2 - r) / r**2, 1),
+        -0.1735,
+        0.1735,
+        4,
+        lambda r: abs(r),
     ),
     "erf": (
         series_safe(sq(lambda r: mp.erf(r) / r - 1), 2 / mp.sqrt(mp.pi) - 1),

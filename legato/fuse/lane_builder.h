@@ -34,6 +34,8 @@ class LaneBuilder {
   int call(FnId fn, Dtype compute, Dtype result, std::span<const int> operands);
   int rare(RareFn fn, int mask, int value, std::span<const int> operands);
 
+  bool scales = false;  ///< whether LaneOp::scale may be used
+
   Dtype type_of(int value) const { return instrs_[static_cast<size_t>(value)].type; }
   int size() const { return static_cast<int>(instrs_.size()); }
 

@@ -14,11 +14,11 @@ namespace {
 using pointwise::Lane;
 
 constexpr const char* kNames[] = {
-    "input", "literal", "constant",  "add",        "sub",     "mul",     "div",
-    "min",   "max",     "neg",       "fma",        "sqrt",    "floor",   "ceil",
-    "trunc", "rint",    "round_f16", "round_bf16", "eq",      "ne",      "lt",
-    "le",    "select",  "bit_and",   "bit_or",     "bit_xor", "bit_not", "shl",
-    "shr",   "bitcast", "to_int",    "to_float",   "convert", "call",    "rare"};
+    "input",    "literal",   "constant",   "add",     "sub",  "mul",   "div",     "min",
+    "max",      "neg",       "fma",        "scale",   "sqrt", "floor", "ceil",    "trunc",
+    "rint",     "round_f16", "round_bf16", "eq",      "ne",   "lt",    "le",      "select",
+    "bit_and",  "bit_or",    "bit_xor",    "bit_not", "shl",  "shr",   "bitcast", "to_int",
+    "to_float", "convert",   "call",       "rare"};
 static_assert(std::size(kNames) == kLaneOpCount);
 
 template <class T>
@@ -42,6 +42,9 @@ uint64_t floating(const LaneInstr& s, Lane<T> a, Lane<T> b, Lane<T> c) {
       return put(a / b);
     case LaneOp::fma:
       return put(fma(a, b, c));
+    case LaneOp::scale:
+      return bits_of(std::isnan(b.value) ? b.value
+                                         : std::ldexp(a.value, static_cast<int>(b.value)));
     case LaneOp::sqrt:
       return put(sqrt(a));
     case LaneOp::floor:

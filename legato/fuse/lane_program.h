@@ -40,6 +40,7 @@ enum class LaneOp : uint8_t {
   neg,
   // Floating point only. fma rounds once; rint rounds half to even.
   fma,
+  scale,  // src[0] * 2^src[1] of float32, src[1] a whole number; only if `lower` may use it
   sqrt,
   floor,
   ceil,
@@ -103,8 +104,9 @@ struct LaneProgram {
 
 /// The program in lane instructions: converted where dtypes differ, common subexpressions computed
 /// once, constants folded, without what no output needs. Null if it holds complex values or is
-/// longer than generators should take.
-LEGATO_API std::unique_ptr<LaneProgram> lower(const Program& program);
+/// longer than generators should take. `scales`: whether the machine has LaneOp::scale, which is
+/// written in other instructions if not.
+LEGATO_API std::unique_ptr<LaneProgram> lower(const Program& program, bool scales = false);
 
 /// One lane of an instruction that is out of line. Operands (src for a call, the arguments for a
 /// rare) and the result are bits, zero-extended.

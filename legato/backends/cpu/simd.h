@@ -191,6 +191,27 @@ LEGATO_VEC_ROUND(trunc, 11, trunc)
 #undef LEGATO_VEC_ROUND
 #undef LEGATO_VEC_LANES
 
+// Helpers of scalar_math.h where the level has an instruction for them. x86's minimum and maximum
+// give their second operand if one is nan.
+#if LEGATO_LEVEL_AVX512
+LEGATO_INLINE Vec<float> at_most(Vec<float> x, Vec<float> limit) {
+  return Vec<float>::of(_mm512_min_ps(limit.raw, x.raw));
+}
+LEGATO_INLINE Vec<float> at_least(Vec<float> x, Vec<float> limit) {
+  return Vec<float>::of(_mm512_max_ps(limit.raw, x.raw));
+}
+LEGATO_INLINE Vec<float> scale_by(Vec<float> p, Vec<float> n) {
+  return Vec<float>::of(_mm512_scalef_ps(p.raw, n.raw));
+}
+#elif LEGATO_LEVEL_AVX2
+LEGATO_INLINE Vec<float> at_most(Vec<float> x, Vec<float> limit) {
+  return Vec<float>::of(_mm256_min_ps(limit.raw, x.raw));
+}
+LEGATO_INLINE Vec<float> at_least(Vec<float> x, Vec<float> limit) {
+  return Vec<float>::of(_mm256_max_ps(limit.raw, x.raw));
+}
+#endif
+
 template <class T>
 LEGATO_INLINE Vec<int_of<T>> bits(Vec<T> x) {
   return Vec<int_of<T>>::of(reinterpret_cast<Raw<int_of<T>>>(x.raw));

@@ -261,6 +261,8 @@ class LanePrinter {
       case LaneOp::fma:
         value = cat(function("fma"), src(0), ", ", src(1), ", ", src(2), ")");
         break;
+      case LaneOp::scale:
+        throw InternalError("print_program: the program was lowered for another machine");
       case LaneOp::sqrt:
         value = cat(function("sqrt"), src(0), ")");
         break;

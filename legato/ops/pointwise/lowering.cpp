@@ -116,6 +116,10 @@ Rec<int_of<T>> to_int(Rec<T> x) {
 Rec<float> to_float(Rec<int32_t> x) {
   return Rec<float>::of(recording->number(LaneOp::to_float, x.id, Dtype::float32));
 }
+Rec<float> scale_by(Rec<float> p, Rec<float> n) {
+  if (recording->scales) return Rec<float>::arith(LaneOp::scale, p.id, n.id);
+  return math::scale_by<Rec<float>>(p, n);
+}
 
 template <class F>
 struct RareOf;
@@ -256,7 +260,9 @@ class Recording {
 /// rounded: by a cast and by a store, not by the functions between.
 class Lowering {
  public:
-  explicit Lowering(const fuse::Program& p) : p_(p), b_(p.inputs, p.literals) {}
+  Lowering(const fuse::Program& p, bool scales) : p_(p), b_(p.inputs, p.literals) {
+    b_.scales = scales;
+  }
 
   std::unique_ptr<fuse::LaneProgram> run() {
     Recording guard(b_);
@@ -311,12 +317,12 @@ class Lowering {
 
 namespace legato::fuse {
 
-std::unique_ptr<LaneProgram> lower(const Program& program) {
+std::unique_ptr<LaneProgram> lower(const Program& program, bool scales) {
   auto complex = [](Dtype t) { return is_complex(t); };
   bool any = std::any_of(program.inputs.begin(), program.inputs.end(), complex) ||
              std::any_of(program.literals.begin(), program.literals.end(), complex);
   for (const Instr& s : program.instrs) any |= is_complex(s.compute) || is_complex(s.dtype);
-  return any ? nullptr : pointwise::Lowering(program).run();
+  return any ? nullptr : pointwise::Lowering(program, scales).run();
 }
 
 LaneFunction call_function(FnId fn, Dtype compute) { return pointwise::entry_of(fn, compute).lane; }

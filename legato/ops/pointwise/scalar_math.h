@@ -55,24 +55,24 @@ template <class V>
 LEGATO_INLINE V pow2(decltype(bits(V())) n) {
   return from_bits((n + 127) << 23);
 }
-/// p * 2^n for n in [-252, 254], p near 1: two steps, so that results beyond either end of the
-/// normal range are right.
+/// p * 2^n for whole n in [-252, 254], p near 1: two steps, so that results beyond either end of
+/// the normal range are right.
 template <class V>
-LEGATO_INLINE V scale(V p, decltype(bits(V())) n) {
-  auto half = n >> 1;
-  return p * pow2<V>(half) * pow2<V>(n - half);
+LEGATO_INLINE V scale_by(V p, V n) {
+  auto whole = to_int(n), half = whole >> 1;
+  return p * pow2<V>(half) * pow2<V>(whole - half);
 }
 
 /// e^x * 2^shift for a small constant shift, without an intermediate overflow.
 template <class V>
-LEGATO_INLINE V exp(V x, int shift = 0) {
+LEGATO_INLINE V exp(V x, float shift = 0) {
   V c = at_most(at_least(x, V(-106.f)), V(92.f));
   V n = rint(c * V(0x1.715476p+0f));
   V r = fma(n, V(-kLn2), c);
   r = fma(n, V(-kLn2Low), r);
   V p = poly(r, 0.00138142193f, 0.00836889911f, 0.0416684076f, 0.166665196f, 0.49999994f);
   p = fma(p, r * r, r) + V(1.f);
-  return scale(p, to_int(n) + shift);
+  return scale_by(p, shift == 0 ? n : n + V(shift));
 }
 
 template <class V>
@@ -82,7 +82,7 @@ LEGATO_INLINE V exp2(V x) {
   V r = c - n;
   V p = poly(r, 1.53149467e-05f, 0.000154671099f, 0.0013333431f, 0.00961803645f, 0.0555041097f,
              0.240226507f, 0.693147182f);
-  return scale(fma(p, r, V(1.f)), to_int(n));
+  return scale_by(fma(p, r, V(1.f)), n);
 }
 
 template <class V>
@@ -112,7 +112,8 @@ template <class V>
 LEGATO_INLINE Split<V> split(V x) {
   auto tiny = x < V(0x1p-126f);
   auto b = bits(select(tiny, x * V(0x1p23f), x)) - 0x3f3504f3;  // bits of sqrt(1/2)
-  V e = to_float(b >> 23) - select(tiny, V(23.f), V(0.f));
+  V e = to_float(b >> 23);
+  e = select(tiny, e - V(23.f), e);
   V m = from_bits((b & 0x7fffff) + 0x3f3504f3);
   return {e, m - V(1.f)};
 }
@@ -133,8 +134,7 @@ template <class V>
 LEGATO_INLINE V log_edges(V x, V y) {
   y = select(x == V(0.f), V(-kInf), y);
   y = select(x == V(kInf), x, y);
-  y = select(x < V(0.f), V(kNan), y);
-  return select(x != x, x, y);
+  return select(x >= V(0.f), y, V(kNan));
 }
 template <class V>
 LEGATO_INLINE V log_of(V e, V f) {
@@ -144,10 +144,14 @@ LEGATO_INLINE V log_of(V e, V f) {
   V lost = fma(e, V(kLn2), -high) + f;
   return high + (rest + lost);
 }
+// Plain sums: where e is not 0, the result is at least 0.34 and log(2)'s rounding 0.1 ULP of it.
 template <class V>
 LEGATO_INLINE V log(V x) {
   auto s = split(x);
-  return log_edges(x, log_of(s.e, s.f));
+  V f = s.f;
+  V p = poly(f, -0.0762478858f, 0.129076883f, -0.132433951f, 0.141813442f, -0.166089758f,
+             0.200019956f, -0.250015885f, 0.333333254f, -0.499999881f);
+  return log_edges(x, fma(s.e, V(kLn2), fma(f * f, p, f)));
 }
 template <class V>
 LEGATO_INLINE V log2(V x) {
@@ -335,15 +339,19 @@ LEGATO_INLINE V cosh(V x) {
   V h = exp(abs(x), -1);
   return h + V(0.25f) / h;
 }
+/// h / (h + 1) with h = (e^(2|x|) - 1) / 2 = 2^n p + (2^n - 1) / 2, which keeps small x exact:
+/// within 2.6 ULP (all floats tried, lab/pointwise). No low part of log(2): where n is not 0, tanh
+/// is flat enough.
 template <class V>
 LEGATO_INLINE V tanh(V x) {
-  V a = abs(x), t = x * x;
-  V p = poly(t, 0.00209668349f, -0.00812785514f, 0.0216811765f, -0.0539433137f, 0.133331805f,
-             -0.333333313f);
-  V near = fma(p * t, a, a);
-  V e = exp(at_most(a, V(10.f)) * V(2.f));
-  V far = V(1.f) - V(2.f) / (e + V(1.f));
-  return copysign(select(a < V(0.64f), near, far), x);
+  V a = at_most(abs(x), V(10.f));
+  V n = rint(a * V(0x1.715476p+1f));
+  V r = fma(n, V(-0.5f * kLn2), a);
+  V p = poly(r, 0.0446290523f, 0.133866549f, 0.333330244f, 0.66666168f, 1.f);
+  p = fma(p, r * r, r);
+  V s = pow2<V>(to_int(n));
+  V h = fma(p, s, fma(s, V(0.5f), V(-0.5f)));
+  return copysign(h / (h + V(1.f)), x);
 }
 template <class V>
 LEGATO_INLINE V arcsinh(V x) {
@@ -441,7 +449,7 @@ LEGATO_INLINE V power(V x, V y) {
   V r = (z - n) + z_low;
   V q = poly(r, 1.53149467e-05f, 0.000154671099f, 0.0013333431f, 0.00961803645f, 0.0555041097f,
              0.240226507f, 0.693147182f);
-  V result = scale(fma(q, r, V(1.f)), to_int(n));
+  V result = scale_by(fma(q, r, V(1.f)), n);
   // A negative base: the sign of an odd power, nan for what is no integer.
   V half = y * V(0.5f);
   auto whole = rint(y) == y;

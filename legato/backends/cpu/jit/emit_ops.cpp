@@ -1,6 +1,7 @@
 // The lane instructions as machine instructions.
 #if LEGATO_HAS_ASMJIT
 #include "legato/backends/cpu/jit/emitter.h"
+#include "legato/base/error.h"
 
 namespace legato::cpu::jit {
 namespace {
@@ -34,6 +35,9 @@ void Emitter::operation(int v) {
       return negate();
     case LaneOp::fma:
       return fma();
+    case LaneOp::scale:
+      LEGATO_CHECK(wide_, "a program was lowered for a level that its code is not for");
+      return binary(Inst::kIdVscalefps);
     case LaneOp::sqrt:
       return unary(twice ? Inst::kIdVsqrtpd : Inst::kIdVsqrtps);
     case LaneOp::floor:
