@@ -94,20 +94,19 @@ int quota_of(const std::string& dir, bool v2) {
                        std::atof(first_line(dir + "/cpu.cfs_period_us").c_str()));
 }
 
-// The smallest limit from the process's cgroup up to the root; 0: none. A container sees its own
-// group as the root.
-int cgroup_cpus() {
-  int least = 0;
+// Calls f(folder, v2) for the process's cgroup of this controller and those above it, up to the
+// root. A container sees its own group as the root.
+template <class F>
+void for_each_cgroup(const std::string& controller, F f) {
   const auto walk = [&](const std::string& root, std::string path, bool v2) {
     for (;;) {
-      const int limit = quota_of(root + path, v2);
-      if (limit != 0 && (least == 0 || limit < least)) least = limit;
+      f(root + path, v2);
       if (path.empty()) return;
       path.resize(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
     }
   };
   std::FILE* file = std::fopen("/proc/self/cgroup", "re");
-  if (file == nullptr) return 0;
+  if (file == nullptr) return;
   char text[4096];  // a line: id:controllers:path
   while (std::fgets(text, sizeof text, file) != nullptr) {
     const std::string line(text, std::strcspn(text, "\n"));
@@ -116,9 +115,19 @@ int cgroup_cpus() {
     const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
     const std::string path = line.substr(second + 1) == "/" ? "" : line.substr(second + 1);
     if (controllers == ",,") walk("/sys/fs/cgroup", path, true);
-    if (controllers.find(",cpu,") != std::string::npos) walk("/sys/fs/cgroup/cpu", path, false);
+    if (controllers.find("," + controller + ",") != std::string::npos)
+      walk("/sys/fs/cgroup/" + controller, path, false);
   }
   std::fclose(file);
+}
+
+// The smallest limit of the process's cgroups; 0: none.
+int cgroup_cpus() {
+  int least = 0;
+  for_each_cgroup("cpu", [&](const std::string& dir, bool v2) {
+    const int limit = quota_of(dir, v2);
+    if (limit != 0 && (least == 0 || limit < least)) least = limit;
+  });
   return least;
 }
 
@@ -163,6 +172,19 @@ const Counts& counts() {
 }
 
 }  // namespace
+
+int64_t usable_memory() {
+  static const int64_t bytes = [] {
+    int64_t least = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+    for_each_cgroup("memory", [&](const std::string& dir, bool v2) {
+      const char* file = v2 ? "/memory.max" : "/memory.limit_in_bytes";
+      const int64_t limit = std::atoll(first_line(dir + file).c_str());  // of "max": 0
+      if (limit > 0) least = std::min(least, limit);
+    });
+    return least;
+  }();
+  return bytes;
+}
 
 std::string_view name(SimdLevel level) {
   switch (level) {

@@ -46,4 +46,7 @@ LEGATO_API int available_cpus();
 /// As available_cpus(), but two hardware threads of one core count once.
 LEGATO_API int available_cores();
 
+/// Bytes of memory that the process may use: the machine's, or less by a limit of its cgroup.
+LEGATO_API int64_t usable_memory();
+
 }  // namespace legato
