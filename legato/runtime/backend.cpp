@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <mutex>
 
 #include "legato/base/error.h"
@@ -72,8 +73,13 @@ Backend* find_backend(Device device) {
 
 Backend::~Backend() = default;
 void Backend::synchronize(int) {}
+int Backend::queues(int) const { return 1; }
+int Backend::enter_queue(int, int) { return 0; }
 int64_t Backend::work_given(int) const { return 0; }
-void Backend::mark(int) {}
+int64_t Backend::work_given(int, int) const { return 0; }
+void Backend::mark(int, int64_t) {}
+void Backend::order(int, int64_t) noexcept {}
+bool Backend::follows(int, int64_t) const { return true; }
 void Backend::wait_for(int, int64_t) {}
 int64_t Backend::memory_bytes(int) const { return 0; }
 int64_t Backend::free_bytes(int) const { return 0; }
@@ -86,6 +92,20 @@ void Backend::prepare_programs(int device, std::span<const fuse::ProgramCall> ca
   for (auto& call : calls) prepare_program(device, call);
 }
 void Backend::trim(int) noexcept {}
+void* Backend::allocate_host(int, int64_t bytes) noexcept {
+  return std::aligned_alloc(64, static_cast<size_t>((bytes + 63) / 64 * 64));
+}
+void Backend::free_host(int, void* p) noexcept { std::free(p); }
+int64_t Backend::start_copy_to_host(int device, void* to, const void* from, int64_t bytes,
+                                    std::span<const int64_t> after) {
+  for (int64_t work : after) wait_for(device, work);
+  copy_to_host(device, to, from, bytes, 0);
+  return 0;
+}
+int64_t Backend::start_copy_from_host(int device, void* to, const void* from, int64_t bytes,
+                                      std::span<const int64_t> after) {
+  return copy_from_host(device, to, from, bytes, after);
+}
 Recording::~Recording() = default;
 void Backend::stop_threads() noexcept {}
 void Backend::begin_recording(int) {

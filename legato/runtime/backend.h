@@ -170,6 +170,16 @@ class LEGATO_API Recording {
   virtual ~Recording();
 };
 
+/// A piece of work of a device is named by a number: its queue, and its place there.
+inline constexpr int kPlaceBits = 48;
+constexpr int queue_of_work(int64_t work) { return static_cast<int>(work >> kPlaceBits); }
+constexpr int64_t place_of_work(int64_t work) { return work & ((int64_t{1} << kPlaceBits) - 1); }
+constexpr int64_t piece_of_work(int queue, int64_t place) {
+  return int64_t{queue} << kPlaceBits | place;
+}
+/// Streams use queues below this, whatever their backend; a set of queues is a word of bits.
+inline constexpr int kMostQueues = 16;
+
 /// Memory of a device that can be written and read at the addresses given to kernels.
 class LEGATO_API Backend {
  public:
@@ -183,11 +193,12 @@ class LEGATO_API Backend {
   /// Never returns null: throws MemoryError. 64-byte aligned. `bytes` may be 0.
   virtual void* allocate(int device, int64_t bytes) = 0;
   virtual void free(int device, void* p, int64_t bytes) noexcept = 0;
-  /// Copies between host memory and a device, once the device has ended the first `after` pieces of
-  /// its work (see below). The host's memory may be given up, or read, when this returns; on the
-  /// device, work that is given later finds the data there.
-  virtual void copy_from_host(int device, void* to, const void* from, int64_t bytes,
-                              int64_t after) = 0;
+  /// Copies between host memory and a device, once the device has ended the pieces of work `after`
+  /// (see below). The host's memory may be given up, or read, when this returns; on the device,
+  /// work that this thread gives later finds the data there. To the device: gives the piece of work
+  /// that brings the data.
+  virtual int64_t copy_from_host(int device, void* to, const void* from, int64_t bytes,
+                                 std::span<const int64_t> after) = 0;
   virtual void copy_to_host(int device, void* to, const void* from, int64_t bytes,
                             int64_t after) = 0;
 
@@ -204,15 +215,29 @@ class LEGATO_API Backend {
   // The rest has defaults, which serve devices that finish what they are given before they return.
 
   /// Whether kernels, programs and strided copies may return before the device has finished. All
-  /// work of one device is then carried out in the order in which it was given, memory that is
-  /// freed and allocated anew included. Copies from and to the host are beside this order.
+  /// work of one queue of a device is then carried out in the order in which it was given. Copies
+  /// from and to the host are beside this order.
   virtual bool asynchronous() const { return false; }
-  /// How many pieces of work the device has been given: calls of run_kernel, run_program,
-  /// run_programs, copy_strided and replay.
+  /// How many queues the device has for streams. What a thread gives to the device (run_kernel,
+  /// run_program, run_programs, copy_strided, replay, allocate, free) goes to the queue it has
+  /// entered, at first the one with number 0.
+  virtual int queues(int device) const;
+  /// Gives the queue that the thread was in.
+  virtual int enter_queue(int device, int queue);
+  /// The newest piece of work of the queue that this thread has entered. Pieces are numbered in
+  /// each queue; the number names the queue too (queue_of_work).
   virtual int64_t work_given(int device) const;
-  /// Makes it possible to wait for what was given so far without waiting for what comes later.
-  virtual void mark(int device);
-  /// Waits until the device has ended the first `work` pieces. Throws EvalError if it cannot go on.
+  /// The same of any queue.
+  virtual int64_t work_given(int device, int queue) const;
+  /// Makes it possible to wait for that piece of work without waiting for what comes later.
+  virtual void mark(int device, int64_t work);
+  /// What this thread gives to its queue from here on comes after that piece of work.
+  virtual void order(int device, int64_t work) noexcept;
+  /// Whether that is so anyway, because the piece is of the same queue, has ended, or was waited
+  /// for before.
+  virtual bool follows(int device, int64_t work) const;
+  /// Waits until the device has ended the piece of work and what was given to its queue before.
+  /// Throws EvalError if it cannot go on.
   virtual void wait_for(int device, int64_t work);
   /// Waits until the device has finished what it was given. Throws EvalError if it cannot go on.
   virtual void synchronize(int device);
@@ -229,6 +254,16 @@ class LEGATO_API Backend {
   virtual void prepare_programs(int device, std::span<const fuse::ProgramCall> calls);
   /// Gives freed memory that the backend keeps itself back to the system.
   virtual void trim(int device) noexcept;
+  /// Host memory for values that the device has no room for; null if there is none to be had.
+  /// Copies between it and the device go on while the host does other things, where it can.
+  virtual void* allocate_host(int device, int64_t bytes) noexcept;
+  virtual void free_host(int device, void* p) noexcept;
+  /// Starts to copy to or from such memory, after the pieces of work `after`. Gives the piece of
+  /// work that the copy is. From it: work that this thread gives later finds the data.
+  virtual int64_t start_copy_to_host(int device, void* to, const void* from, int64_t bytes,
+                                     std::span<const int64_t> after);
+  virtual int64_t start_copy_from_host(int device, void* to, const void* from, int64_t bytes,
+                                       std::span<const int64_t> after);
   /// Whether launches can be recorded. A thread records on one device at a time.
   virtual bool records() const { return false; }
   /// From here on, what this thread launches on the device is recorded instead of carried out.

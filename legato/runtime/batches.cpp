@@ -208,6 +208,8 @@ void find_batches(PlanGraph& g) {
 
 void Runner::run_batch(const fuse::Batch& batch) {
   const std::span<const Step> steps(g_.steps.data() + batch.first_step, batch.n_steps);
+  const Device device = device_of_stream(g_.nodes[steps[0].node].node->stream);
+  const InUse in_use(device);
   try {
     std::unique_ptr<ProgramRun[]> runs(new ProgramRun[steps.size()]);
     std::vector<fuse::ProgramCall> calls;
@@ -216,7 +218,6 @@ void Runner::run_batch(const fuse::Batch& batch) {
       bind_program(steps[i], runs[i]);
       if (!runs[i].empty) calls.push_back(runs[i].call);
     }
-    const Device device = runs[0].device;
     if (!calls.empty()) backend_of(device).run_programs(device.index, calls);
     for (size_t i = 0; i < steps.size(); ++i)
       if (!runs[i].empty) program_given(steps[i], device);

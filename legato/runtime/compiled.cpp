@@ -14,6 +14,7 @@
 #include "legato/runtime/plan.h"
 #include "legato/runtime/prepare.h"
 #include "legato/runtime/row_blocks.h"
+#include "legato/runtime/stream.h"
 #include "legato/runtime/watch.h"
 
 namespace legato {
@@ -34,7 +35,14 @@ constexpr int kMostFailures = 3;  // after which a function is not recorded any 
 
 /// A run of a compiled function as its device has recorded it.
 struct Recorded {
+  /// What compiled functions within have captured: no arguments, so not in the key. Their graphs,
+  /// which are part of ours, keep it.
+  struct Constant {
+    DeviceStorage* storage;
+    const void* data;
+  };
   std::vector<int64_t> key;
+  std::vector<Constant> constants;
   std::unique_ptr<Recording> recording;
   uint64_t generation = 0;  // of the RecordingMemory
   uint64_t last_use = 0;
@@ -43,6 +51,11 @@ struct Recorded {
     bool row_major;
   };
   std::vector<Result> results;
+
+  bool constants_lie_as_recorded(Device device) const {
+    return std::all_of(constants.begin(), constants.end(),
+                       [&](const Constant& c) { return c.storage->on(device) == c.data; });
+  }
 };
 
 struct CompiledPlan {
@@ -50,8 +63,8 @@ struct CompiledPlan {
   std::vector<Slot> outputs;
   std::vector<Slot> roots;     // of each output: the value whose memory it is
   std::vector<Value> numbers;  // of literal steps that kernels read, by slot; empty if none
-  Device device;               // of the first launch
-  std::atomic<int> launches{kUnknown};  // on that device; -1 if there are others elsewhere
+  Place place;                 // of the first launch
+  std::atomic<int> launches{kUnknown};  // there; -1 if there are others elsewhere
   // Guarded by the lock of the device's RecordingMemory.
   std::vector<Recorded> recorded;
   std::vector<std::vector<int64_t>> seen;  // keys that have come up once, newest last
@@ -59,12 +72,12 @@ struct CompiledPlan {
   int failures = 0;
 };
 
-/// The device of the first launch.
-Device device_of(const PlanGraph& g) {
+/// Where the first launch goes.
+Place place_of(const PlanGraph& g) {
   for (const Step& step : g.steps)
     if (step.kind == NodeKind::pointwise || step.kind == NodeKind::kernel ||
         step.kind == NodeKind::compiled)
-      return device_of_stream(g.nodes[step.node].node->stream);
+      return place_of_stream(g.nodes[step.node].node->stream);
   return {};
 }
 
@@ -100,26 +113,26 @@ CompiledPlan& plan_of(CapturedGraph& captured) {
       allocate(v, Device{});
       store_scalar(attrs.value, attrs.dtype, static_cast<DeviceStorage&>(*v.storage).writable());
     }
-    fresh->device = device_of(g);
+    fresh->place = place_of(g);
     captured.plan = std::move(fresh);
   }
   return *static_cast<CompiledPlan*>(captured.plan.get());
 }
 
-/// How many launches the steps make, or -1 if any of them runs elsewhere than on `device`.
-int launches_on(const PlanGraph& g, Device device) {
+/// How many launches the steps make, or -1 if any of them goes elsewhere.
+int launches_on(const PlanGraph& g, Place place) {
   int n_launches = 0;
   for (const Step& step : g.steps) {
     const PlanNode& n = g.nodes[step.node];
     if (step.kind == NodeKind::compiled) {
       auto& inner = *static_cast<const CompiledAttrs*>(n.node->attrs)->graph;
-      const int more = launches_on(plan_of(inner).graph, device);
+      const int more = launches_on(plan_of(inner).graph, place);
       if (more < 0) return -1;
       n_launches += more;
     } else if (step.kind == NodeKind::pointwise || step.kind == NodeKind::kernel) {
-      if (!(device_of_stream(n.node->stream) == device)) return -1;
+      if (!(place_of_stream(n.node->stream) == place)) return -1;
       const Dtype key = n.n_in ? n.node->in[0].dtype() : n.node->out[0].dtype;
-      if (step.kind == NodeKind::kernel && !backend_of(device).find_kernel(*n.node->op, key))
+      if (step.kind == NodeKind::kernel && !backend_of(place.device).find_kernel(*n.node->op, key))
         return -1;
       ++n_launches;
     }
@@ -127,7 +140,7 @@ int launches_on(const PlanGraph& g, Device device) {
   return n_launches;
 }
 
-thread_local bool records_now = false;
+thread_local Recorded* records_now = nullptr;  // what this thread records
 
 /// One run. Values of `results` that have a storage get their memory there, where possible.
 class CompiledRun {
@@ -180,12 +193,28 @@ class CompiledRun {
     RecordingMemory& memory = RecordingMemory::of(device);
     std::lock_guard lock(memory.lock());
     if (plan_.failures >= kMostFailures) return false;
+    EnteredQueue queue;
+    queue.enter(plan_.place);
+    const InUse in_use(device);
+    memory.touch();
+    std::vector<int64_t> key;
+    try {
+      allocate_results(device, results);
+      key = key_of(device, results);
+    } catch (const MemoryError&) {  // step by step less is needed at once
+      for (size_t o = 0; o < results.size(); ++o) results[o]->storage = nullptr;
+      return false;
+    }
+    const auto find = [&] {
+      return std::find_if(plan_.recorded.begin(), plan_.recorded.end(),
+                          [&](const Recorded& r) { return r.key == key; });
+    };
+    if (auto at = find(); at != plan_.recorded.end() && !at->constants_lie_as_recorded(device))
+      plan_.recorded.erase(at);
+    // After everything that takes memory: for its sake that of recordings may have been given back.
     std::erase_if(plan_.recorded,
                   [&](const Recorded& r) { return r.generation != memory.generation(); });
-    allocate_results(device, results);
-    std::vector<int64_t> key = key_of(device, results);
-    auto known = std::find_if(plan_.recorded.begin(), plan_.recorded.end(),
-                              [&](const Recorded& r) { return r.key == key; });
+    auto known = find();
     if (known == plan_.recorded.end()) {
       auto before = std::find(plan_.seen.begin(), plan_.seen.end(), key);
       if (before == plan_.seen.end()) {
@@ -277,13 +306,13 @@ class CompiledRun {
     backend.begin_recording(device.index);
     {
       RecordingMemory::Scope scope(memory);
-      records_now = true;
+      records_now = &fresh;
       try {
         run(made);
       } catch (...) {  // what cannot be recorded; errors of other kinds come up again without
         right = false;
       }
-      records_now = false;
+      records_now = nullptr;
       for (size_t o = 0; right && o < made.size(); ++o) {
         // A result that lies elsewhere than asked (a copy that a view needed) would lie in memory
         // that the next replay writes again.
@@ -318,11 +347,15 @@ void Runner::run_compiled(const PlanNode& n) {
   std::vector<Value*> results(plan.outputs.size());
   for (size_t o = 0; o < results.size(); ++o) results[o] = v_.slots[n.first_slot + o];
 
+  const Device device = plan.place.device;
+  if (records_now)
+    for (size_t i = n.n_in; i < leaves.size(); ++i)
+      records_now->constants.push_back(
+          {&storage_of(*leaves[i]), storage_of(*leaves[i]).on(device)});
   CompiledRun run(plan, leaves);
-  const Device device = plan.device;
   if (backend_of(device).records() && !records_now && !watch::active()) {
     int launches = plan.launches.load(std::memory_order_relaxed);
-    if (launches == kUnknown) plan.launches = launches = launches_on(g, device);
+    if (launches == kUnknown) plan.launches = launches = launches_on(g, plan.place);
     if (launches >= kFewestLaunches && run.replay(device, results)) return;
   }
   run.run(results);

@@ -1,5 +1,7 @@
 #include "legato/runtime/dlpack.h"
 
+#include <utility>
+
 #include "legato/base/error.h"
 #include "legato/runtime/evaluator.h"
 #include "legato/runtime/plan.h"
@@ -52,8 +54,28 @@ Array copy_on(const Array& a, Device device) {
   return from_storage(copy.storage, copy.shape, copy.layout, copy.dtype);
 }
 
+// Keeps an array's values where they are. The array must live as long: to hold the storage would
+// make it shared.
+class Pinned {
+ public:
+  Pinned() = default;
+  explicit Pinned(const Array& a) : storage_(&storage_of(a)) { storage_->pin(); }
+  Pinned(Pinned&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
+  Pinned& operator=(Pinned&& other) noexcept {
+    std::swap(storage_, other.storage_);
+    return *this;
+  }
+  ~Pinned() {
+    if (storage_) storage_->unpin();
+  }
+
+ private:
+  DeviceStorage* storage_ = nullptr;
+};
+
 struct Ready {
   Array array;
+  Pinned pinned;
   void* data;  // element (0, ..., 0) on the device of the export
   bool shared = false, read_only = false, copied = false;
 };
@@ -82,6 +104,7 @@ Ready prepare(Array& a, const Export& wanted, bool can_be_read_only) {
     r.copied = true;
     r.array = r.read_only ? a : copy_on(a, wanted.device);
   }
+  r.pinned = Pinned(r.array);
   r.data = data_on(r.array.value(), wanted.device);
   Backend& backend = backend_of(wanted.device);
   if (wanted.stream && backend.asynchronous()) backend.lead(wanted.device.index, *wanted.stream);
@@ -92,12 +115,14 @@ template <class Managed>
 struct Tensor {
   Managed managed{};
   Array array;
+  Pinned pinned;
   Device device;
   bool shared;
   Dims shape, strides;
 
   Tensor(Ready&& ready, Device on)
       : array(std::move(ready.array)),
+        pinned(std::move(ready.pinned)),
         device(on),
         shared(ready.shared),
         shape(array.shape()),

@@ -157,6 +157,7 @@ bool Runner::run_joined(const Step& step) {
   const Dtype key = n.n_in ? value(g_.in_slots[n.first_in]).dtype : out.dtype;
   const Kernel* kernel = kernel_of(op, key, device);
   LEGATO_CHECK(kernel && kernel->takes, "a kernel was joined with a program that it can't apply");
+  const InUse in_use(device);
 
   std::vector<View> in;
   std::vector<Value> copies;  // keeps row-major copies until the kernel has run

@@ -422,7 +422,7 @@ std::exception_ptr await_leaves(Evaluation& e) {
 
 // Returns the error if memory ran out: lack of memory is no property of the values, so their nodes
 // stay pending, to be tried again when there is room.
-std::exception_ptr run(Evaluation& e) {
+std::exception_ptr run(Evaluation& e, bool fused) {
   PlanGraph& g = e.graph;
   if (auto error = await_leaves(e)) {
     bool retry = is_memory_error(error);
@@ -434,8 +434,8 @@ std::exception_ptr run(Evaluation& e) {
   std::optional<Runner> runner;
   RunValues values;
   try {
-    fuse::plan_steps(g, fusion_on());
-    if (fusion_on() && !e.lone) {
+    fuse::plan_steps(g, fused);
+    if (fused && !e.lone) {
       find_row_blocks(g);
       join_epilogues(g);
       find_batches(g);
@@ -460,6 +460,23 @@ std::exception_ptr run(Evaluation& e) {
   bool retry = error && is_memory_error(error);
   finish(e, error, retry, [&](Slot s) { return !runner || runner->failed(s); });
   return retry ? error : nullptr;
+}
+
+// Computes what has been claimed for the roots. Where there was no memory for all that a fused
+// program reads at once, its operations may still run one after the other, each with the others'
+// operands spilled.
+std::exception_ptr run(Evaluation& e, std::span<const Array> roots) {
+  const bool fused = fusion_on();
+  std::exception_ptr error = run(e, fused);
+  if (!error || !fused || e.lone) return error;
+  e.graph.clear();
+  e.dying.clear();
+  e.awaits_leaves = false;
+  try {
+    return claim(e, roots) ? run(e, false) : nullptr;
+  } catch (...) {  // a root has failed since: its readers are told
+    return nullptr;
+  }
 }
 
 void wait_for(const Array& a) {
@@ -541,7 +558,7 @@ void launch(std::span<const Array> roots) {
   {
     Lease lease;
     if (claim(*lease.e, roots))
-      if (auto error = run(*lease.e)) std::rethrow_exception(error);
+      if (auto error = run(*lease.e, roots)) std::rethrow_exception(error);
   }
   for (const Array& r : roots) wait_for(r);
 }
@@ -554,13 +571,17 @@ void eval(std::span<const Array> roots) {
 void async_eval(std::span<const Array> roots) {
   struct EvalTask final : Task {
     Evaluation e;
+    static void mark(const Array& root) {
+      if (!root.node()->is_done() || !root.value().storage) return;
+      const DeviceStorage& storage = storage_of(root.value());
+      backend_of(storage.home()).mark(storage.home().index, storage.work());
+    }
     // What goes wrong is kept in the nodes, for whoever reads them.
     void run() noexcept override {
-      const Device device = device_of_stream(e.roots[0].node()->stream);
-      legato::run(e);
+      legato::run(e, e.roots);
       // Whoever reads the results must not wait for what the device is given after them.
       try {
-        backend_of(device).mark(device.index);
+        for (const Array& r : e.roots) mark(r);
       } catch (...) {  // then he does
       }
     }

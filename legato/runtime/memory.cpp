@@ -5,27 +5,33 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
 
 #include "legato/base/error.h"
 #include "legato/runtime/stream.h"
 
 namespace legato {
-namespace {
 
-std::atomic<int64_t> limit_given{0};   // by the user, for every device; 0: not
-std::atomic<int64_t> cache_given{-1};  // likewise; -1: not
-std::atomic<int64_t> replica_copies{0};
-std::atomic<int64_t> total_active{0}, total_peak{0};  // of all devices
+std::atomic<bool> several_queues{false};
 
 // Buffers are handed out in size classes, four to each power of two, so that a freed one fits the
 // next request of about its size and at most a quarter is wasted.
-int64_t rounded(int64_t bytes) {
+int64_t rounded_size(int64_t bytes) {
   if (bytes <= 64) return 64;
   int64_t step = std::max<int64_t>(
       64, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes - 1))) / 4);
   return (bytes + step - 1) / step * step;
 }
+
+namespace {
+
+std::atomic<int64_t> limit_given{0};                  // by the user, for every device; 0: not
+std::atomic<int64_t> cache_given{-1};                 // likewise; -1: not
+std::atomic<int64_t> total_active{0}, total_peak{0};  // of all devices
 
 int size_class(int64_t size) {  // of a rounded size
   uint64_t u = static_cast<uint64_t>(size);
@@ -62,47 +68,66 @@ class Pool {
   explicit Pool(Device device)
       : device_(device), own_(backend_of(device).memory_bytes(device.index)) {}
 
-  // `after`: null, or what the caller has to wait for who does not keep to the device's order. He
-  // gets the buffer that was freed longest ago, the others the one freed last.
-  void* allocate(int64_t bytes, int64_t* after = nullptr) {
-    int64_t size = rounded(bytes);
-    if (after) *after = backend_of(device_).work_given(device_.index);
-    {
-      std::lock_guard lock(lock_);
-      auto& bin = bins_[size_class(size)];
-      if (!bin.empty()) {
-        const Freed chosen = after ? bin.front() : bin.back();
-        bin.erase(after ? bin.begin() : bin.end() - 1);
-        if (after) *after = chosen.work;
-        stats_.cache -= size;
-        took(size);
-        return chosen.p;
+  // `after`: null, or what the caller has to wait for who does not keep to a queue's order. He gets
+  // the buffer that was freed longest ago, the others the one freed last.
+  void* allocate(int64_t bytes, std::vector<int64_t>* after = nullptr) {
+    const int64_t size = rounded_size(bytes);
+    Backend& backend = backend_of(device_);
+    const int queue = current_queue(device_);
+    if (size > limit()) refuse(bytes);
+    int patience = 100;
+    for (bool cleared = false;;) {
+      int64_t missing = 0;
+      std::optional<Freed> kept;
+      {
+        std::lock_guard lock(lock_);
+        missing = std::max<int64_t>(stats_.active + size - limit(), 0);
+        if (missing == 0) {
+          kept = take(size, after != nullptr);
+          if (!kept) trim(std::max<int64_t>(limit() - stats_.active - size, 0));
+          // Counted before the call, so that two threads cannot both slip under the limit.
+          took(size);
+        }
       }
-      if (stats_.active + size > limit()) refuse(bytes);
-      if (stats_.active + stats_.cache + size > limit()) trim(0);
-      took(size);  // counted before the call, so that two threads cannot both slip under the limit
-    }
-    try {
-      try {
-        return backend_of(device_).allocate(device_.index, size);
-      } catch (const MemoryError&) {
-        clear();  // the system may have what our cache holds
-        return backend_of(device_).allocate(device_.index, size);
+      if (kept) {
+        if (after) {
+          after->assign(1, kept->work);
+          after->insert(after->end(), kept->more.begin(), kept->more.end());
+        } else {
+          follow(*kept, queue);
+        }
+        return kept->p;
       }
-    } catch (const MemoryError&) {
-      std::lock_guard lock(lock_);
-      gave(size);
-      refuse(bytes);
-    } catch (...) {  // the device is lost
-      std::lock_guard lock(lock_);
-      gave(size);
-      throw;
+      if (missing == 0) {
+        try {
+          void* p = backend.allocate(device_.index, size);
+          if (after) after->assign(1, backend.work_given(device_.index));
+          return p;
+        } catch (const MemoryError&) {
+          std::lock_guard lock(lock_);
+          gave(size);
+        } catch (...) {  // the device is lost
+          std::lock_guard lock(lock_);
+          gave(size);
+          throw;
+        }
+        missing = size;
+        if (!std::exchange(cleared, true)) {  // the system may have what our cache holds
+          give_back();
+          continue;
+        }
+      }
+      const int64_t freed = Residents::of(device_).make_room(missing);
+      if (cleared) give_back();
+      if (freed > 0) continue;
+      // What steps of other threads use can leave when they have been launched.
+      if (--patience < 0 || !InUse::others()) refuse(bytes);
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
   }
 
-  void free(void* p, int64_t bytes) noexcept {
-    int64_t size = rounded(bytes);
-    const int64_t work = backend_of(device_).work_given(device_.index);
+  void free(void* p, int64_t bytes, std::span<const int64_t> after) noexcept {
+    int64_t size = rounded_size(bytes);
     {
       std::lock_guard lock(lock_);
       gave(size);
@@ -110,27 +135,45 @@ class Pool {
       if (size <= limit) {
         if (stats_.cache + size > limit) trim(limit - size);
         try {
-          bins_[size_class(size)].push_back({p, work});
+          bins_[size_class(size)].push_back({p, after.empty() ? 0 : after[0],
+                                             after.size() < 2
+                                                 ? std::vector<int64_t>()
+                                                 : std::vector(after.begin() + 1, after.end())});
           stats_.cache += size;
           return;
         } catch (const std::bad_alloc&) {  // no room even for the list: give the buffer back
         }
       }
     }
+    for (int64_t work : after) follow(work, current_queue(device_));
     backend_of(device_).free(device_.index, p, size);
   }
 
-  void clear() {
-    RecordingMemory::of(device_).release();
+  void give_back() {
     {
       std::lock_guard lock(lock_);
       trim(0);
     }
     backend_of(device_).trim(device_.index);
   }
+  void clear() {
+    RecordingMemory::of(device_).release(true);
+    give_back();
+    HostSpace::of(device_).clear();
+  }
   MemoryStats stats() {
     std::lock_guard lock(lock_);
     return stats_;
+  }
+  std::string summary() {
+    const MemoryStats now = stats();
+    const SpillStats spilled = spill_stats(device_);
+    std::string text = cat("arrays hold ", human(now.active), " (peak ", human(now.peak), "), ",
+                           human(now.cache), " are cached, the limit is ", human(limit()));
+    if (device_.type != DeviceType::cpu)
+      text += cat("; ", human(spilled.in_host), " are spilled to host memory, of which ",
+                  human(spill_limit()), " may be used");
+    return text;
   }
   void reset_peak() {
     std::lock_guard lock(lock_);
@@ -152,12 +195,59 @@ class Pool {
     total_active.fetch_sub(size, std::memory_order_relaxed);
   }
 
+  struct Freed {
+    void* p;
+    int64_t work;               // may still use the buffer
+    std::vector<int64_t> more;  // likewise
+  };
+  // What this thread gives to its queue comes after the piece of work.
+  void follow(int64_t work, int queue) noexcept {
+    if (queue_of_work(work) != queue) backend_of(device_).order(device_.index, work);
+  }
+  void follow(const Freed& freed, int queue) noexcept {
+    follow(freed.work, queue);
+    for (int64_t work : freed.more) follow(work, queue);
+  }
+  // The one freed last for which nobody has to wait, or else the oldest; a fresh buffer is better
+  // than waiting if there is room for one.
+  std::optional<Freed> take(int64_t size, bool for_copy) {
+    auto& bin = bins_[size_class(size)];
+    if (bin.empty()) return std::nullopt;
+    size_t at = 0;
+    if (!for_copy) {
+      const Backend& backend = backend_of(device_);
+      const bool one_queue = !several_queues.load(std::memory_order_relaxed);
+      const auto ready = [&](const Freed& f) {
+        if (one_queue && f.more.empty()) return true;
+        return backend.follows(device_.index, f.work) &&
+               std::all_of(f.more.begin(), f.more.end(),
+                           [&](int64_t work) { return backend.follows(device_.index, work); });
+      };
+      constexpr size_t kLookedAt = 8;
+      const size_t least = bin.size() > kLookedAt ? bin.size() - kLookedAt : 0;
+      at = bin.size();
+      while (at > least && !ready(bin[at - 1])) --at;
+      if (at > least) {
+        --at;
+      } else {
+        at = 0;
+        if (!ready(bin[0]) && stats_.active + stats_.cache + size <= limit()) return std::nullopt;
+      }
+    }
+    std::optional<Freed> taken = std::move(bin[at]);
+    bin.erase(bin.begin() + static_cast<std::ptrdiff_t>(at));
+    stats_.cache -= size;
+    return taken;
+  }
+
   // Largest buffers first: they are the ones whose absence the system feels.
   void trim(int64_t keep) noexcept {
+    const int queue = current_queue(device_);
     for (int c = kClasses; c-- > 0 && stats_.cache > keep;) {
       auto& bin = bins_[c];
       int64_t size = class_bytes(c);
       while (!bin.empty() && stats_.cache > keep) {
+        follow(bin.back(), queue);
         backend_of(device_).free(device_.index, bin.back().p, size);
         bin.pop_back();
         stats_.cache -= size;
@@ -173,52 +263,31 @@ class Pool {
   [[noreturn]] void refuse(int64_t bytes) {
     throw MemoryError(cat(
         "out of memory on ", backend_of(device_).name(), " ", device_.index, ": ", human(bytes),
-        " asked for; arrays hold ", human(stats_.active), " (peak ", human(stats_.peak), "), ",
-        human(stats_.cache), " are cached, the limit is ", human(limit()),
+        " asked for; ", summary(),
         ". Drop arrays, compute in smaller pieces, or raise the limit with set_memory_limit()."));
   }
 
   const Device device_;
   const int64_t own_;
   std::mutex lock_;
-  MemoryStats stats_;  // guarded by lock_
-  struct Freed {
-    void* p;
-    int64_t work;  // what the device had been given by then: some of it may still use the buffer
-  };
+  MemoryStats stats_;                  // guarded by lock_
   std::vector<Freed> bins_[kClasses];  // guarded by lock_
 };
 
-struct Pools {
-  std::mutex lock;
-  std::vector<std::pair<Device, std::unique_ptr<Pool>>> all;
-};
-Pools& pools() {
-  static Pools& p = *new Pools;  // arrays may outlive static destructors
+PerDevice<Pool>& pools() {
+  static auto& p = *new PerDevice<Pool>;
   return p;
 }
 
 Pool& pool_of(Device device) {
-  static Pool& cpu = *new Pool(Device{});
-  if (device == Device{}) return cpu;
-  Pools& p = pools();
-  std::lock_guard lock(p.lock);
-  for (auto& [d, pool] : p.all)
-    if (d == device) return *pool;
-  p.all.emplace_back(device, std::make_unique<Pool>(device));
-  return *p.all.back().second;
+  static Pool& cpu = pools()[Device{}];
+  return device == Device{} ? cpu : pools()[device];
 }
 
 template <class F>
 void for_each_pool(F f) {
-  f(pool_of(Device{}));
-  std::vector<Pool*> others;
-  {
-    Pools& p = pools();
-    std::lock_guard lock(p.lock);
-    for (auto& [d, pool] : p.all) others.push_back(pool.get());
-  }
-  for (Pool* pool : others) f(*pool);
+  pool_of(Device{});
+  pools().for_each(f);
 }
 
 }  // namespace
@@ -237,6 +306,10 @@ void reset_peak_memory() {
 }
 void clear_memory_cache() {
   for_each_pool([](Pool& p) { p.clear(); });
+}
+
+std::string memory_summary(Device device) {
+  return cat(backend_of(device).name(), " ", device.index, ": ", pool_of(device).summary());
 }
 
 int64_t memory_limit(Device device) {
@@ -264,28 +337,29 @@ namespace {
 thread_local RecordingMemory* recording = nullptr;  // from which this thread takes memory
 }
 
+bool RecordingMemory::serves(Device device) { return recording && recording->device() == device; }
+
 void* allocate_memory(Device device, int64_t bytes) {
-  if (recording && recording->device() == device) [[unlikely]]
+  if (RecordingMemory::serves(device)) [[unlikely]]
     return recording->allocate(bytes);
   return pool_of(device).allocate(bytes);
 }
-void* allocate_memory(Device device, int64_t bytes, int64_t& after) {
+void* allocate_memory(Device device, int64_t bytes, std::vector<int64_t>& after) {
   return pool_of(device).allocate(bytes, &after);
 }
 void free_memory(Device device, void* p, int64_t bytes) noexcept {
-  if (recording && recording->device() == device && recording->owns(p)) [[unlikely]]
+  const int64_t work = backend_of(device).work_given(device.index);
+  free_memory(device, p, bytes, {&work, 1});
+}
+void free_memory(Device device, void* p, int64_t bytes, std::span<const int64_t> after) noexcept {
+  if (RecordingMemory::serves(device) && recording->owns(p)) [[unlikely]]
     return recording->free(p);
-  pool_of(device).free(p, bytes);
+  pool_of(device).free(p, bytes, after);
 }
 
 RecordingMemory& RecordingMemory::of(Device device) {
-  static std::mutex& lock = *new std::mutex;
-  static auto& all = *new std::vector<std::unique_ptr<RecordingMemory>>;
-  std::lock_guard guard(lock);
-  for (auto& m : all)
-    if (m->device_ == device) return *m;
-  all.emplace_back(new RecordingMemory(device));
-  return *all.back();
+  static auto& all = *new PerDevice<RecordingMemory>;
+  return all[device];
 }
 
 RecordingMemory::Scope::Scope(RecordingMemory& memory) { recording = &memory; }
@@ -293,188 +367,43 @@ RecordingMemory::Scope::~Scope() { recording = nullptr; }
 
 bool RecordingMemory::owns(const void* p) const { return blocks_.count(const_cast<void*>(p)) != 0; }
 
-// The smallest free block that is large enough and not twice as large.
+// The smallest free block of the queue that is large enough and not twice as large.
 void* RecordingMemory::allocate(int64_t bytes) {
-  const int64_t size = rounded(bytes);
+  const int64_t size = rounded_size(bytes);
+  const int queue = current_queue(device_);
   auto best = blocks_.end();
   for (auto it = blocks_.begin(); it != blocks_.end(); ++it)
-    if (!it->second.used && it->second.bytes >= size && it->second.bytes <= 2 * size &&
+    if (!it->second.used && it->second.queue == queue && it->second.bytes >= size &&
+        it->second.bytes <= 2 * size &&
         (best == blocks_.end() || it->second.bytes < best->second.bytes))
       best = it;
-  if (best == blocks_.end())
-    best = blocks_.emplace(pool_of(device_).allocate(size), Block{size, false}).first;
+  if (best == blocks_.end()) {
+    best = blocks_.emplace(pool_of(device_).allocate(size), Block{size, queue, false}).first;
+    bytes_.fetch_add(size);
+  }
   best->second.used = true;
   return best->first;
 }
 
 void RecordingMemory::free(void* p) noexcept { blocks_.find(p)->second.used = false; }
 
-void RecordingMemory::release() noexcept {
-  std::lock_guard guard(lock_);
-  if (recording == this || blocks_.empty()) return;
+int64_t RecordingMemory::release(bool wait) noexcept {
+  std::unique_lock guard(lock_, std::defer_lock);
+  if (wait)
+    guard.lock();
+  else if (!guard.try_lock())
+    return 0;
+  if (recording == this || blocks_.empty()) return 0;
   ++generation_;
-  for (auto& [p, block] : blocks_) pool_of(device_).free(p, block.bytes);
+  int64_t bytes = 0;
+  for (auto& [p, block] : blocks_) {
+    const int64_t work = backend_of(device_).work_given(device_.index, block.queue);
+    pool_of(device_).free(p, block.bytes, {&work, 1});
+    bytes += block.bytes;
+  }
   blocks_.clear();
+  bytes_.store(0);
+  return bytes;
 }
-
-DeviceStorage::DeviceStorage(Device home, int64_t bytes)
-    : Storage(bytes), first_{home, allocate_memory(home, bytes)} {}
-
-DeviceStorage::DeviceStorage(Device home, void* data, int64_t bytes,
-                             std::unique_ptr<MemoryOwner> owner)
-    : Storage(bytes), first_{home, data}, owner_(std::move(owner)) {}
-
-DeviceStorage::~DeviceStorage() {
-  if (owner_) {  // who gets the memory next must not write to it before we have read it
-    std::lock_guard recording(RecordingMemory::of(first_.device).lock());
-    backend_of(first_.device).lead_all(first_.device.index);
-  } else {
-    free_memory(first_.device, first_.data, bytes());
-  }
-  for (auto& r : others_) free_memory(r.device, r.data, bytes());
-}
-
-void* DeviceStorage::on(Device device) {
-  if (device == first_.device) return first_.data;
-  bool from_host = backend_of(first_.device).host_memory(),
-       to_host = backend_of(device).host_memory();
-  if (from_host && to_host) return first_.data;
-  std::lock_guard lock(lock_);
-  for (auto& r : others_)
-    if (r.device == device) {
-      if (shares_ > 0 || r.stale) refresh(r);
-      return r.data;
-    }
-  // A copy between two devices goes through the host, whose replica is then valid too.
-  Replica* source = &first_;
-  if (!to_host && !from_host) {
-    Device host;
-    auto it = std::find_if(others_.begin(), others_.end(),
-                           [&](const Replica& r) { return r.device == host; });
-    if (it == others_.end()) {
-      void* p = allocate_memory(host, bytes());
-      try {
-        read_back(p);
-      } catch (...) {
-        free_memory(host, p, bytes());
-        throw;
-      }
-      replica_copies.fetch_add(1, std::memory_order_relaxed);
-      others_.push_back({host, p});
-      source = &others_.back();
-    } else {
-      source = &*it;
-      if (shares_ > 0 || source->stale) refresh(*source);
-    }
-  }
-  int64_t after = 0;
-  void* p = allocate_memory(device, bytes(), after);
-  try {
-    if (to_host)
-      read_back(p);
-    else
-      backend_of(device).copy_from_host(device.index, p, source->data, bytes(), after);
-  } catch (...) {
-    free_memory(device, p, bytes());
-    throw;
-  }
-  replica_copies.fetch_add(1, std::memory_order_relaxed);
-  others_.push_back({device, p});
-  return p;
-}
-
-void DeviceStorage::read_back(void* to) {
-  backend_of(first_.device).copy_to_host(first_.device.index, to, first_.data, bytes(), work());
-  rethrow_failed_check();
-}
-
-// Copies the first replica again, into the same memory, which others may be reading.
-void DeviceStorage::refresh(Replica& r) {
-  Backend& backend = backend_of(r.device);
-  if (backend.host_memory()) {
-    read_back(r.data);
-  } else {
-    const void* from = first_.data;
-    if (!backend_of(first_.device)
-             .host_memory()) {  // the host's replica is there: it went through it
-      auto host = std::find_if(others_.begin(), others_.end(),
-                               [](const Replica& o) { return o.device == Device{}; });
-      refresh(*host);
-      from = host->data;
-    }
-    const int index = r.device.index;
-    backend.copy_from_host(index, r.data, from, bytes(), backend.work_given(index));
-  }
-  r.stale = false;
-  replica_copies.fetch_add(1, std::memory_order_relaxed);
-}
-
-void DeviceStorage::share() noexcept {
-  std::lock_guard lock(lock_);
-  ++shares_;
-}
-
-void DeviceStorage::unshare() noexcept {
-  std::lock_guard lock(lock_);
-  --shares_;
-  for (auto& r : others_) r.stale = true;
-}
-
-void DeviceStorage::drop_copies() noexcept {
-  std::lock_guard lock(lock_);
-  for (auto& r : others_) free_memory(r.device, r.data, bytes());
-  others_.clear();
-}
-
-void DeviceStorage::add_check(const Ref<DeviceCheck>& check) {
-  std::lock_guard lock(lock_);
-  checks_.push_back(check);
-  checked_.store(true, std::memory_order_release);
-}
-
-void DeviceStorage::inherit_checks(const DeviceStorage& from) {
-  if (&from == this || !from.checked_.load(std::memory_order_acquire)) return;
-  std::vector<Ref<DeviceCheck>> theirs;
-  {
-    std::lock_guard lock(from.lock_);
-    theirs = from.checks_;
-  }
-  std::lock_guard lock(lock_);
-  for (auto& check : theirs)
-    if (std::none_of(checks_.begin(), checks_.end(),
-                     [&](const auto& known) { return known.get() == check.get(); }))
-      checks_.push_back(std::move(check));
-  checked_.store(true, std::memory_order_release);
-}
-
-void DeviceStorage::verify() {
-  if (!checked_.load(std::memory_order_acquire)) return;
-  std::lock_guard lock(lock_);
-  rethrow_failed_check();
-}
-
-// A check that holds is forgotten; one that does not stays, for the next reader.
-void DeviceStorage::rethrow_failed_check() {
-  while (!checks_.empty()) {
-    if (auto error = checks_.back()->error()) std::rethrow_exception(error);
-    checks_.pop_back();
-  }
-  checked_.store(false, std::memory_order_release);
-}
-
-bool DeviceStorage::is_on(Device device) const {
-  if (device == first_.device) return true;
-  std::lock_guard lock(lock_);
-  return std::any_of(others_.begin(), others_.end(),
-                     [&](const Replica& r) { return r.device == device; });
-}
-
-bool DeviceStorage::is_only_on(Device device) const {
-  if (!(device == first_.device)) return false;
-  std::lock_guard lock(lock_);
-  return others_.empty();
-}
-
-int64_t DeviceStorage::copies_made() { return replica_copies.load(std::memory_order_relaxed); }
 
 }  // namespace legato

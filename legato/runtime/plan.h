@@ -68,7 +68,7 @@ class Runner {
   void run_alias(const fuse::PlanNode& n);
   void run_compiled(const fuse::PlanNode& n);
   void consumed(fuse::Slot s, uint32_t edges);
-  bool may_overwrite(fuse::Slot s, uint32_t edges) const;
+  bool may_overwrite(fuse::Slot s, uint32_t edges, Device device) const;
   bool inputs_failed(const fuse::Step& step) const;
   void fail_outputs(const fuse::Step& step);
   template <class F>

@@ -19,21 +19,7 @@ using fuse::PlanNode;
 using fuse::Slot;
 using fuse::Step;
 
-// A stream never changes its device: that of the first ones is remembered, to be read without the
-// lock of their table.
-Device device_of_stream(uint16_t stream) {
-  if (stream == 0) return Device{};
-  constexpr int kKnown = 64, kUnknown = 0;
-  static std::atomic<int> known[kKnown];  // 1 + type + 256 * index
-  if (stream >= kKnown) return stream_at(stream).device;
-  int device = known[stream].load(std::memory_order_relaxed);
-  if (device == kUnknown) {
-    const Device d = stream_at(stream).device;
-    device = 1 + static_cast<int>(d.type) + 256 * d.index;
-    known[stream].store(device, std::memory_order_relaxed);
-  }
-  return {static_cast<DeviceType>((device - 1) % 256), (device - 1) / 256};
-}
+Device device_of_stream(uint16_t stream) { return place_of_stream(stream).device; }
 
 DeviceStorage& storage_of(const Value& v) {
   LEGATO_CHECK(v.storage, "a value is read before it is computed");
@@ -104,6 +90,7 @@ Value row_major_copy(const Value& from, Device device) {
   to.shape = from.shape;
   to.dtype = from.dtype;
   to.size = from.size;
+  const InUse in_use(device);
   allocate(to, device);
   backend_of(device).copy_strided(device.index, view_of(to, device), view_of(from, device));
   storage_of(to).inherit_checks(storage_of(from));
@@ -142,6 +129,11 @@ void Runner::fail_outputs(const Step& step) {
 
 void Runner::run() {
   const bool watched = watch::active() != 0;
+  EnteredQueue queue;
+  const auto enter = [&](const Step& step) {
+    if (several_queues.load(std::memory_order_relaxed)) [[unlikely]]
+      queue.enter(place_of_stream(g_.nodes[step.node].node->stream));
+  };
   auto block = g_.row_blocks.begin();
   auto batch = g_.batches.begin();
   for (uint32_t i = 0; i < g_.steps.size();) {
@@ -156,6 +148,7 @@ void Runner::run() {
       const fuse::Batch& steps = *batch++;
       if (failed_.empty() &&
           !(watch::active() & watch::kNan)) {  // which is looked for step by step
+        enter(g_.steps[i]);
         watched ? run_batch_watched(steps) : run_batch(steps);
         i += steps.n_steps;
         continue;
@@ -169,6 +162,7 @@ void Runner::run() {
       fail_outputs(step);
     } else {
       try {
+        enter(step);
         watched ? run_step_watched(step) : run_step(step);
       } catch (...) {
         if (!error_) error_ = std::current_exception();
@@ -204,11 +198,13 @@ void Runner::consumed(Slot s, uint32_t edges) {
     v_.slots[s]->storage = nullptr;
 }
 
-// Whether nobody can see the buffer of `s` after the running step: this is its last read, and no
-// view shares it.
-bool Runner::may_overwrite(Slot s, uint32_t edges) const {
+// Whether nobody can see the buffer of `s` on `device` after the running step: this is its last
+// read, no view shares it, and no other queue has work on it.
+bool Runner::may_overwrite(Slot s, uint32_t edges, Device device) const {
   const Value& v = value(s);
-  if (!v.storage || !v.storage->sole_owner() || storage_of(v).foreign()) return false;
+  if (!v.storage || !v.storage->sole_owner()) return false;
+  const DeviceStorage& storage = storage_of(v);
+  if (!(storage.home() == device) || storage.foreign() || !storage.is_of_this_queue()) return false;
   if (s >= 0)
     return !g_.slots[static_cast<size_t>(s)].held && v_.uses[static_cast<size_t>(s)] == edges;
   // A leaf dies with this graph if one edge of ours is all that refers to it.
@@ -285,6 +281,7 @@ void Runner::run_kernel(const PlanNode& n) {
   Dtype key = n.n_in ? value(g_.in_slots[n.first_in]).dtype : v_.slots[n.first_slot]->dtype;
   const Kernel* kernel = kernel_of(op, key, device);
   LEGATO_CHECK(kernel, "a kernel was planned that does not exist");
+  const InUse in_use(device);
   constexpr size_t kFew = 6;
   View few_in[kFew], few_out[kFew];
   std::vector<View> many_in, many_out;
@@ -308,7 +305,7 @@ void Runner::run_kernel(const PlanNode& n) {
       Slot s = g_.in_slots[n.first_in + static_cast<size_t>(kernel->reuses)];
       const Value& from = value(s);
       if (from.row_major && from.size * size_of(from.dtype) == v.size * size_of(v.dtype) &&
-          may_overwrite(s, 1) && storage_of(from).home() == device) {
+          may_overwrite(s, 1, device)) {
         v.storage = from.storage;
         storage_of(v).drop_copies();
         make_row_major(v.layout.strides, v.shape);
@@ -434,7 +431,7 @@ void Runner::bind_program(const Step& step, ProgramRun& run) {
           from.size == v.size && size_of(from.dtype) == size_of(v.dtype) &&
           (flat ? from.row_major : from.shape == v.shape && bound[i].strides == order->dense);
       if (!(taken >> i & 1) && same_places && from.size > 1 &&
-          may_overwrite(inputs[i].slot, inputs[i].edges) && storage_of(from).home() == device) {
+          may_overwrite(inputs[i].slot, inputs[i].edges, device)) {
         v.storage = from.storage;
         storage_of(v).drop_copies();
         v.layout.offset = from.layout.offset;
@@ -480,6 +477,7 @@ void Runner::program_given(const Step& step, Device device) {
 }
 
 void Runner::run_program(const Step& step) {
+  const InUse in_use(device_of_stream(g_.nodes[step.node].node->stream));
   ProgramRun run;
   bind_program(step, run);
   if (run.empty) return;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -16,6 +17,7 @@
 #include "legato/array/thread_state.h"
 #include "legato/base/error.h"
 #include "legato/op/op.h"
+#include "legato/runtime/memory.h"
 
 namespace legato {
 namespace {
@@ -66,6 +68,15 @@ struct Entry {
   Device device;
   std::unique_ptr<Queue> queue;
 };
+
+// Where each stream's work goes, by its number: what a step of an evaluation asks for several
+// times.
+std::atomic<uint32_t> places[kDefaultStream];  // queue, device's index and type, a byte each
+void remember(uint16_t stream, const Place& p) {
+  places[stream].store(static_cast<uint32_t>(p.queue << 16 | p.device.index << 8) |
+                           static_cast<uint32_t>(p.device.type),
+                       std::memory_order_release);
+}
 
 struct Table {
   std::mutex lock;
@@ -199,6 +210,7 @@ Stream default_stream(Device device) {
     if (d == device) return {device, index};
   t.streams.push_back({device, std::make_unique<Queue>()});
   auto index = static_cast<uint16_t>(t.streams.size() - 1);
+  remember(index, {device, 0});
   t.defaults.emplace_back(device, index);
   return {device, index};
 }
@@ -219,8 +231,35 @@ Stream new_stream(Device device) {
   std::lock_guard lock(t.lock);
   if (t.streams.size() >= kDefaultStream)
     throw ValueError("new_stream: 65,535 streams exist already; reuse one of them");
+  // Queue 0 is the default stream's. Streams beyond the number of queues share them.
+  const int others = std::min(backend_of(device).queues(device.index), kMostQueues) - 1;
+  const auto before = std::count_if(t.streams.begin(), t.streams.end(),
+                                    [&](const Entry& e) { return e.device == device; });
+  const int queue = others > 0 ? 1 + static_cast<int>(before - 1) % others : 0;
   t.streams.push_back({device, std::make_unique<Queue>()});
-  return {device, static_cast<uint16_t>(t.streams.size() - 1)};
+  const auto index = static_cast<uint16_t>(t.streams.size() - 1);
+  remember(index, {device, queue});
+  if (queue > 0) several_queues.store(true);
+  return {device, index};
+}
+
+Place place_of_stream(uint16_t index) {
+  const uint32_t p = places[index].load(std::memory_order_acquire);
+  return {{static_cast<DeviceType>(p & 255), static_cast<int>(p >> 8 & 255)},
+          static_cast<int>(p >> 16)};
+}
+
+void EnteredQueue::enter(const Place& place) {
+  if (!several_queues.load(std::memory_order_relaxed) || place.device.type == DeviceType::cpu)
+    return;
+  const int was = backend_of(place.device).enter_queue(place.device.index, place.queue);
+  if (std::none_of(before_.begin(), before_.end(),
+                   [&](const Place& p) { return p.device == place.device; }))
+    before_.push_back({place.device, was});
+}
+
+EnteredQueue::~EnteredQueue() {
+  for (const Place& p : before_) backend_of(p.device).enter_queue(p.device.index, p.queue);
 }
 
 Stream stream_at(uint16_t index) {
@@ -233,7 +272,12 @@ Stream stream_at(uint16_t index) {
 
 void synchronize(Stream stream) {
   queue_of(stream.index).wait();
-  backend_of(stream.device).synchronize(stream.device.index);
+  Backend& backend = backend_of(stream.device);
+  const int index = stream.device.index;
+  if (several_queues.load())
+    backend.wait_for(index, backend.work_given(index, place_of_stream(stream.index).queue));
+  else
+    backend.synchronize(index);
 }
 void post(uint16_t stream, std::unique_ptr<Task> task) { queue_of(stream).post(std::move(task)); }
 bool is_idle(uint16_t stream) { return queue_of(stream).idle(); }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "legato/base/export.h"
 #include "legato/runtime/backend.h"
@@ -16,6 +17,29 @@ struct Stream {
   Device device;
   uint16_t index = 0;
   friend bool operator==(const Stream&, const Stream&) = default;
+};
+
+/// Where the work of a stream goes: all of one device's streams go to queues of it, the default one
+/// to queue 0.
+struct Place {
+  Device device;
+  int queue = 0;
+  friend bool operator==(const Place&, const Place&) = default;
+};
+/// Of a stream that exists.
+Place place_of_stream(uint16_t index);
+
+/// Enters queues of devices for this thread, and goes back to where it was.
+class EnteredQueue {
+ public:
+  EnteredQueue() = default;
+  ~EnteredQueue();
+  EnteredQueue(const EnteredQueue&) = delete;
+  EnteredQueue& operator=(const EnteredQueue&) = delete;
+  void enter(const Place& place);
+
+ private:
+  std::vector<Place> before_;  // of each device entered
 };
 
 /// The device on which operations run unless told otherwise, in all threads. Until it is set it is
@@ -35,7 +59,7 @@ LEGATO_API Stream new_stream(Device device);
 LEGATO_API Stream stream_at(uint16_t index);
 /// The stream of what this thread computes next.
 LEGATO_API uint16_t stream_of_new_nodes();
-/// Waits until everything posted to the stream has run.
+/// Waits until everything posted to the stream has run, on its device too.
 LEGATO_API void synchronize(Stream stream);
 
 /// Makes new nodes of this thread use `stream` until the scope ends.

@@ -283,6 +283,17 @@ void log_step(const StepRecord& r, const fuse::Program* program) {
       watch::write(cat("mem  ", r.name, "  ", r.moved, r.moved == 1 ? " input" : " inputs",
                        " copied to ", r.device, ", where it runs", r.origin.empty() ? "" : "  ",
                        r.origin));
+    const auto about = [&](int64_t n, const char* noun, const std::string& what) {
+      if (n)
+        watch::write(cat("mem  ", r.name, "  ", n, " ", noun, n == 1 ? "" : "s", what,
+                         r.origin.empty() ? "" : "  ", r.origin));
+    };
+    about(r.spilled, "value",
+          cat(" (", r.spilled_bytes >> 10, " KiB) spilled to host memory, to make room on ",
+              r.device));
+    about(r.dropped, "value",
+          cat(" dropped, to make room on ", r.device, ": another device has a copy"));
+    about(r.returned, "input", cat(" brought back to ", r.device, " from host memory"));
     if (r.reused)
       watch::write(cat("mem  ", r.name, "  ", r.reused, r.reused == 1 ? " output" : " outputs",
                        " written over a dying input"));
@@ -302,6 +313,27 @@ void wait_for(const Step& step, const fuse::PlanGraph& g) {
   if (Backend& backend = backend_of(device); backend.asynchronous())
     backend.synchronize(device.index);
 }
+
+}  // namespace
+
+namespace {
+
+// What leaves a device and comes back to it while the object lives.
+class Moves {
+ public:
+  explicit Moves(Device device) : device_(device), before_(spill_stats(device)) {}
+  void tell(StepRecord& r) const {
+    const SpillStats now = spill_stats(device_);
+    r.spilled = now.spills - before_.spills;
+    r.spilled_bytes = now.spilled_bytes - before_.spilled_bytes;
+    r.dropped = now.drops - before_.drops;
+    r.returned = now.returns - before_.returns;
+  }
+
+ private:
+  const Device device_;
+  const SpillStats before_;
+};
 
 }  // namespace
 
@@ -341,6 +373,7 @@ void Runner::run_step_watched(const Step& step) {
   StepRecord r = describe(step);
   const int64_t copies = counts().layout_copies.load(), reused = counts().reused_buffers.load(),
                 moved = DeviceStorage::copies_made();
+  const Moves moves(device_of_stream(g_.nodes[step.node].node->stream));
   wait_for(step, g_);
   r.begin_ns = now();
   run_step(step);
@@ -349,6 +382,7 @@ void Runner::run_step_watched(const Step& step) {
   r.copies = counts().layout_copies.load() - copies;
   r.reused = counts().reused_buffers.load() - reused;
   r.moved = DeviceStorage::copies_made() - moved;
+  moves.tell(r);
   const uint32_t active = watch::active();
   if (active & watch::kLog) log_step(r, step.program.get());
   if ((active & watch::kNan) && (step.kind == NodeKind::pointwise || step.kind == NodeKind::kernel))
@@ -388,12 +422,14 @@ void Runner::run_batch_watched(const fuse::Batch& batch) {
   r.name = cat(batch.n_steps, " x ", r.name);
   r.operands += cat(" and ", batch.n_steps - 1, " more");
   const int64_t reused = counts().reused_buffers.load();
+  const Moves moves(device_of_stream(g_.nodes[first.node].node->stream));
   wait_for(first, g_);
   r.begin_ns = now();
   run_batch(batch);
   wait_for(first, g_);
   r.end_ns = now();
   r.reused = counts().reused_buffers.load() - reused;
+  moves.tell(r);
   const uint32_t active = watch::active();
   if (active & watch::kLog) log_step(r, first.program.get());
   if (active & watch::kRecord) watch::record(std::move(r));

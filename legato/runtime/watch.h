@@ -41,10 +41,13 @@ struct StepRecord {
   const char* kind = "";  // "program", "kernel", "view", "literal", "expansion", "compiled", "rows"
   int n_nodes = 1;        // nodes of the graph that it carries out
   int64_t bytes_read = 0, bytes_written = 0;
-  int64_t copies = 0;                // inputs copied because a kernel could not take their layout
-  int64_t moved = 0;                 // inputs copied from another device
-  int64_t reused = 0;                // outputs written over a dying input
-  int64_t begin_ns = 0, end_ns = 0;  // of a steady clock
+  int64_t copies = 0;  // inputs copied because a kernel could not take their layout
+  int64_t moved = 0;   // inputs copied from another device
+  int64_t spilled = 0, spilled_bytes = 0;  // values moved to host memory to make room
+  int64_t dropped = 0;                     // copies of what others have, too, given up for it
+  int64_t returned = 0;                    // inputs that came back from there
+  int64_t reused = 0;                      // outputs written over a dying input
+  int64_t begin_ns = 0, end_ns = 0;        // of a steady clock
   uint64_t thread = 0;
 };
 /// Recordings may nest; each sees the steps of its time.

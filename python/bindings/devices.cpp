@@ -116,6 +116,12 @@ nb::dict device_info(Device device) {
     info["total_memory"] = own;
     info["free_memory"] = backend.free_bytes(device.index);
     info["max_recommended_working_set_size"] = memory_limit(device);
+    const SpillStats spilled = spill_stats(device);
+    info["spilled_memory"] = spilled.in_host;
+    info["spills"] = spilled.spills;
+    info["spilled_bytes"] = spilled.spilled_bytes;
+    info["spill_returns"] = spilled.returns;
+    info["spill_drops"] = spilled.drops;
   }
   info["memory_limit"] = memory_limit(device);
   return info;
@@ -300,6 +306,23 @@ void define_memory(nb::module_& m) {
       "Sets how many bytes of freed buffers are kept for reuse, for each device; gives the "
       "previous "
       "limit of the default one. At first a GPU keeps all that it may hold, the host 1 GiB.");
+  m.def(
+      "set_spill_limit",
+      [](int64_t n) { return set_spill_limit(size_argument("set_spill_limit", n)); },
+      nb::arg("limit"),
+      "Sets how many bytes of host memory values may take that a GPU has no room for; gives the "
+      "previous limit. At first it is half of the machine's memory, or what LEGATO_SPILL_LIMIT "
+      "says; 0: nothing is spilled.");
+  m.def(
+      "memory_summary",
+      [](nb::handle d) {
+        const std::string text =
+            memory_summary(d.is_none() ? default_device() : device_argument("memory_summary", d));
+        return nb::str(text.c_str());
+      },
+      nb::arg("device").none() = nb::none(),
+      "For people: what arrays hold on `device`, by default the default one, what is cached and "
+      "spilled to host memory, and the limits.");
   m.def(
       "set_wired_limit",
       [](int64_t n) {

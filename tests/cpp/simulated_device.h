@@ -33,13 +33,17 @@ class SimulatedBackend final : public Backend {
     owner_.erase(p);
     std::free(p);
   }
-  void copy_from_host(int device, void* to, const void* from, int64_t bytes, int64_t) override {
+  int64_t copy_from_host(int device, void* to, const void* from, int64_t bytes,
+                         std::span<const int64_t>) override {
     check(device, to);
     ++copies_in;
     std::memcpy(to, from, static_cast<size_t>(bytes));
+    return 0;
   }
   void copy_to_host(int device, void* to, const void* from, int64_t bytes, int64_t) override {
     check(device, from);
+    if (copies_out_that_fail > 0 && copies_out_that_fail-- > 0)
+      throw EvalError("simulated device: a copy failed");
     ++copies_out;
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
@@ -64,7 +68,7 @@ class SimulatedBackend final : public Backend {
     cpu().copy_strided(0, to, from);
   }
 
-  int copies_in = 0, copies_out = 0, programs = 0;
+  int copies_in = 0, copies_out = 0, programs = 0, copies_out_that_fail = 0;
   KernelTable kernels;  // that only this device has
 
  private:

@@ -42,8 +42,10 @@ class CpuBackend final : public Backend {
     return p;
   }
   void free(int, void* p, int64_t) noexcept override { std::free(p); }
-  void copy_from_host(int, void* to, const void* from, int64_t bytes, int64_t) override {
+  int64_t copy_from_host(int, void* to, const void* from, int64_t bytes,
+                         std::span<const int64_t>) override {
     std::memcpy(to, from, static_cast<size_t>(bytes));
+    return 0;
   }
   void copy_to_host(int, void* to, const void* from, int64_t bytes, int64_t) override {
     std::memcpy(to, from, static_cast<size_t>(bytes));

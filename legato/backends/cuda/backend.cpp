@@ -28,6 +28,12 @@ class Running {
   GpuDevice* previous_;
 };
 
+// Counts what is given to the device as a piece of work, also if some of it was refused.
+struct Counted {
+  GpuDevice& device;
+  ~Counted() { device.count_work(); }
+};
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend() {
@@ -47,9 +53,9 @@ class CudaBackend final : public Backend {
     } catch (...) {  // in a forked child: the memory is the parent's
     }
   }
-  void copy_from_host(int index, void* to, const void* from, int64_t bytes,
-                      int64_t after) override {
-    device(index).copy_in(to, from, bytes, after);
+  int64_t copy_from_host(int index, void* to, const void* from, int64_t bytes,
+                         std::span<const int64_t> after) override {
+    return device(index).copy_in(to, from, bytes, after);
   }
   void copy_to_host(int index, void* to, const void* from, int64_t bytes, int64_t after) override {
     device(index).copy_out(to, from, bytes, after);
@@ -59,19 +65,17 @@ class CudaBackend final : public Backend {
   }
   void run_kernel(int index, const Kernel& kernel, Launch& launch) override {
     Running here(index);
+    const Counted counted{*running};
     kernel.run(launch);
-    running->count_work();
   }
   void run_program(int index, const fuse::ProgramCall& call) override {
-    GpuDevice& d = device(index);
-    cuda::run_program(d, call);
-    d.count_work();
+    const Counted counted{device(index)};
+    cuda::run_program(counted.device, call);
   }
   bool runs_together() const override { return true; }
   void run_programs(int index, std::span<const fuse::ProgramCall> calls) override {
-    GpuDevice& d = device(index);
-    cuda::run_programs(d, calls);
-    d.count_work();
+    const Counted counted{device(index)};
+    cuda::run_programs(counted.device, calls);
   }
   void prepare_programs(int index, std::span<const fuse::ProgramCall> calls) override {
     cuda::prepare_programs(device(index), calls);
@@ -81,12 +85,45 @@ class CudaBackend final : public Backend {
   }
   void copy_strided(int index, const View& to, const View& from) override {
     Running here(index);
+    const Counted counted{*running};
     copy_elements(to.data, *to.strides, from.data, *from.strides, *from.shape, size_of(from.dtype));
-    running->count_work();
   }
   void synchronize(int index) override { device(index).synchronize(); }
+  int queues(int) const override { return kMostQueues; }
+  int enter_queue(int index, int queue) override { return device(index).enter_queue(queue); }
   int64_t work_given(int index) const override { return device_properties(index).work_given(); }
-  void mark(int index) override { device(index).mark(); }
+  int64_t work_given(int index, int queue) const override {
+    return device_properties(index).work_given(queue);
+  }
+  void mark(int index, int64_t work) override { device(index).mark(work); }
+  void order(int index, int64_t work) noexcept override {
+    try {
+      device(index).order(work);
+    } catch (...) {  // in a forked child
+    }
+  }
+  bool follows(int index, int64_t work) const override { return device(index).follows(work); }
+  void* allocate_host(int index, int64_t bytes) noexcept override {
+    try {
+      return device(index).allocate_host(bytes);
+    } catch (...) {
+      return nullptr;
+    }
+  }
+  void free_host(int index, void* p) noexcept override {
+    try {
+      device(index).free_host(p);
+    } catch (...) {
+    }
+  }
+  int64_t start_copy_to_host(int index, void* to, const void* from, int64_t bytes,
+                             std::span<const int64_t> after) override {
+    return device(index).start_copy_out(to, from, bytes, after);
+  }
+  int64_t start_copy_from_host(int index, void* to, const void* from, int64_t bytes,
+                               std::span<const int64_t> after) override {
+    return device(index).start_copy_in(to, from, bytes, after);
+  }
   void wait_for(int index, int64_t work) override { device(index).wait_for(work); }
   int64_t memory_bytes(int index) const override { return device_properties(index).total_memory(); }
   int64_t free_bytes(int index) const override { return device(index).free_bytes(); }
@@ -129,10 +166,8 @@ class CudaBackend final : public Backend {
     return device(index).end_recording(std::move(old));
   }
   Ref<DeviceCheck> replay(int index, Recording& recording) override {
-    GpuDevice& d = device(index);
-    Ref<DeviceCheck> values = d.replay(recording);
-    d.count_work();
-    return values;
+    const Counted counted{device(index)};
+    return counted.device.replay(recording);
   }
   std::vector<std::pair<std::string, std::string>> facts(int index) const override {
     const GpuDevice& d = device_properties(index);

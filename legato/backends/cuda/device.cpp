@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "legato/base/error.h"
 
@@ -75,10 +76,13 @@ void GpuDevice::open() {
   Driver& d = driver();
   check(d.cuDevicePrimaryCtxRetain(&context_, device_), "making a GPU's context");
   check(d.cuCtxSetCurrent(context_), "entering a GPU's context");
-  check(d.cuStreamCreate(&queue_, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
-  for (CUstream* queue : {&recorded_queue_, &in_.queue, &out_.queue})
+  for (CUstream* queue :
+       {&queues_[0].stream, &recorded_queue_, &queues_[kIn].stream, &queues_[kOut].stream})
     check(d.cuStreamCreate(queue, CU_STREAM_NON_BLOCKING), "making a GPU's queue");
   check(d.cuEventCreate(&in_.arrived, CU_EVENT_DISABLE_TIMING), "making an event");
+
+  queues_[0].batch = std::make_unique<LaunchBatch>();
+  queues_[0].opened.store(true, std::memory_order_release);
 
   CUmemPoolProps props{};
   props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
@@ -106,27 +110,42 @@ void GpuDevice::enter() {
   current = index_;
 }
 
+int GpuDevice::enter_queue(int queue) {
+  Queue& entered = queues_[queue];
+  if (!entered.opened.load(std::memory_order_acquire)) {
+    std::lock_guard lock(open_lock_);
+    if (!entered.batch) entered.batch = std::make_unique<LaunchBatch>();
+    if (!entered.stream)
+      check(driver().cuStreamCreate(&entered.stream, CU_STREAM_NON_BLOCKING),
+            "making a GPU's queue");
+    entered.opened.store(true, std::memory_order_release);
+  }
+  return std::exchange(entered_[index_], static_cast<uint8_t>(queue));
+}
+
 void* GpuDevice::allocate(int64_t bytes) {
   CUdeviceptr p = 0;
   const size_t size = static_cast<size_t>(std::max<int64_t>(bytes, 1));
-  CUresult status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue_);
+  const CUstream queue = queues_[entered_[index_]].stream;
+  CUresult status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue);
   if (status == CUDA_ERROR_OUT_OF_MEMORY) {
     trim();  // frees that are queued have happened then
-    status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue_);
+    status = driver().cuMemAllocFromPoolAsync(&p, size, pool_, queue);
   }
   check(status, status == CUDA_ERROR_OUT_OF_MEMORY ? "an array" : "taking memory");
   return reinterpret_cast<void*>(p);
 }
 
 void GpuDevice::free(void* p) noexcept {
-  submit();
-  driver().cuMemFreeAsync(reinterpret_cast<CUdeviceptr>(p), queue_);
+  Queue& queue = queues_[entered_[index_]];
+  queue.submit();
+  driver().cuMemFreeAsync(reinterpret_cast<CUdeviceptr>(p), queue.stream);
 }
 
 void GpuDevice::trim() noexcept {
-  submit();
-  batch_.drop_graphs();
-  driver().cuStreamSynchronize(queue_);
+  wait_for_queues();
+  for (Queue& queue : queues_)
+    if (queue.opened.load(std::memory_order_acquire) && queue.batch) queue.batch->drop_graphs();
   driver().cuMemPoolTrimTo(pool_, 0);
 }
 
@@ -190,7 +209,11 @@ void GpuDevice::launch(CUfunction f, int64_t blocks, int threads, const void* pa
   LEGATO_CHECK(blocks <= INT32_MAX, "a kernel is launched with too many blocks");
   const PlainLaunch plain{f, static_cast<unsigned>(blocks), static_cast<unsigned>(threads),
                           static_cast<unsigned>(shared_bytes), static_cast<unsigned>(bytes)};
-  if (recorder_ != this) return batch_.launch(plain, params, work_given() + 1, queue_, what);
+  if (recorder_ != this) {
+    Queue& queue = queues_[entered_[index_]];
+    const int64_t place = queue.given.load(std::memory_order_acquire) + 1;
+    return queue.batch->launch(plain, params, place, queue.stream, what);
+  }
   void* arguments[] = {const_cast<void*>(params)};
   check(driver().cuLaunchKernel(f, plain.blocks, 1, 1, plain.threads, 1, 1, plain.shared_bytes,
                                 recorded_queue_, arguments, nullptr),

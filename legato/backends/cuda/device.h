@@ -1,17 +1,19 @@
 // A GPU as the backend sees it: its context, the queue on which everything runs, memory, staging
 // buffers, the modules of compiled kernels, and the records in which kernels report bad values.
 //
-// Note [One queue]: all work of a device, memory that is freed and taken again included, goes to
-// one CUDA stream. Order then needs no event: a buffer that the host gives up after a launch may be
-// handed out at once, because whoever gets it writes later in the same queue. Copies from and to
-// the host have a queue for each direction, so that they pass by what is being computed: work is
-// counted, a copy names the piece that it has to wait for, and an event stands behind it (Mark).
+// Note [Queues]: each stream of Legato gives its work to a queue, which is a CUDA stream; the
+// default one to queue 0. Within a queue order needs no event: a buffer that the host gives up
+// after a launch may be handed out at once, because whoever gets it writes later in the same queue.
+// Copies from and to the host have a queue for each direction, so that they pass by what is being
+// computed. Work is counted in each queue; who has to come after a piece of another queue names it,
+// and an event that stands behind it (Mark) is waited for, once.
 #pragma once
 
 #include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -45,13 +47,15 @@ class GpuDevice {
   void enter();
 
   int index() const { return index_; }
-  /// Where this thread's work goes: the device's queue, or the one that is recorded. Launches that
-  /// were put aside (batch.h) are given to the queue first.
+  /// Where this thread's work goes: the queue it has entered, or the one that is recorded. Launches
+  /// that were put aside (batch.h) are given to the queue first.
   CUstream queue() {
     if (recorder_ == this) return recorded_queue_;
-    submit();
-    return queue_;
+    Queue& queue = queues_[entered_[index_]];
+    queue.submit();
+    return queue.stream;
   }
+  int enter_queue(int queue);
   int multiprocessors() const { return multiprocessors_; }
   int capability() const { return capability_; }  // 90 for 9.0
   int64_t total_memory() const { return total_memory_; }
@@ -60,18 +64,31 @@ class GpuDevice {
   void* allocate(int64_t bytes);
   void free(void* p) noexcept;
   void trim() noexcept;
-  void copy_in(void* to, const void* from, int64_t bytes, int64_t after);
+  int64_t copy_in(void* to, const void* from, int64_t bytes, std::span<const int64_t> after);
   void copy_out(void* to, const void* from, int64_t bytes, int64_t after);
   void synchronize();
   int64_t free_bytes();
+  // Host memory that copies reach without help, and such copies.
+  void* allocate_host(int64_t bytes) noexcept;
+  void free_host(void* p) noexcept;
+  int64_t start_copy_in(void* to, const void* from, int64_t bytes, std::span<const int64_t> after);
+  int64_t start_copy_out(void* to, const void* from, int64_t bytes, std::span<const int64_t> after);
   // Pieces of work, counted: see backend.h.
-  int64_t work_given() const { return given_.load(std::memory_order_acquire); }
-  void count_work() { given_.fetch_add(1, std::memory_order_acq_rel); }
-  void mark() { event_after(work_given()); }
+  int64_t work_given() const { return work_given(entered_[index_]); }
+  int64_t work_given(int queue) const {
+    return piece_of_work(queue, queues_[queue].given.load(std::memory_order_acquire));
+  }
+  void count_work() { queues_[entered_[index_]].given.fetch_add(1, std::memory_order_acq_rel); }
+  void mark(int64_t work) { event_after(work); }
   void wait_for(int64_t work);
+  void order(int64_t work) noexcept;
+  bool follows(int64_t work);
 
   // Order with other libraries: see backend.h.
-  CUstream exchange_queue() { return queue(); }
+  CUstream exchange_queue() {
+    queues_[0].submit();
+    return queues_[0].stream;
+  }
   void lead(CUstream stream);
   void lead_all() noexcept;
   int64_t follow_all() noexcept;
@@ -89,7 +106,7 @@ class GpuDevice {
   /// Loads code that NVRTC made and returns its only kernel, `name`.
   CUfunction load(const void* code, const char* name);
   /// Its module is about to be unloaded.
-  void forget(CUfunction f) noexcept { batch_.forget(f, queue_); }
+  void forget(CUfunction f) noexcept;
   /// A kernel that takes the struct at `params`, of `bytes` bytes.
   void launch(CUfunction f, int64_t blocks, int threads, const void* params, size_t bytes,
               const char* what, int shared_bytes);
@@ -130,18 +147,31 @@ class GpuDevice {
     int64_t bytes = 0;
     CUevent free = nullptr;  // when the copy that used it last has ended
   };
+  using Event = std::shared_ptr<CUevent_st>;  // goes back to the spare ones
+  /// An event behind the first pieces of a queue's work.
+  struct Mark {
+    int64_t place;
+    Event event;
+  };
+  static constexpr int kIn = kMostQueues, kOut = kMostQueues + 1, kQueues = kMostQueues + 2;
+  struct Queue {
+    std::atomic<bool> opened{false};
+    std::unique_ptr<LaunchBatch> batch;       // null: of copies
+    CUstream stream = nullptr;                // made when it is first entered
+    std::atomic<int64_t> given{0}, ended{0};  // pieces of work
+    std::mutex lock;
+    std::deque<Mark> marks;                      // guarded by lock, oldest first
+    std::atomic<int64_t> follows[kQueues] = {};  // the pieces of others that its next work follows
+    void submit() noexcept {
+      if (batch) batch->submit(stream);
+    }
+  };
   /// Copies of one direction, on a queue of their own.
   struct Lane {
     std::mutex lock;  // guards all of it
-    CUstream queue = nullptr;
     Stage stages[2];
     int next = 0;
     CUevent arrived = nullptr;
-  };
-  /// An event behind the first `work` pieces of work.
-  struct Mark {
-    int64_t work;
-    std::shared_ptr<CUevent_st> event;
   };
   struct Key {
     const char* image;
@@ -149,14 +179,28 @@ class GpuDevice {
   };
   void open();
   CUfunction find_kernel(const char* image, std::string_view name, int shared_bytes);
-  void submit() noexcept { batch_.submit(queue_); }
   void open_reports();
   void clear_reports(const std::vector<int>& slots);  // the device has finished
   int take_report(const char* op);
   Stage& take_stage(Lane& lane, int64_t bytes);
-  void follow(Lane& lane, int64_t work);
+  Event new_event();
+  // What is given to the queue from here on comes after the piece of work.
+  void follow(int queue, int64_t work);
   // Null if the work is known to have ended.
-  std::shared_ptr<CUevent_st> event_after(int64_t work);
+  Event event_after(int64_t work);
+  // Counts a piece of work and leaves `event` behind it.
+  int64_t give_marked(int queue, Event event);
+  // Calls f(queue) for those of streams that have been entered, when they have got their launches.
+  template <class F>
+  void for_each_queue(F f) {
+    for (int q = 0; q < kMostQueues; ++q) {
+      Queue& queue = queues_[q];
+      if (!queue.opened.load(std::memory_order_acquire)) continue;
+      queue.submit();
+      f(queue);
+    }
+  }
+  void wait_for_queues() noexcept;
   // Throws while this thread records: `what` cannot be repeated.
   void refuse_to_record(const char* what) const;
 
@@ -164,7 +208,8 @@ class GpuDevice {
   std::once_flag opened_;
   CUdevice device_ = 0;
   CUcontext context_ = nullptr;
-  CUstream queue_ = nullptr;
+  Queue queues_[kQueues];
+  static inline thread_local uint8_t entered_[64] = {};  // which queue, by the device's number
   CUstream recorded_queue_ = nullptr;  // carries out nothing; the runtime records once at a time
   static inline thread_local const GpuDevice* recorder_ = nullptr;  // on which this thread records
   CUmemoryPool pool_ = nullptr;
@@ -173,11 +218,11 @@ class GpuDevice {
   std::string name_;
 
   Lane in_, out_;
-  std::atomic<int64_t> given_{0}, ended_{0};  // pieces of work
-  std::mutex mark_lock_;
-  std::deque<Mark> marks_;  // guarded by mark_lock_, oldest first
+  std::mutex open_lock_;  // of queues
+  std::mutex event_lock_;
+  std::vector<CUevent> spare_events_;  // guarded by event_lock_
+  std::vector<void*> pageable_;        // what allocate_host could not pin; likewise
 
-  LaunchBatch batch_;
   std::mutex module_lock_;
   std::unordered_map<std::string, CUmodule> modules_;      // by image; guarded by module_lock_
   std::unordered_map<std::string, CUfunction> functions_;  // by image and name

@@ -266,8 +266,8 @@ void run_parts(GpuDevice& device, const ProgramCall& call, const Parts& parts) {
   for (size_t i = 0; i < n_in; ++i) at[i] = call.inputs[i];
   if (n_lit) {
     auto* values = static_cast<unsigned char*>(scratch.take(static_cast<int64_t>(16 * n_lit)));
-    device.copy_in(values, call.literals.data(), static_cast<int64_t>(16 * n_lit),
-                   device.work_given());
+    const int64_t now = device.work_given();
+    device.copy_in(values, call.literals.data(), static_cast<int64_t>(16 * n_lit), {&now, 1});
     for (size_t l = 0; l < n_lit; ++l)
       at[n_in + l] = {values + 16 * l, Dims::filled(call.shape.size(), 0)};
   }
@@ -338,8 +338,9 @@ void run_on_cpu(GpuDevice& device, const ProgramCall& call) {
   here.inputs = inputs;
   here.outputs = outputs;
   backend_of(Device{}).run_program(0, here);
+  const int64_t now = device.work_given();
   for (size_t o = 0; o < outputs.size(); ++o)
-    device.copy_in(call.outputs[o], outputs[o], bytes_of(o), device.work_given());
+    device.copy_in(call.outputs[o], outputs[o], bytes_of(o), {&now, 1});
 }
 
 // Until its kernel is compiled, or for ever. False: wait for it.

@@ -71,8 +71,7 @@ std::unique_ptr<Recording> GpuDevice::end_recording(std::unique_ptr<Recording> o
 Ref<DeviceCheck> GpuDevice::replay(const Recording& recording) {
   auto& graph = static_cast<const Graph&>(recording);
   Ref<DeviceCheck> values = graph.reports ? direct(*graph.reports) : nullptr;
-  submit();
-  check(driver().cuGraphLaunch(graph.exec, queue_), "replaying");
+  check(driver().cuGraphLaunch(graph.exec, queue()), "replaying");
   return values;
 }
 

@@ -50,7 +50,7 @@ class GpuDevice::RecordedReports : public std::enable_shared_from_this<RecordedR
     target_ = reinterpret_cast<CUdeviceptr>(device.allocate(sizeof(ValueReport*)));
   }
   ~RecordedReports() {
-    driver().cuStreamSynchronize(device_.queue_);  // a replay may still read the stubs
+    device_.wait_for_queues();  // a replay may still read the stubs
     driver().cuMemFreeHost(stubs_);
     device_.free(reinterpret_cast<void*>(target_));
   }
@@ -69,9 +69,8 @@ class GpuDevice::RecordedReports : public std::enable_shared_from_this<RecordedR
   void lead_to(const ValueReport* record) {
     uint32_t half[2];
     std::memcpy(half, &record, sizeof half);
-    device_.submit();
     for (unsigned i = 0; i < 2; ++i)
-      check(driver().cuMemsetD32Async(target_ + 4 * i, half[i], 1, device_.queue_),
+      check(driver().cuMemsetD32Async(target_ + 4 * i, half[i], 1, device_.queue()),
             "directing reports");
   }
   Reporter reporter(int launch) const { return reporters_[static_cast<size_t>(launch)]; }
@@ -97,8 +96,9 @@ void GpuDevice::open_reports() {
       driver().cuMemHostAlloc(&reports, sizeof(ValueReport) * kReports, CU_MEMHOSTALLOC_DEVICEMAP),
       "pinning host memory");
   reports_ = static_cast<ValueReport*>(reports);
-  check(driver().cuMemAllocFromPoolAsync(&claims_, sizeof(int) * kReports, pool_, queue_),
-        "an array");
+  check(
+      driver().cuMemAllocFromPoolAsync(&claims_, sizeof(int) * kReports, pool_, queues_[0].stream),
+      "an array");
   for (int i = kReports; i-- > 0;) free_reports_.push_back(i);
   clear_reports(free_reports_);
 }
@@ -109,7 +109,9 @@ void GpuDevice::clear_reports(const std::vector<int>& slots) {
     reports_[slot].claim =
         reinterpret_cast<int*>(claims_ + sizeof(int) * static_cast<unsigned>(slot));
   }
-  check(driver().cuMemsetD8Async(claims_, 0, sizeof(int) * kReports, queue_), "clearing memory");
+  check(driver().cuMemsetD8Async(claims_, 0, sizeof(int) * kReports, queues_[0].stream),
+        "clearing memory");
+  check(driver().cuStreamSynchronize(queues_[0].stream), "clearing memory");  // for all queues
 }
 
 int GpuDevice::take_report(const char* op) {

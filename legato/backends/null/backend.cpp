@@ -26,7 +26,9 @@ class NullBackend final : public Backend {
     return p;
   }
   void free(int, void* p, int64_t) noexcept override { std::free(p); }
-  void copy_from_host(int, void*, const void*, int64_t, int64_t) override {}
+  int64_t copy_from_host(int, void*, const void*, int64_t, std::span<const int64_t>) override {
+    return 0;
+  }
   void copy_to_host(int, void*, const void*, int64_t, int64_t) override {}
   const Kernel* find_kernel(const Op&, Dtype) const override { return &kNothing; }
   void run_kernel(int, const Kernel&, Launch&) override {}

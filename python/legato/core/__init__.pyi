@@ -1429,6 +1429,9 @@ def median(
 ) -> array:
     """Middle of the sorted elements along `axis`, or the mean of the two in the middle."""
 
+def memory_summary(*args: Any, **kwargs: Any) -> str:
+    """memory_summary(device: object | None = None) -> str"""
+
 def meshgrid(
     *arrays: array,
     sparse: bool = False,
@@ -1682,6 +1685,9 @@ def set_num_threads(*args: Any, **kwargs: Any) -> None:
 
 def set_printoptions(precision: int = -1) -> None:
     """Sets the digits behind the point; -1 prints six significant digits."""
+
+def set_spill_limit(*args: Any, **kwargs: Any) -> int:
+    """set_spill_limit(limit: int) -> int"""
 
 def set_wired_limit(*args: Any, **kwargs: Any) -> int:
     """set_wired_limit(limit: int) -> int"""

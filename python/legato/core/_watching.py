@@ -133,6 +133,10 @@ def _chrome_trace(steps):
                         "bytes_read",
                         "bytes_written",
                         "copies",
+                        "moved",
+                        "spilled",
+                        "dropped",
+                        "returned",
                         "reused",
                     )
                 },
@@ -161,7 +165,7 @@ class Explanation:
         work = [s for s in self.steps if s["kind"] in ("program", "kernel", "rows")]
         nodes = sum(s["nodes"] for s in work)
         moved = sum(s["bytes_read"] + s["bytes_written"] for s in work)
-        copies = sum(s["copies"] + s["moved"] for s in work)
+        copies = sum(s["copies"] + s["moved"] + s["spilled"] + s["returned"] for s in work)
         lines = [
             f"{_count(nodes, 'operation')} in {_count(len(work), 'pass', 'passes')} over memory, "
             f"{_bytes(moved)} read or written, {_count(copies, 'implicit copy', 'implicit copies')}"
@@ -176,6 +180,10 @@ class Explanation:
                 )
             if s["moved"]:
                 line += f"  {_count(s['moved'], 'input')} copied to {s['device']}"
+            if s["spilled"]:
+                line += f"  {_count(s['spilled'], 'value')} spilled to host memory"
+            if s["returned"]:
+                line += f"  {_count(s['returned'], 'input')} brought back from host memory"
             lines.append(f"{line}  {s['origin']}".rstrip())
         return "\n".join(lines)
 

@@ -8,6 +8,8 @@
 //                                        graph's launch) and replay
 // LEGATO_EMULATOR_COUNTS=1               says at the end how often the driver was asked to launch a
 //                                        kernel and a graph
+// LEGATO_EMULATOR_FAIL=copy_out:2,pin:3  makes the 2nd copy to the host, the 3rd pinning of host
+//                                        memory fail
 // LEGATO_EMULATOR_FAIL=illegal:4         the 4th launch reads a foreign address: the context ends
 // LEGATO_EMULATOR_MEMORY=bytes           what the device has (256 MiB)
 #include <cuda.h>
@@ -64,7 +66,8 @@ uintptr_t streams = 0, n_events = 0;
 CUresult lost = CUDA_SUCCESS;  // the error that ended the context
 std::map<uintptr_t, size_t> allocations;
 size_t allocated = 0;
-int calls_alloc = 0, calls_launch = 0, calls_graph = 0, calls_change = 0, calls_replay = 0;
+int calls_alloc = 0, calls_launch = 0, calls_graph = 0, calls_change = 0, calls_replay = 0,
+    calls_copy_out = 0, calls_pin = 0;
 
 size_t memory_size() {
   static const size_t size = [] {
@@ -322,8 +325,11 @@ EXPORT CUresult cuMemFreeAsync(CUdeviceptr p, CUstream s) {
   });
 }
 EXPORT CUresult cuMemHostAlloc(void** p, size_t n, unsigned) {
+  if (injected("pin", ++calls_pin)) return CUDA_ERROR_OUT_OF_MEMORY;
   *p = std::aligned_alloc(64, (n + 63) / 64 * 64);
-  return *p ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+  if (!*p) return CUDA_ERROR_OUT_OF_MEMORY;
+  std::memset(*p, 0xee, n);
+  return CUDA_SUCCESS;
 }
 EXPORT CUresult cuMemFreeHost(void* p) {
   std::free(p);
@@ -337,6 +343,7 @@ EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t n,
   });
 }
 EXPORT CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t n, CUstream s) {
+  if (injected("copy_out", ++calls_copy_out)) return CUDA_ERROR_UNKNOWN;
   return later(s, [=] {
     if (!inside(from, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
     std::memcpy(to, reinterpret_cast<void*>(from), n);
