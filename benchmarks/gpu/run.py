@@ -34,6 +34,8 @@ GROUPS = (
     "blocks",
     "demo",
     "unified",
+    "spill",
+    "streams",
     "unet",
 )
 
