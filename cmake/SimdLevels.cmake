@@ -28,7 +28,7 @@ function(legato_add_level level flags sources)
   string(TOUPPER ${level} upper)
   add_library(${target} OBJECT ${sources})
   legato_library_options(${target})
-  target_compile_options(${target} PRIVATE ${flags} -O3)
+  target_compile_options(${target} PRIVATE ${flags} -O3 -fwrapv)  # integers wrap around, as NumPy's do
   target_compile_definitions(${target} PRIVATE LEGATO_LEVEL=${level} LEGATO_LEVEL_${upper}=1)
 endfunction()
 

@@ -81,6 +81,7 @@ LEGATO_INLINE V<A> load(const T* p, Full = {}) {
 template <class A, class T>
 LEGATO_INLINE V<A> load(const T* p, int n) {
   if constexpr (std::is_same_v<T, A>) return pointwise::load_part(p, n).raw;
+  if (n < 0 || n > kWidth<A>) __builtin_unreachable();
   alignas(16) unsigned char buffer[kWidth<A> * sizeof(T)] = {};
   __builtin_memcpy(buffer, p, static_cast<size_t>(n) * sizeof(T));
   return load<A, T>(reinterpret_cast<const T*>(buffer));
