@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "legato/backends/cuda/library_places.h"
 #include "legato/base/error.h"
 #include "legato/op/attrs.h"
 
@@ -19,23 +20,9 @@ namespace {
 
 Library* load() {
   auto* l = new Library;
-  std::vector<std::string> places;
-  if (const char* given = std::getenv("LEGATO_CUBLASLT"); given && *given) {
-    places.push_back(given);
-  } else {
-    Dl_info info;
-    if (dladdr(reinterpret_cast<const void*>(&load), &info) && info.dli_fname) {
-      std::string here = info.dli_fname;  // .../site-packages/legato/lib/liblegato_cuda.so
-      for (int up = 0; up < 3; ++up) here = here.substr(0, here.rfind('/'));
-      places.push_back(here + "/nvidia/cu13/lib/libcublasLt.so.13");
-      places.push_back(here + "/nvidia/cublas/lib/libcublasLt.so.12");
-    }
-    places.push_back("libcublasLt.so.13");
-    places.push_back("libcublasLt.so.12");
-  }
-  void* handle = nullptr;
-  for (const std::string& place : places)
-    if ((handle = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL))) break;
+  void* handle = open_library(library_places(
+      "LEGATO_CUBLASLT", {"cu13/lib/libcublasLt.so.13", "cublas/lib/libcublasLt.so.12"},
+      {"libcublasLt.so.13", "libcublasLt.so.12"}));
   if (!handle) {
     l->problem =
         "cuBLASLt was not found; matrix products use Legato's own, slower kernel. Install it with: "

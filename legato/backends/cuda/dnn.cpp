@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "legato/backends/cuda/library_places.h"
 #include "legato/backends/cuda/nvrtc.h"
 
 namespace legato::cuda::dnn {
@@ -12,25 +13,12 @@ namespace {
 
 Library* load() {
   auto* l = new Library;
-  std::vector<std::string> places;
-  if (const char* given = std::getenv("LEGATO_CUDNN"); given && *given) {
-    places.push_back(given);
-  } else {
-    Dl_info info;
-    if (dladdr(reinterpret_cast<const void*>(&load), &info) && info.dli_fname) {
-      std::string here = info.dli_fname;  // .../site-packages/legato/lib/liblegato_cuda.so
-      for (int up = 0; up < 3; ++up) here = here.substr(0, here.rfind('/'));
-      places.push_back(here + "/nvidia/cudnn/lib/libcudnn.so.9");
-    }
-    places.push_back("libcudnn.so.9");
-  }
   // Its engines that are compiled at run time open NVRTC by its bare name, which finds one that is
   // open already.
   nvrtc_problem();
   // It is a stub that opens its parts from beside itself when they are first used.
-  void* handle = nullptr;
-  for (const std::string& place : places)
-    if ((handle = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL))) break;
+  void* handle =
+      open_library(library_places("LEGATO_CUDNN", {"cudnn/lib/libcudnn.so.9"}, {"libcudnn.so.9"}));
   if (!handle) {
     l->problem =
         "cuDNN 9 was not found; convolutions use Legato's own, slower kernels. Install it with: "

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "legato/backends/cuda/driver.h"
+#include "legato/backends/cuda/library_places.h"
 #include "legato/base/error.h"
 
 namespace legato::cuda {
@@ -37,22 +38,6 @@ struct Nvrtc {
   std::string problem;
 };
 
-// Where PyPI's wheel puts the library, beside Legato in site-packages; then the system's places.
-std::vector<std::string> places() {
-  std::vector<std::string> found;
-  if (const char* given = std::getenv("LEGATO_NVRTC"); given && *given) return {given};
-  Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&places), &info) && info.dli_fname) {
-    std::string here = info.dli_fname;  // .../site-packages/legato/lib/liblegato_cuda.so
-    for (int up = 0; up < 3; ++up) here = here.substr(0, here.rfind('/'));
-    found.push_back(here + "/nvidia/cu13/lib/libnvrtc.so.13");
-    found.push_back(here + "/nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
-  }
-  for (const char* name : {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"})
-    found.push_back(name);
-  return found;
-}
-
 // NVRTC opens a library of built-in functions by its bare name, and PyPI's wheel puts it where the
 // system doesn't look: it is opened first, from the same folder.
 void open_builtins(const std::string& library) {
@@ -71,7 +56,9 @@ Nvrtc* load_nvrtc() {
   auto* n = new Nvrtc;
   void* handle = nullptr;
   std::string last;
-  for (const std::string& place : places()) {
+  for (const std::string& place :
+       library_places("LEGATO_NVRTC", {"cu13/lib/libnvrtc.so.13", "cuda_nvrtc/lib/libnvrtc.so.12"},
+                      {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"})) {
     open_builtins(place);
     handle = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle) break;
