@@ -86,6 +86,7 @@ foreach(image IN LISTS cuda_program_images)
   list(APPEND cuda_program_sources "${PROJECT_BINARY_DIR}/generated/programs_${image}.cu")
 endforeach()
 add_executable(legato_cuda_precompile tools/cuda/precompile.cpp legato/backends/cuda/print.cpp
+                                      legato/backends/cuda/print_tiles.cpp
                                       "${cuda_language_source}")
 legato_library_options(legato_cuda_precompile)
 target_link_libraries(legato_cuda_precompile PRIVATE legato)

@@ -115,4 +115,24 @@ LEGATO_INLINE bf16 to_bf16(float f) {
 #endif
 }
 
+/// Two values rounded to halves, the first one in the low half of the word.
+LEGATO_INLINE uint32_t two_halves(f16, float low, float high) {
+#ifdef LEGATO_EMULATED
+  return to_f16(low).bits | static_cast<uint32_t>(to_f16(high).bits) << 16;
+#else
+  uint32_t w;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
+  return w;
+#endif
+}
+LEGATO_INLINE uint32_t two_halves(bf16, float low, float high) {
+#ifdef LEGATO_EMULATED
+  return to_bf16(low).bits | static_cast<uint32_t>(to_bf16(high).bits) << 16;
+#else
+  uint32_t w;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
+  return w;
+#endif
+}
+
 }  // namespace legato

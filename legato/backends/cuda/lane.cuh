@@ -324,6 +324,8 @@ LEGATO_INLINE Pack<T, n> load_pack(const T* from) {
     return __builtin_bit_cast(Pack<T, n>, *reinterpret_cast<const uint4*>(from));
   else if constexpr (sizeof(T) * n == 8)
     return __builtin_bit_cast(Pack<T, n>, *reinterpret_cast<const uint2*>(from));
+  else if constexpr (sizeof(T) * n == 4)
+    return __builtin_bit_cast(Pack<T, n>, *reinterpret_cast<const uint32_t*>(from));
 #endif
   return *reinterpret_cast<const Pack<T, n>*>(from);
 }
@@ -335,6 +337,9 @@ LEGATO_INLINE void store_pack(T* to, const Pack<T, n>& v) {
     return;
   } else if constexpr (sizeof(T) * n == 8) {
     *reinterpret_cast<uint2*>(to) = __builtin_bit_cast(uint2, v);
+    return;
+  } else if constexpr (sizeof(T) * n == 4) {
+    *reinterpret_cast<uint32_t*>(to) = __builtin_bit_cast(uint32_t, v);
     return;
   }
 #endif

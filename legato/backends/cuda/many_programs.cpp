@@ -72,6 +72,7 @@ class Sorted {
  private:
   // For as many calls as fit. Returns how many they are.
   size_t choose_room(const Program& program, std::span<const uint32_t> which, Variant& v) const {
+    if (v.tiled) return 0;  // its blocks are tiles of one result
     v.same_literals = same_literals(calls_, which);
     const int most = most_parameter_bytes();
     size_t calls = 0;

@@ -51,24 +51,6 @@ LEGATO_INLINE void unpack(const Stored<T, W>& s, Compute<T>* v) {
   }
 }
 
-#ifndef LEGATO_EMULATED
-LEGATO_INLINE uint32_t two_halves(f16, float low, float high) {
-  uint32_t w;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  return w;
-}
-LEGATO_INLINE uint32_t two_halves(bf16, float low, float high) {
-  uint32_t w;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  return w;
-}
-#else
-template <class T>
-LEGATO_INLINE uint32_t two_halves(T, float low, float high) {
-  return written<T>(low).bits | static_cast<uint32_t>(written<T>(high).bits) << 16;
-}
-#endif
-
 /// Rounds values to how they are stored.
 template <class T, int W>
 LEGATO_INLINE Stored<T, W> pack(const Compute<T>* v) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "legato/backends/cuda/print_tiles.h"
 #include "legato/base/error.h"
 #include "legato/fuse/functions.h"
 #include "legato/fuse/lane_program.h"
@@ -92,17 +93,13 @@ class LanePrinter {
       }
     }
   }
-  /// Reads x0, x1, ... as stored, and writes o0, o1, ...
-  void print_body() {
+  /// Reads x0, x1, ... as stored, and writes o0, o1, ... as stored or (`registers`) as registers
+  /// hold them: halves unrounded.
+  void print_body(bool registers) {
     for (size_t v = 0; v < p_.instrs.size(); ++v) print(v, p_.instrs[v]);
     for (size_t o = 0; o < p_.outputs.size(); ++o) {
-      const auto& output = p_.outputs[o];
-      const std::string value = cat("v", output.value);
-      out_ += cat("  o", o, " = ",
-                  output.stored == Dtype::float16    ? cat("to_f16(", value, ")")
-                  : output.stored == Dtype::bfloat16 ? cat("to_bf16(", value, ")")
-                                                     : value,
-                  ";\n");
+      const Dtype t = registers ? Dtype::float32 : p_.outputs[o].stored;
+      out_ += cat("  o", o, " = ", rounded(t, cat("v", p_.outputs[o].value)), ";\n");
     }
   }
 
@@ -127,8 +124,8 @@ class LanePrinter {
   }
 
   // Note [Ranges]: what is known about a float32 value that is no nan. exp and its kin clamp their
-  // argument before they round it, and within 2^22 rounding is an addition, which leaves the integer
-  // in its low bits; the GPU's own instructions for both run at an eighth of the speed.
+  // argument before they round it, and within 2^22 rounding is an addition, which leaves the
+  // integer in its low bits; the GPU's own instructions for both run at an eighth of the speed.
   static constexpr double kRoundedBySum = 0x1p22;
   struct Range {
     double low = -INFINITY, high = INFINITY;
@@ -327,9 +324,8 @@ class LanePrinter {
         const char *most = narrow ? "0x1p31f" : "0x1p63",
                    *least = narrow ? "INT32_MIN" : "INT64_MIN";
         const bool known = narrow && ranges_[static_cast<size_t>(s.src[0])].within(0x1p30);
-        const std::string fits = known
-                                     ? cat(src(0), " == ", src(0))
-                                     : cat(src(0), " > -", most, " && ", src(0), " < ", most);
+        const std::string fits = known ? cat(src(0), " == ", src(0))
+                                       : cat(src(0), " > -", most, " && ", src(0), " < ", most);
         // The integer stands in the low bits of the sum that rounded.
         const LaneInstr& rounded = at(s.src[0]);
         const bool summed = narrow && rounded.op == LaneOp::rint &&
@@ -375,7 +371,7 @@ class LanguagePrinter {
  public:
   LanguagePrinter(const Program& p, std::string& out) : p_(p), out_(out) {}
 
-  void print_body() {
+  void print_body(bool registers) {
     const int n_in = static_cast<int>(p_.inputs.size());
     int v = 0;
     for (; v < n_in; ++v) out_ += cat("  const auto v", v, " = load(x", v, ");\n");
@@ -400,9 +396,13 @@ class LanguagePrinter {
       }
       out_ += "));\n";
     }
-    for (size_t o = 0; o < p_.outputs.size(); ++o)
-      out_ += cat("  o", o, " = store<", device_type(p_.dtype_of_value(p_.outputs[o])), ">(v",
-                  p_.outputs[o], ");\n");
+    for (size_t o = 0; o < p_.outputs.size(); ++o) {
+      const Dtype stored = p_.dtype_of_value(p_.outputs[o]);
+      const char* t = device_type(stored);
+      out_ += registers && is_half(stored)
+                  ? cat("  o", o, " = as<", t, ">(v", p_.outputs[o], ").value;\n")
+                  : cat("  o", o, " = store<", t, ">(v", p_.outputs[o], ");\n");
+    }
   }
 
  private:
@@ -419,6 +419,7 @@ class KernelPrinter {
 
   Source print() {
     const int cost = print_element();
+    if (v_.tiled) return {language_, out_ + tile_kernel(p_, v_, name_, cost) + "}\n", 1};
     packs_ = kMostPacks;
     while (packs_ > 1 && packs_ * v_.pack * widest() > kFlightBytes) packs_ /= 2;
     while (packs_ > 1 && packs_ * v_.pack * cost > kBodyBudget) packs_ /= 2;
@@ -435,7 +436,7 @@ class KernelPrinter {
     std::string element =
         cat("LEGATO_INLINE void element(const ", v_.same_literals ? "Literals" : "Params", "& p");
     for (int i = 0; i < n_in(); ++i) element += cat(", const ", in_type(i), "& x", i);
-    for (int o = 0; o < n_out(); ++o) element += cat(", ", out_type(o), "& o", o);
+    for (int o = 0; o < n_out(); ++o) element += cat(", ", register_type(o), "& o", o);
     element += ") {\n";
     language_ = !lanes;
     if (lanes) {
@@ -445,12 +446,12 @@ class KernelPrinter {
       open();
       lane.print_rare_functions();
       out_ += element;
-      lane.print_body();
+      lane.print_body(true);
     } else {
       cost = 100 * static_cast<int>(p_.instrs.size());
       open();
       out_ += element;
-      LanguagePrinter(p_, out_).print_body();
+      LanguagePrinter(p_, out_).print_body(true);
     }
     out_ += "}\n";
     return cost;
@@ -462,6 +463,7 @@ class KernelPrinter {
   Dtype out_dtype(int o) const { return p_.dtype_of_value(p_.outputs[static_cast<size_t>(o)]); }
   const char* in_type(int i) const { return device_type(in_dtype(i)); }
   const char* out_type(int o) const { return device_type(out_dtype(o)); }
+  const char* register_type(int o) const { return device_type(compute_dtype(out_dtype(o))); }
   bool dense() const { return !v_.strided(n_in()); }
   int64_t widest() const {
     int64_t bytes = 1;
@@ -484,6 +486,10 @@ class KernelPrinter {
     const std::string lit =
         p_.literals.empty() ? "" : cat("  uint64_t lit[", p_.literals.size(), "][2];\n");
     if (!v_.same_literals) out_ += lit;
+    if (v_.tiled) {
+      out_ += cat(tile_fields(static_cast<int>(n_strided)), "};\n");
+      return;
+    }
     out_ += "  uint64_t n;\n";
     if (n_strided && v_.wide)
       out_ += cat("  int64_t axes;\n  uint64_t size[8];\n  int64_t stride[", n_strided, "][8];\n");
@@ -503,14 +509,19 @@ class KernelPrinter {
   std::string pointer(int i) const { return cat("((const ", in_type(i), "*)p.in[", i, "])"); }
 
   // How a pack goes to and from memory: by one instruction.
-  void print_pack_type(const char* name, int k, Dtype t) {
+  void print_pack_type(const char* name, int k, Dtype t, bool pairs = false) {
     const int64_t bytes = std::min<int64_t>(16, size_of(t) * v_.pack);
-    out_ += cat("struct alignas(", bytes, ") ", name, k, " { ", device_type(t), " at[", v_.pack,
-                "]; };\n");
+    out_ += cat("struct alignas(", bytes, ") ", name, k, " { ", pairs ? "uint32_t" : device_type(t),
+                " at[", pairs ? v_.pack / 2 : v_.pack, "]; };\n");
   }
   std::string word(Dtype t) const {
     const int64_t bytes = size_of(t) * v_.pack;
-    return v_.pack == 1 ? "" : bytes == 16 ? "uint4" : bytes == 8 ? "uint2" : "";
+    return v_.pack == 1  ? ""
+           : bytes == 16 ? "uint4"
+           : bytes == 8  ? "uint2"
+           : bytes == 4  ? "uint32_t"
+           : bytes == 2  ? "uint16_t"
+                         : "";
   }
   std::string loaded(int i, const std::string& at) const {
     const std::string w = word(in_dtype(i));
@@ -530,7 +541,8 @@ class KernelPrinter {
 
   void print_kernel() {
     print_input_types();
-    for (int o = 0; o < n_out(); ++o) print_pack_type("Y", o, out_dtype(o));
+    for (int o = 0; o < n_out(); ++o)
+      print_pack_type("Y", o, out_dtype(o), is_half(out_dtype(o)) && v_.pack > 1);
     const bool many = v_.room >= 0;
     out_ +=
         cat("LEGATO_KERNEL(", name_, many ? ", Many, " : ", Params, ", kProgramThreads, ") {\n");
@@ -603,21 +615,19 @@ class KernelPrinter {
                 last, "\n");
   }
 
-  // The last pack of a dense program may be shorter than the others.
+  // The last pack of a dense program may be shorter than the others: it goes element by element.
   bool partial() const { return v_.pack > 1 && dense(); }
 
   void print_loads() {
-    const std::string all = cat("at + ", v_.pack, " <= n");
-    std::string whole, parts;
+    std::string whole;
     int k = 0;
     for (int i = 0; i < n_in(); ++i) {
       switch (v_.access[i]) {
         case Access::scalar:
+        case Access::turned:  // of tiles
           break;
         case Access::dense:
           whole += cat("      x", i, "[u] = ", loaded(i, "at"), ";\n");
-          parts += cat(" x", i, "[u].at[j] = at + j < n ? ", pointer(i), "[at + j] : ", in_type(i),
-                       "{};");
           break;
         case Access::row:
           whole += cat("      x", i, "[u] = ", loaded(i, cat("a", i)), ";\n");
@@ -637,34 +647,47 @@ class KernelPrinter {
       if (is_strided(v_.access[i])) ++k;
     }
     if (whole.empty()) return;
-    if (partial())
-      out_ += cat("    if (", all, ") {\n", whole, "    } else {\n#pragma unroll\n",
-                  "      for (int j = 0; j < ", v_.pack, "; ++j) {", parts, " }\n    }\n");
-    else
-      out_ += whole;
+    out_ += partial() ? cat("    if (at + ", v_.pack, " <= n) {\n", whole, "    }\n") : whole;
   }
 
+  std::string target(int o) const { return cat("((", out_type(o), "*)p.out[", o, "])"); }
+
   void print_compute() {
-    for (int o = 0; o < n_out(); ++o) out_ += cat("    Y", o, " y", o, ";\n");
+    if (partial()) out_ += cat("    if (at + ", v_.pack, " <= n) {\n");
+    for (int o = 0; o < n_out(); ++o)
+      out_ += cat("    ", register_type(o), " y", o, "[", v_.pack, "];\n");
     if (v_.pack > 1) out_ += "#pragma unroll\n";
     out_ += cat("    for (int j = 0; j < ", v_.pack, "; ++j) element(",
                 v_.same_literals ? "many.literals" : "p");
     print_operands();
-    for (int o = 0; o < n_out(); ++o) out_ += cat(", y", o, ".at[j]");
+    for (int o = 0; o < n_out(); ++o) out_ += cat(", y", o, "[j]");
     out_ += ");\n";
-    std::string whole, parts;
-    for (int o = 0; o < n_out(); ++o) {
-      const std::string to = cat("((", out_type(o), "*)p.out[", o, "])"), w = word(out_dtype(o));
-      whole += w.empty() ? cat("      *(Y", o, "*)(", to, " + at) = y", o, ";\n")
-                         : cat("      LEGATO_STORE(Y", o, ", ", w, ", ", to, " + at, y", o, ");\n");
-      parts += cat(" ", to, "[at + j] = y", o, ".at[j];");
-    }
-    if (partial())
-      out_ += cat("    if (at + ", v_.pack, " <= n) {\n", whole, "    } else {\n#pragma unroll\n",
-                  "      for (int j = 0; j < ", v_.pack, "; ++j) if (at + j < n) {", parts,
-                  " }\n    }\n");
+    for (int o = 0; o < n_out(); ++o) print_store(o);
+    if (!partial()) return;
+    out_ += "    } else {\n#pragma unroll 1\n      for (Index j = at; j < n; ++j) {\n";
+    for (int o = 0; o < n_out(); ++o) out_ += cat("        ", register_type(o), " y", o, ";\n");
+    out_ += cat("        element(", v_.same_literals ? "many.literals" : "p");
+    for (int i = 0; i < n_in(); ++i)
+      out_ += v_.access[i] == Access::scalar ? cat(", x", i) : cat(", ", pointer(i), "[j]");
+    for (int o = 0; o < n_out(); ++o) out_ += cat(", y", o);
+    out_ += ");\n";
+    for (int o = 0; o < n_out(); ++o)
+      out_ += cat("        ", target(o), "[j] = ", rounded(out_dtype(o), cat("y", o)), ";\n");
+    out_ += "      }\n    }\n";
+  }
+  // Halves are rounded in pairs.
+  void print_store(int o) {
+    const std::string w = word(out_dtype(o)), to = cat(target(o), " + at");
+    if (is_half(out_dtype(o)) && v_.pack > 1)
+      out_ += cat("    Y", o, " z", o, ";\n#pragma unroll\n    for (int j = 0; j < ", v_.pack / 2,
+                  "; ++j) z", o, ".at[j] = two_halves(", out_type(o), "{}, y", o, "[2 * j], y", o,
+                  "[2 * j + 1]);\n");
     else
-      out_ += whole;
+      out_ += cat("    Y", o, " z", o, ";\n", v_.pack > 1 ? "#pragma unroll\n" : "",
+                  "    for (int j = 0; j < ", v_.pack, "; ++j) z", o,
+                  ".at[j] = ", rounded(out_dtype(o), cat("y", o, "[j]")), ";\n");
+    out_ += w.empty() ? cat("    *(Y", o, "*)(", to, ") = z", o, ";\n")
+                      : cat("    LEGATO_STORE(Y", o, ", ", w, ", ", to, ", z", o, ");\n");
   }
 
   const Program& p_;
@@ -684,6 +707,12 @@ const char* device_type(Dtype t) {
   return names[static_cast<int>(t)];
 }
 
+std::string rounded(Dtype stored, const std::string& value) {
+  return stored == Dtype::float16    ? cat("to_f16(", value, ")")
+         : stored == Dtype::bfloat16 ? cat("to_bf16(", value, ")")
+                                     : value;
+}
+
 bool Variant::strided(int n_in) const { return std::any_of(access, access + n_in, is_strided); }
 
 uint64_t Variant::key(int n_in) const {
@@ -691,13 +720,14 @@ uint64_t Variant::key(int n_in) const {
   for (int i = 0; i < n_in; ++i) k |= static_cast<uint64_t>(access[i]) << (3 * i);
   static_assert(3 * fuse::kMaxInputs <= 48);
   return k | static_cast<uint64_t>(pack) << 48 | uint64_t{wide} << 56 |
-         static_cast<uint64_t>(room + 1) << 57 | uint64_t{same_literals} << 60;
+         static_cast<uint64_t>(room + 1) << 57 | uint64_t{same_literals} << 60 |
+         uint64_t{tiled} << 61;
 }
 
 std::string Variant::text(int n_in) const {
   std::string s;
-  for (int i = 0; i < n_in; ++i) s += "SDRBG"[static_cast<int>(access[i])];
-  return cat(s, " ", pack, wide ? " wide" : "", room >= 0 ? " many" : "");
+  for (int i = 0; i < n_in; ++i) s += "SDRBGT"[static_cast<int>(access[i])];
+  return cat(s, " ", pack, wide ? " wide" : "", room >= 0 ? " many" : tiled ? " tiled" : "");
 }
 
 ManyLayout layout_of_many(const Program& program, const Variant& v) {

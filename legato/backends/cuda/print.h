@@ -20,14 +20,16 @@ enum class Access : uint8_t {
   row,     // consecutive along the innermost axis: packs
   splat,   // constant along the innermost axis
   gather,  // element by element
+  turned,  // through shared memory: consecutive along another axis than the result
 };
 inline bool is_strided(Access a) { return a > Access::dense; }
 
 /// What the source of a program depends on beside the program itself. Sizes, strides and the number
 /// of axes are parameters.
 struct Variant {
-  int pack = 1;       // elements that a thread computes side by side
-  bool wide = false;  // 64-bit positions
+  int pack = 1;        // elements that a thread computes side by side
+  bool wide = false;   // 64-bit positions
+  bool tiled = false;  // by tiles of the result (print_tiles.h); packs of one, narrow
   Access access[fuse::kMaxInputs] = {};
   // Note [Many calls]
   int room = -1;  // which of kRooms; -1: for one call
@@ -51,6 +53,7 @@ struct Variant {
 ///   axes                       how many there are
 ///   narrow: size[8], magic[8], shift[8] (32 bits each), stride[][8] (32 bits each)
 ///   wide:   size[8], stride[][8]
+/// In tiles, n and what follows it are other fields (Note [Parameters of tiles]).
 /// A block of kProgramThreads threads computes kProgramThreads * packs * pack elements.
 struct Source {
   bool language = false;  // it calls functions of the scalar language
@@ -88,6 +91,8 @@ std::unique_ptr<fuse::Program> single_program(fuse::FnId fn, Dtype compute, Dtyp
                                               std::span<const Dtype> inputs);
 /// The C++ name of a dtype's elements in kernels: "float", "bf16", "c64".
 const char* device_type(Dtype t);
+/// A register as it is stored.
+std::string rounded(Dtype stored, const std::string& value);
 
 /// q = n / d for n < 2^31 is (high word of n * magic + n) >> shift.
 struct Magic {

@@ -41,6 +41,7 @@ void plan_walk(const ProgramCall& call, Walk& w) {
   w.outer = 0;
   w.variant.pack = 1;
   w.variant.wide = false;
+  w.variant.tiled = false;
   for (size_t axis = call.shape.size(); axis-- > 0;) {
     const int64_t size = call.shape[axis];
     if (size == 1) continue;
@@ -106,7 +107,10 @@ void plan_walk(const ProgramCall& call, Walk& w) {
   }
   // Positions stay below 2^31 with those of a last block that is only in part there.
   w.variant.wide = farthest > INT32_MAX - (1 << 20);
-  if (all_dense) w.axes = 0;
+  if (all_dense)
+    w.axes = 0;
+  else
+    plan_tiles(call, w);
 }
 
 int fill_params(const ProgramCall& call, const Walk& w, uint64_t* words) {
@@ -118,6 +122,7 @@ int fill_params(const ProgramCall& call, const Walk& w, uint64_t* words) {
       std::memcpy(to, literal.bytes, 16);
       to += 2;
     }
+  if (w.variant.tiled) return static_cast<int>(fill_tiles(call, w, to) - words);
   *to++ = static_cast<uint64_t>(w.n);
   if (w.axes == 0) return static_cast<int>(to - words);
   *to++ = static_cast<uint64_t>(w.axes);
@@ -155,9 +160,9 @@ void launch(GpuDevice& device, const ProgramCall& call, const Walk& w, CUfunctio
   alignas(16) uint64_t words[kMaxParamWords];
   const auto bytes = static_cast<size_t>(fill_params(call, w, words)) * sizeof(uint64_t);
   const int64_t items = (w.n + w.variant.pack - 1) / w.variant.pack,
-                block = int64_t{kProgramThreads} * packs;
-  device.launch(f, (items + block - 1) / block, kProgramThreads, words, bytes,
-                "launching a program", 0);
+                block = int64_t{kProgramThreads} * packs,
+                blocks = w.variant.tiled ? tiles_of(w) : (items + block - 1) / block;
+  device.launch(f, blocks, kProgramThreads, words, bytes, "launching a program", 0);
 }
 
 // More axes than a kernel walks: one call for each index of the outermost ones.
@@ -218,6 +223,7 @@ bool run_precompiled(GpuDevice& device, const ProgramCall& call, Walk& w) {
     if (!kernel) return false;
     Access access[fuse::kMaxInputs];
     std::copy_n(w.variant.access, n_in, access);
+    if (w.variant.tiled) leave_tiles(call, w);
     w.variant = general;
     if (w.axes == 0) {  // dense and scalar operands, by one axis
       w.axes = 1;

@@ -18,6 +18,10 @@ struct Walk {
   size_t outer = 0;  // leading axes of the call's shape that are left to the host
   int64_t size[kProgramAxes];
   int64_t stride[fuse::kMaxInputs][kProgramAxes];
+  // In tiles only, elsewhere results are walked as they lie: their strides, and the axis that
+  // changed places with axis 1.
+  int64_t out_stride[kProgramAxes];
+  int across;
 };
 
 /// Chooses how operands are read. Allocates nothing.
@@ -28,6 +32,14 @@ inline constexpr int kMaxParamWords = fuse::kMaxInputs + fuse::kMaxOutputs +
                                       2 * fuse::kMaxLiterals + 2 + kProgramAxes +
                                       fuse::kMaxInputs * kProgramAxes;
 int fill_params(const fuse::ProgramCall& call, const Walk& walk, uint64_t* words);
+
+/// Has a walk go by tiles where operands lie across (print_tiles.h).
+void plan_tiles(const fuse::ProgramCall& call, Walk& walk);
+/// Back to the order of the result, for kernels that do not know tiles.
+void leave_tiles(const fuse::ProgramCall& call, Walk& walk);
+int64_t tiles_of(const Walk& walk);
+/// Writes what Note [Parameters of tiles] says; returns its end.
+uint64_t* fill_tiles(const fuse::ProgramCall& call, const Walk& walk, uint64_t* words);
 
 void run_program(GpuDevice& device, const fuse::ProgramCall& call);
 /// Calls of one program, none of which reads what another one writes: one launch for as many of
