@@ -115,35 +115,66 @@ LEGATO_INLINE void forward(const PoolParams& p) {
     forward_in<T, largest, 1>(p);
 }
 
-// Equal largest elements share the cotangent.
-template <class T, bool largest>
-LEGATO_INLINE void backward(const PoolParams& p) {
+// Equal largest elements share the cotangent. A pack asks how many there are only where one of its
+// channels is among them.
+template <class T, bool largest, int pack>
+LEGATO_INLINE void backward_in(const PoolParams& p) {
   using V = Compute<T>;
   const T *x = static_cast<const T*>(p.x), *y = static_cast<const T*>(p.y),
           *g = static_cast<const T*>(p.g);
-  const long long n = p.samples * p.in[0] * p.in[1] * p.in[2] * p.channels,
+  const long long n = p.samples * p.in[0] * p.in[1] * p.in[2] * (p.channels / pack),
                   step = static_cast<long long>(gridDim.x) * blockDim.x;
   for (long long e = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; e < n;
        e += step) {
-    const Place v = place_of(e, p, p.in, 1);
-    V sum = 0;
+    const Place v = place_of(e, p, p.in, pack);
+    V sum[pack], own[pack];
+    Pack<T, pack> here{};
+    if constexpr (largest) here = load_pack<T, pack>(x + e * pack);
+#pragma unroll
+    for (int k = 0; k < pack; ++k) {
+      sum[k] = 0;
+      own[k] = read(here.at[k]);
+    }
     each(windows_with(p, v.at), [&](long long a, long long b, long long c) {
       const long long at = element(p, p.out, v.sample, a, b, c, v.channel);
       if constexpr (largest) {
-        const V top = read(y[at]);
-        if (read(x[e]) != top) return;
-        V count = 0;
+        const Pack<T, pack> top = load_pack<T, pack>(y + at);
+        bool any = false;
+#pragma unroll
+        for (int k = 0; k < pack; ++k) any |= own[k] == read(top.at[k]);
+        if (!any) return;
+        V count[pack];
+#pragma unroll
+        for (int k = 0; k < pack; ++k) count[k] = 0;
         const long long out[3] = {a, b, c};
-        each(window_of(p, out), [&](long long i, long long j, long long k) {
-          if (read(x[element(p, p.in, v.sample, i, j, k, v.channel)]) == top) count += V(1);
+        each(window_of(p, out), [&](long long i, long long j, long long l) {
+          const Pack<T, pack> u =
+              load_pack<T, pack>(x + element(p, p.in, v.sample, i, j, l, v.channel));
+#pragma unroll
+          for (int k = 0; k < pack; ++k) count[k] += read(u.at[k]) == read(top.at[k]) ? V(1) : V(0);
         });
-        sum += read(g[at]) / count;
+        const Pack<T, pack> given = load_pack<T, pack>(g + at);
+#pragma unroll
+        for (int k = 0; k < pack; ++k)
+          if (own[k] == read(top.at[k])) sum[k] += read(given.at[k]) / count[k];
       } else {
-        sum += read(g[at]) * window_scale<V>(p);
+        const Pack<T, pack> given = load_pack<T, pack>(g + at);
+#pragma unroll
+        for (int k = 0; k < pack; ++k) sum[k] += read(given.at[k]) * window_scale<V>(p);
       }
     });
-    static_cast<T*>(p.to)[e] = written<T>(sum);
+    Pack<T, pack> to;
+#pragma unroll
+    for (int k = 0; k < pack; ++k) to.at[k] = written<T>(sum[k]);
+    store_pack<T, pack>(static_cast<T*>(p.to) + e * pack, to);
   }
+}
+template <class T, bool largest>
+LEGATO_INLINE void backward(const PoolParams& p) {
+  if (p.packed)
+    backward_in<T, largest, 16 / sizeof(T)>(p);
+  else
+    backward_in<T, largest, 1>(p);
 }
 
 #define LEGATO_POOL(end, T)                                                    \

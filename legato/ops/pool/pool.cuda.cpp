@@ -34,11 +34,18 @@ void launch(Launch& l, PoolParams& p, const Shape& in, const Shape& out, bool re
   launch_over("pool", cat(l.op->name, suffix(y.dtype)), y.size / pack, p);
 }
 
+/// Whether channels go 16 bytes at a time.
+bool in_packs(const Launch& l) {
+  const View& first = l.in[0];
+  uintptr_t bits = reinterpret_cast<uintptr_t>(l.out[0].data);
+  for (const View& v : l.in) bits |= reinterpret_cast<uintptr_t>(v.data);
+  return first.shape->back() % (16 / size_of(first.dtype)) == 0 && bits % 16 == 0;
+}
+
 void run_forward(Launch& l) {
   PoolParams p{};
   p.x = l.in[0].data;
-  p.packed = l.in[0].shape->back() % (16 / size_of(l.in[0].dtype)) == 0 &&
-             reinterpret_cast<uintptr_t>(p.x) % 16 == 0;
+  p.packed = in_packs(l);
   launch(l, p, *l.in[0].shape, *l.out[0].shape, false);
 }
 void run_max_vjp(Launch& l) {
@@ -46,11 +53,13 @@ void run_max_vjp(Launch& l) {
   p.x = l.in[0].data;
   p.y = l.in[1].data;
   p.g = l.in[2].data;
+  p.packed = in_packs(l);
   launch(l, p, *l.out[0].shape, *l.in[1].shape, true);
 }
 void run_avg_transpose(Launch& l) {
   PoolParams p{};
   p.g = l.in[0].data;
+  p.packed = in_packs(l);
   launch(l, p, *l.out[0].shape, *l.in[0].shape, true);
 }
 
