@@ -222,6 +222,7 @@ bool better_without_dnn(const Launch& l, ConvRole role) {
 template <ConvRole role>
 void run(Launch& l) {
   if (l.out[0].size == 0) return;
+  if (role == ConvRole::forward && convolve_few(l)) return;
   const bool own = better_without_dnn(l, role);
   if (!l.epilogue) {
     if (own || !convolve_by_dnn(l, role)) run_own(l, role, {});

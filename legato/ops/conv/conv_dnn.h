@@ -29,4 +29,8 @@ struct ConvAddends {
 /// Nothing if the launch's program is another one.
 std::optional<ConvAddends> read_addends(const Launch& launch);
 
+/// Runs a forward convolution of halves with few output channels, and the program behind it. False,
+/// with nothing done, where that does not pay off or cuBLASLt is not there.
+bool convolve_few(Launch& launch);
+
 }  // namespace legato::cuda
