@@ -9,8 +9,13 @@
 namespace legato::cuda {
 namespace {
 
-constexpr int kBlocksPerMultiprocessor = 8;  // of 256 threads: all that fit
-constexpr int64_t kWarpPacks = 256;          // above, a whole block takes a row
+// Of a multiprocessor, where outputs are cut; the second number of columns for less than a word.
+constexpr int kRowBlocks = 8, kColumnBlocks[] = {4, 2};
+constexpr int64_t kColumnPacks[] = {32,
+                                    16};  // side by side in a block, where outputs are many steps
+constexpr int64_t kWarpPacks = 256;       // above, a whole block takes a row if they are few
+constexpr int64_t kThreadPacks = 8;       // that a thread of a row has at least
+constexpr int64_t kLeastSteps = 16;       // of a thread of columns
 
 struct Axis {
   int64_t size, stride;
@@ -62,8 +67,8 @@ bool aligned(const void* data, const long long* stride, int axes, int64_t pack, 
 }
 
 /// Cuts outputs into parts so that the device is busy; none of them has fewer than `least` steps.
-void cut(ReduceParams& p, int64_t least) {
-  const int64_t wanted = int64_t{current().multiprocessors()} * kBlocksPerMultiprocessor;
+void cut(ReduceParams& p, int64_t least, int each) {
+  const int64_t wanted = int64_t{current().multiprocessors()} * each;
   int64_t parts =
       std::clamp<int64_t>(wanted / p.blocks, 1, std::max<int64_t>(1, p.n_steps / least));
   p.part = (p.n_steps + parts - 1) / parts;
@@ -93,16 +98,20 @@ void reduce_over(Launch& l, const ReductionCall& call, const View& x, const Axes
   if (p.kept_size[last_kept] > 1 && p.n_reduced > 1 &&
       std::abs(p.kept_stride[last_kept]) < std::abs(p.reduced_stride[last])) {
     kernel = "columns_";
-    const int64_t wide = size <= 4 ? column_pack<4> : pack;
+    const int64_t wide = size <= 2 ? column_pack<2> : size == 4 ? column_pack<4> : pack;
     p.packed = p.kept_stride[last_kept] == 1 && p.kept_size[last_kept] % wide == 0 &&
                aligned(x.data, p.kept_stride, last_kept, wide, size) &&
                aligned(x.data, p.reduced_stride, p.reduced_axes, wide, size);
     const int64_t packs = p.packed ? p.n_kept / wide : p.n_kept;
-    const int64_t columns = (packs + 31) / 32;
+    // Threads of one output have kLeastSteps to do each, and are more only where a block would be
+    // wider than outputs are.
+    const int64_t deep =
+        std::clamp<int64_t>(p.n_reduced / kLeastSteps, 1, kReduceThreads / kColumnPacks[size <= 2]);
+    const int64_t most = kReduceThreads / deep, columns = (packs + most - 1) / most;
     p.width = static_cast<int>((packs + columns - 1) / columns);
     p.depth = kReduceThreads / p.width;
     p.blocks = (packs + p.width - 1) / p.width;
-    cut(p, int64_t{p.depth} * 8);
+    cut(p, int64_t{p.depth} * 8, kColumnBlocks[size <= 2]);
   } else {
     p.walk = dense ? ReduceWalk::dense : ReduceWalk::elements;
     int64_t each = dense ? pack : 1;  // elements that a thread takes at once
@@ -116,11 +125,12 @@ void reduce_over(Launch& l, const ReductionCall& call, const View& x, const Axes
       each = 1;
     }
     const int64_t loads = p.n_steps / each;
-    p.group = loads > kWarpPacks ? kReduceThreads : 1;
-    while (p.group < 32 && p.group * 4 < loads) p.group *= 2;
+    const int64_t warps = int64_t{current().multiprocessors()} * kRowBlocks * kReduceThreads / 32;
+    p.group = loads > kWarpPacks && p.n_kept < warps / 2 ? kReduceThreads : 1;
+    while (p.group < 32 && p.group * kThreadPacks < loads) p.group *= 2;
     const int64_t per_block = kReduceThreads / p.group;
     p.blocks = (p.n_kept + per_block - 1) / per_block;
-    cut(p, p.group * each * 8);
+    cut(p, p.group * each * 8, kRowBlocks);
   }
   p.narrow = p.n_steps < INT32_MAX;
   for (int i = 1; i < p.reduced_axes && p.narrow && p.n_steps > 0; ++i)

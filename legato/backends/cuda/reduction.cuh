@@ -95,23 +95,27 @@ LEGATO_INLINE A read_fresh(const A* from) {
   return v;
 #endif
 }
-/// Combines partial[i * step] for i = first, first + by, ... below n, in this order, several on the
-/// way at once.
-template <class F>
-LEGATO_INLINE typename F::A gather_parts(const F& f, const typename F::A* partial, int first, int n,
-                                         int by, long long step) {
+/// Combines partial[i * step + e] into acc[e] for i = first, first + by, ... below n, in this
+/// order, several on the way at once.
+template <int V, class F>
+LEGATO_INLINE void gather_parts(const F& f, typename F::A (&acc)[V], const typename F::A* partial,
+                                int first, int n, int by, long long step) {
   constexpr int U = 4;
-  typename F::A acc = f.none();
+#pragma unroll
+  for (int e = 0; e < V; ++e) acc[e] = f.none();
   for (int i = first; i < n; i += U * by) {
-    typename F::A part[U];
+    typename F::A part[U][V];
 #pragma unroll
     for (int u = 0; u < U; ++u)
-      if (i + u * by < n) part[u] = read_fresh(partial + (i + u * by) * step);
+#pragma unroll
+      for (int e = 0; e < V; ++e)
+        if (i + u * by < n) part[u][e] = read_fresh(partial + (i + u * by) * step + e);
 #pragma unroll
     for (int u = 0; u < U; ++u)
-      if (i + u * by < n) acc = f.combine(acc, part[u]);
+#pragma unroll
+      for (int e = 0; e < V; ++e)
+        if (i + u * by < n) acc[e] = f.combine(acc[e], part[u][e]);
   }
-  return acc;
 }
 /// Whether this block is the last of `parts` to come here; what the others wrote before is visible
 /// then. Every thread must take part.
@@ -231,34 +235,39 @@ LEGATO_INLINE void reduce_rows(const ReduceParams& p, unsigned char* memory) {
   A* partial = static_cast<A*>(p.partial);
   if (mine && k == 0) partial[part * p.n_kept + output] = acc;
   if (!arrives_last(&p.counters[block], p.parts, reinterpret_cast<unsigned*>(memory))) return;
-  acc = mine ? gather_parts(f, partial + output, k, p.parts, p.group, p.n_kept) : f.none();
-  acc = over_rows(f, acc, p.group, shared);
+  A all[1] = {f.none()};
+  if (mine) gather_parts(f, all, partial + output, k, p.parts, p.group, p.n_kept);
+  acc = over_rows(f, all[0], p.group, shared);
   if (mine && k == 0) out[output] = f.finish(acc);
 }
 
 // --- columns
 
-/// Combines, for each output, what the threads of a block have; those of depth 0 get it.
-template <class F>
-LEGATO_INLINE typename F::A over_columns(const F& f, const ReduceParams& p, typename F::A acc,
-                                         typename F::A* shared) {
+/// Combines, for each output, what the threads of a block have; those of depth 0 get it. `shared`:
+/// V for each thread.
+template <int V, class F>
+LEGATO_INLINE void over_columns(const F& f, const ReduceParams& p, typename F::A (&acc)[V],
+                                typename F::A* shared) {
   const int thread = static_cast<int>(threadIdx.x), y = thread / p.width;
   int half = 1;
   while (half < p.depth) half *= 2;
   for (half /= 2; half > 0; half /= 2) {
-    shared[thread] = acc;
+#pragma unroll
+    for (int e = 0; e < V; ++e) shared[e * kReduceThreads + thread] = acc[e];
     __syncthreads();
-    if (y < half && y + half < p.depth) acc = f.combine(acc, shared[thread + half * p.width]);
+    if (y < half && y + half < p.depth)
+#pragma unroll
+      for (int e = 0; e < V; ++e)
+        acc[e] = f.combine(acc[e], shared[e * kReduceThreads + thread + half * p.width]);
     __syncthreads();
   }
-  return acc;
 }
 
 template <class F, int V>
 LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memory) {
   using T = typename F::T;
   using A = typename F::A;
-  constexpr int U = sizeof(T) * V < 16 ? 8 : 4;
+  constexpr int U = 8;
   const F f(p);
   A* shared = reinterpret_cast<A*>(memory);
   const int thread = static_cast<int>(threadIdx.x), y = thread / p.width, x = thread - y * p.width;
@@ -272,50 +281,59 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memor
     const T* in = static_cast<const T*>(p.in) + kept_offset(p, output);
     const long long begin = part * p.part;
     const long long end = begin + p.part < p.n_steps ? begin + p.part : p.n_steps;
-    for (long long i = begin + y; i < end; i += static_cast<long long>(U) * p.depth) {
-      Pack<T, V> v[U];
+    auto walk = [&](auto offset) {
+      for (long long i = begin + y; i < end; i += static_cast<long long>(U) * p.depth) {
+        Pack<T, V> v[U];
 #pragma unroll
-      for (int u = 0; u < U; ++u)
-        if (i + u * p.depth < end) v[u] = load_pack<T, V>(in + reduced_offset(p, i + u * p.depth));
-      if (i + (U - 1) * p.depth < end) {
+        for (int u = 0; u < U; ++u)
+          if (i + u * p.depth < end) v[u] = load_pack<T, V>(in + offset(i + u * p.depth));
+        if (i + (U - 1) * p.depth < end) {
 #pragma unroll
-        for (int e = 0; e < V; ++e) {
-          T column[U];
+          for (int e = 0; e < V; ++e) {
+            T column[U];
 #pragma unroll
-          for (int u = 0; u < U; ++u) column[u] = v[u].at[e];
-          f.template take<U, 1>(acc[e], column, static_cast<uint32_t>(i),
-                                static_cast<uint32_t>(p.depth));
+            for (int u = 0; u < U; ++u) column[u] = v[u].at[e];
+            f.template take<U, 1>(acc[e], column, static_cast<uint32_t>(i),
+                                  static_cast<uint32_t>(p.depth));
+          }
+        } else {
+#pragma unroll
+          for (int u = 0; u < U - 1; ++u)
+#pragma unroll
+            for (int e = 0; e < V; ++e)
+              if (i + u * p.depth < end) {
+                const T column[1] = {v[u].at[e]};
+                f.template take<1, 1>(acc[e], column, static_cast<uint32_t>(i + u * p.depth), 0);
+              }
         }
-      } else {
-#pragma unroll
-        for (int u = 0; u < U - 1; ++u)
-#pragma unroll
-          for (int e = 0; e < V; ++e)
-            if (i + u * p.depth < end) {
-              const T column[1] = {v[u].at[e]};
-              f.template take<1, 1>(acc[e], column, static_cast<uint32_t>(i + u * p.depth), 0);
-            }
       }
-    }
+    };
+    // Along one axis without a branch at each load.
+    const long long stride = p.reduced_stride[0];
+    if (p.reduced_axes == 1)
+      walk([=](long long step) { return step * stride; });
+    else
+      walk([&](long long step) { return reduced_offset(p, step); });
   }
   auto* out = static_cast<typename F::R*>(p.out);
   A* partial = static_cast<A*>(p.partial);
+  over_columns(f, p, acc, shared);
+  const bool last = mine && y == 0;
+  if (last) {
 #pragma unroll
-  for (int e = 0; e < V; ++e) {
-    acc[e] = over_columns(f, p, acc[e], shared);
-    if (!mine || y != 0) continue;
-    if (p.parts == 1)
-      out[output + e] = f.finish(acc[e]);
-    else
-      partial[part * p.n_kept + output + e] = acc[e];
+    for (int e = 0; e < V; ++e)
+      if (p.parts == 1)
+        out[output + e] = f.finish(acc[e]);
+      else
+        partial[part * p.n_kept + output + e] = acc[e];
   }
   if (p.parts == 1) return;
   if (!arrives_last(&p.counters[block], p.parts, reinterpret_cast<unsigned*>(memory))) return;
+  if (mine) gather_parts(f, acc, partial + output, y, p.parts, p.depth, p.n_kept);
+  over_columns(f, p, acc, shared);
+  if (last) {
 #pragma unroll
-  for (int e = 0; e < V; ++e) {
-    acc[e] = mine ? gather_parts(f, partial + output + e, y, p.parts, p.depth, p.n_kept) : f.none();
-    acc[e] = over_columns(f, p, acc[e], shared);
-    if (mine && y == 0) out[output + e] = f.finish(acc[e]);
+    for (int e = 0; e < V; ++e) out[output + e] = f.finish(acc[e]);
   }
 }
 template <class F>
@@ -325,6 +343,10 @@ LEGATO_INLINE void reduce_columns(const ReduceParams& p, unsigned char* memory) 
   else
     reduce_columns_in<F, 1>(p, memory);
 }
+
+template <class F>
+inline constexpr int kColumnsMemory =
+    kReduceThreads * column_pack<sizeof(typename F::T)> * static_cast<int>(sizeof(typename F::A));
 
 // --- short rows, all of them one behind the other
 
@@ -386,8 +408,7 @@ LEGATO_INLINE void reduce_short(const ReduceParams& p, unsigned char* memory) {
     reduce_rows<__VA_ARGS__>(p, memory);                                                          \
   }                                                                                               \
   LEGATO_KERNEL(columns_##name, ReduceParams, kReduceThreads) {                                   \
-    __shared__ __attribute__((                                                                    \
-        aligned(16))) unsigned char memory[kReduceThreads * sizeof(typename __VA_ARGS__::A)];     \
+    __shared__ __attribute__((aligned(16))) unsigned char memory[kColumnsMemory<__VA_ARGS__>];    \
     reduce_columns<__VA_ARGS__>(p, memory);                                                       \
   }                                                                                               \
   LEGATO_KERNEL(short_##name, ReduceParams, kReduceThreads) {                                     \

@@ -41,7 +41,9 @@ struct ReduceParams {
 inline constexpr int kReduceThreads = 256;
 /// Outputs side by side that a thread of columns takes at once, by the bytes of an element.
 template <int bytes>
-inline constexpr int column_pack = bytes <= 4 ? 4 : 16 / bytes;
+inline constexpr int column_pack = bytes <= 2   ? 8
+                                   : bytes == 4 ? 4
+                                                : 16 / bytes;
 inline constexpr int kReduceAccumulator = 32;  // bytes of one, at most
 inline constexpr int kShortRowBytes = 128;     // of rows that one thread reduces alone
 
