@@ -14,7 +14,9 @@ struct CopyParams {
 };
 
 /// Packs of elements that are consecutive in `to`. The last axis counts packs, and its strides are
-/// of packs.
+/// of packs. Fewer axes than kFewAxes have some of size 1 before them: walks of known length take
+/// half as long.
+inline constexpr int kFewAxes = 4;
 struct PackCopyParams {
   void* to;
   const void* from;
@@ -34,17 +36,42 @@ struct TileCopyParams {
   const void* from;
   long long rows, cols, to_row, from_col;
   unsigned row_tiles, col_tiles;
-  int to_bytes, from_bytes;  // what lines begin at multiples of: 16 or an element
+  int to_packs, from_packs;  // whether lines begin at multiples of 16 bytes
   int axes;
   unsigned size[kMaxAxes];
   long long to_stride[kMaxAxes], from_stride[kMaxAxes];
 };
 
+/// Lines of elements that are consecutive on both sides, and begin anywhere. Strides are of the
+/// axes before that of the lines.
+struct LineCopyParams {
+  void* to;
+  const void* from;
+  long long length;  // elements of a line
+  unsigned n;        // lines * packs
+  int axes;
+  Divider packs;  // of a line, also the one that its beginning cuts
+  unsigned packs_a_line;
+  unsigned size[kMaxAxes];
+  Divider divider[kMaxAxes];
+  long long to_strides[kMaxAxes], from_strides[kMaxAxes];
+};
+
 inline constexpr int kCopyThreads = 256;
+inline constexpr int kCopyEach = 2;  // packs that a thread has on the way
 /// Elements on a side of a tile, by the bytes of one.
 template <int bytes>
 inline constexpr int copy_tile = bytes == 1   ? 128
                                  : bytes == 8 ? 32
                                               : 64;
+
+/// Tiles whose lines of the target begin anywhere, see copy_windows; by the bytes of an element.
+template <int bytes>
+struct CopyWindow {
+  static constexpr int rows = bytes == 8 ? 32 : 64, cols = bytes == 2 ? 128 : 64,
+                       halo = 32 / bytes - 1;
+  /// Elements between lines in shared memory: an odd number of words or double words.
+  static constexpr int line = bytes == 2 ? cols + halo + 3 : cols + halo;
+};
 
 }  // namespace legato::cuda

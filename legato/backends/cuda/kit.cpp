@@ -79,6 +79,18 @@ bool steps_by(const MergedAxes& m, int operand, const void* data, int skip, int6
   return true;
 }
 
+struct TileSize {
+  int64_t rows, cols;
+};
+TileSize tile_of(int64_t bytes, bool windows) {
+  auto square = [](int64_t side) { return TileSize{side, side}; };
+  auto window = [](auto size) { return TileSize{size.rows, size.cols}; };
+  if (bytes == 1) return square(copy_tile<1>);
+  if (bytes == 2) return windows ? window(CopyWindow<2>{}) : square(copy_tile<2>);
+  if (bytes == 4) return windows ? window(CopyWindow<4>{}) : square(copy_tile<4>);
+  return windows ? window(CopyWindow<8>{}) : square(copy_tile<8>);
+}
+
 // Copies whose innermost axes differ go through tiles, so that both sides move whole lines.
 bool copy_through_tiles(char* to, const char* from, const MergedAxes& m, int64_t bytes) {
   if (bytes > 8 || m.n < 2 || m.n > kMaxAxes) return false;
@@ -88,12 +100,10 @@ bool copy_through_tiles(char* to, const char* from, const MergedAxes& m, int64_t
   for (int i = 0; i < last; ++i)
     if (m.stride[1][i] == 1) across = i;
   if (across < 0 || m.size[across] < 16 || m.size[last] < 16) return false;
-  const int64_t side = bytes == 1   ? copy_tile<1>
-                       : bytes == 2 ? copy_tile<2>
-                       : bytes == 4 ? copy_tile<4>
-                                    : copy_tile<8>;
-  const int64_t row_tiles = (m.size[across] + side - 1) / side,
-                col_tiles = (m.size[last] + side - 1) / side;
+  const bool windows = bytes > 1 && !steps_by(m, 0, to, last, bytes, 32 / bytes);
+  const auto [rows, cols] = tile_of(bytes, windows);
+  const int64_t row_tiles = (m.size[across] + rows - 1) / rows,
+                col_tiles = (m.size[last] + cols - 1) / cols;
   TileCopyParams p{};
   p.to = to;
   p.from = from;
@@ -101,13 +111,8 @@ bool copy_through_tiles(char* to, const char* from, const MergedAxes& m, int64_t
   p.cols = m.size[last];
   p.to_row = m.stride[0][across];
   p.from_col = m.stride[1][last];
-  // Words of bytes and halves are left out: a copy of bytes in them ended with a misaligned address
-  // on an H100, and why is not known.
-  auto pieces = [&](int operand, const void* data, int skip) {
-    return static_cast<int>(steps_by(m, operand, data, skip, bytes, 16 / bytes) ? 16 : bytes);
-  };
-  p.to_bytes = pieces(0, to, last);
-  p.from_bytes = pieces(1, from, across);
+  p.to_packs = steps_by(m, 0, to, last, bytes, 16 / bytes);
+  p.from_packs = steps_by(m, 1, from, across, bytes, 16 / bytes);
   double blocks = static_cast<double>(row_tiles) * static_cast<double>(col_tiles);
   for (int i = 0; i < last; ++i) {
     if (i == across) continue;
@@ -119,7 +124,45 @@ bool copy_through_tiles(char* to, const char* from, const MergedAxes& m, int64_t
   if (blocks > INT32_MAX) return false;
   p.row_tiles = static_cast<unsigned>(row_tiles);
   p.col_tiles = static_cast<unsigned>(col_tiles);
-  launch_blocks("copy", cat("copy_tiles_", bytes), static_cast<int64_t>(blocks), kCopyThreads, p);
+  launch_blocks("copy", cat(windows ? "copy_windows_" : "copy_tiles_", bytes),
+                static_cast<int64_t>(blocks), kCopyThreads, p);
+  return true;
+}
+
+// Blocks that cover the work exactly, see Note [Bytes in flight] in print.cpp.
+template <class Params>
+void launch_packs(const std::string& kernel, const Params& p) {
+  constexpr int64_t each = kCopyEach * kCopyThreads;
+  launch_blocks("copy", kernel, (int64_t{p.n} + each - 1) / each, kCopyThreads, p);
+}
+
+// Lines that are consecutive on both sides, where one of them begins between multiples of 16 bytes.
+bool copy_lines(char* to, const char* from, const MergedAxes& m, int64_t bytes) {
+  constexpr int64_t kLeastBytes = 128;  // of a line
+  const int last = m.n - 1;
+  const int64_t pack = 16 / bytes, length = m.size[last];
+  if (bytes > 8 || m.n > kMaxAxes || m.stride[0][last] != 1 || m.stride[1][last] != 1 ||
+      length * bytes < kLeastBytes)
+    return false;
+  const bool aligned = length % pack == 0 && steps_by(m, 0, to, last, bytes, pack) &&
+                       steps_by(m, 1, from, last, bytes, pack);
+  const int64_t packs = (length + 2 * pack - 2) / pack, lines = m.count / length;
+  if (aligned || lines * packs >= INT32_MAX) return false;
+  LineCopyParams p{};
+  p.to = to;
+  p.from = from;
+  p.length = length;
+  p.n = static_cast<unsigned>(lines * packs);
+  p.packs = divider_of(packs);
+  p.packs_a_line = static_cast<unsigned>(packs);
+  p.axes = last;
+  for (int i = 0; i < last; ++i) {
+    p.size[i] = static_cast<unsigned>(m.size[i]);
+    p.divider[i] = divider_of(m.size[i]);
+    p.to_strides[i] = m.stride[0][i];
+    p.from_strides[i] = m.stride[1][i];
+  }
+  launch_packs(cat("copy_lines_", bytes), p);
   return true;
 }
 
@@ -138,17 +181,18 @@ bool copy_in_packs(char* to, const char* from, const MergedAxes& m, int64_t byte
   p.to = to;
   p.from = from;
   p.n = static_cast<unsigned>(m.count / pack);
-  p.axes = m.n;
+  p.axes = std::max(m.n, kFewAxes);
   p.from_stride = m.stride[1][last];
   p.whole = p.from_stride == 1 && steps_by(m, 1, from, last, bytes, pack);
-  for (int i = 0; i < m.n; ++i) {
+  for (int k = 0; k < p.axes; ++k) {
+    const int i = k - (p.axes - m.n);
     const int64_t each = i == last ? pack : 1;
-    p.size[i] = static_cast<unsigned>(m.size[i] / each);
-    p.divider[i] = divider_of(p.size[i]);
-    p.to_strides[i] = m.stride[0][i] * each;
-    p.from_strides[i] = m.stride[1][i] * each;
+    p.size[k] = i < 0 ? 1 : static_cast<unsigned>(m.size[i] / each);
+    p.divider[k] = divider_of(p.size[k]);
+    p.to_strides[k] = i < 0 ? 0 : m.stride[0][i] * each;
+    p.from_strides[k] = i < 0 ? 0 : m.stride[1][i] * each;
   }
-  launch_over("copy", cat("copy_", bytes, "x", pack), (p.n + 1) / 2, p);
+  launch_packs(cat("copy_", bytes, "x", pack), p);
   return true;
 }
 
@@ -168,7 +212,9 @@ void copy_elements(void* to, const Strides& to_strides, const void* from,
           "copying on the GPU");
     return;
   }
-  if (copy_through_tiles(t, f, m, bytes) || copy_in_packs(t, f, m, bytes)) return;
+  if (copy_through_tiles(t, f, m, bytes) || copy_lines(t, f, m, bytes) ||
+      copy_in_packs(t, f, m, bytes))
+    return;
   // More axes than a kernel walks: one launch for each index of the outermost ones.
   if (m.n > kMaxAxes) {
     const int extra = m.n - kMaxAxes;
