@@ -66,4 +66,11 @@ def rows(ceilings: Ceilings, small: bool) -> list[Row]:
             lambda mx, m: mx.concatenate([m[:, wide // 2 :], m[:, : wide // 2]], axis=1),
             lambda torch, m: torch.cat([m[:, wide // 2 :], m[:, : wide // 2]], 1),
         ),
+        row(
+            "concatenate at an odd column, float16",
+            2,
+            h,
+            lambda mx, m: mx.concatenate([m[:, wide // 2 - 1 :], m[:, : wide // 2 - 1]], axis=1),
+            lambda torch, m: torch.cat([m[:, wide // 2 - 1 :], m[:, : wide // 2 - 1]], 1),
+        ),
     ]

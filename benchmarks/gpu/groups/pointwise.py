@@ -17,6 +17,8 @@ def rows(ceilings: Ceilings, small: bool) -> list[Row]:
     m, v = Given((tall, wide)), Given((wide,))
     h, b = Given((size,), "float16"), Given((size,), "bfloat16")
     i = Given((size,), "int8", scale=40)
+    side = 64 if small else 10_000
+    square = Given((side, side))
 
     def row(name, elements_moved, given, ours, torch, **options):
         return share_row(
@@ -35,6 +37,14 @@ def rows(ceilings: Ceilings, small: bool) -> list[Row]:
             lambda t, x: t.nn.functional.silu(x),
             tolerance=1e-2,
         ),
+        row(
+            "gelu, float16",
+            4,
+            (h,),
+            lambda mx, x: x * (1 + mx.erf(x * 0.5**0.5)) * 0.5,
+            lambda t, x: t.nn.functional.gelu(x),
+            tolerance=1e-2,
+        ),
         row("exp, float32", 8, (x,), lambda mx, x: mx.exp(x), lambda t, x: t.exp(x)),
         row("erf, float32", 8, (x,), lambda mx, x: mx.erf(x), lambda t, x: t.erf(x)),
         row("sin, float32", 8, (x,), lambda mx, x: mx.sin(x), lambda t, x: t.sin(x)),
@@ -47,6 +57,13 @@ def rows(ceilings: Ceilings, small: bool) -> list[Row]:
             lambda t, x, y: t.where(x > 0, x, y),
         ),
         row("matrix + vector", 8, (m, v), lambda mx, m, v: m + v, lambda t, m, v: m + v),
+        row(
+            "x.T + x",
+            12 * side**2 / size,
+            (square,),
+            lambda mx, x: x.T + x,
+            lambda t, x: x.T + x,
+        ),
         row(
             "float32 to float16",
             6,
