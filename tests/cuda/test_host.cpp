@@ -145,6 +145,24 @@ TEST_CASE("operands of a program are read as their strides allow") {
     CHECK(w.outer == 3);
     CHECK(w.n == 256);
   }
+  SUBCASE("operands that lie across go through tiles where there is much to read") {
+    const Laid c(*add, {300, 260}, {{1, 300}, {260, 1}});
+    CHECK(access_of(c) == "TG 1 tiled");
+    const Walk w = walk_of(c);
+    CHECK(tiles_of(w) == 5 * 5);
+    CHECK(w.out_stride[0] == 1);
+    CHECK(w.out_stride[1] == 260);
+    // Five elements are no line.
+    const Laid deep(*add, {70, 7, 130, 5}, {{1, 70, 490, 63700}, {4550, 650, 5, 1}});
+    CHECK_FALSE(walk_of(deep).variant.tiled);
+    const Walk outer = walk_of(Laid(*add, {130, 9, 70}, {{1, 130, 1170}, {630, 70, 1}}));
+    CHECK(outer.variant.tiled);
+    CHECK(outer.size[1] == 130);
+    CHECK(outer.out_stride[1] == 630);
+    CHECK(tiles_of(outer) == 2 * 3 * 9);
+    CHECK(access_of(Laid(*add, {30, 26}, {{1, 30}, {26, 1}})) == "GD 1");
+    CHECK(access_of(Laid(*add, {300, 260}, {{1, 300}, {0, 0}})) == "TS 1 tiled");
+  }
   SUBCASE("positions widen where 32 bits do not reach") {
     CHECK_FALSE(walk_of(Laid(*add, {1 << 20}, {{1}, {1}})).variant.wide);
     CHECK(walk_of(Laid(*add, {int64_t{1} << 31}, {{1}, {1}})).variant.wide);
