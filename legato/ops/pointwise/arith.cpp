@@ -110,19 +110,38 @@ LEGATO_BINARY(fmod, same_real, Partials([](const Call& c, int i) {
 array([1, -1], dtype=float32)
 )")
 
-LEGATO_BINARY(power, power_dtype, Partials([](const Call& c, int i) {
-                const Array &x = c.in(0), &y = c.in(1);
-                if (i == 0) return where(equal(y, 0), 0, y * power(x, y - 1));
-                return where(equal(x, 0), 0, c.out() * log(x));
-              }),
-              R"(a to the power of b, elementwise.
+namespace {
+
+constinit const Op power_op =
+    pointwise::pointwise_op("power", power_dtype, Partials([](const Call& c, int i) {
+                              const Array &x = c.in(0), &y = c.in(1);
+                              if (i == 0) return where(equal(y, 0), 0, y * power(x, y - 1));
+                              return where(equal(x, 0), 0, c.out() * log(x));
+                            }));
+
+// x ** 2, which losses and variances are written with: exact, and a fortieth of the work.
+bool is_square(const Operand& a, const Operand& b) {
+  if (!a.is_array() || b.is_array() || b.scalar().kind == Scalar::Kind::complex) return false;
+  return b.scalar().real() == 2 && weak_dtype(b.scalar(), a.array().dtype()) == a.array().dtype();
+}
+
+}  // namespace
+
+Array power(const Operand& a, const Operand& b) {
+  return is_square(a, b) ? square(a.array()) : bind_pointwise(power_op, {a, b});
+}
+
+namespace {
+constinit const Function power_function = function<&power>("power", "a, b, /",
+                                                           R"(a to the power of b, elementwise.
 
 Integers stay integers and wrap; a negative exponent gives them 0. A negative float to a fractional
 power is nan. Differentiable.
 
 >>> power(array([2, 3]), 2)
 array([4, 9], dtype=int32)
-)")
+)");
+}
 
 LEGATO_BINARY(maximum, same_dtype, Partials([](const Call& c, int i) {
                 Array first = greater(c.in(0), c.in(1));
