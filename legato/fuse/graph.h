@@ -43,7 +43,7 @@ struct PlanNode {
 
 struct SlotInfo {
   uint32_t producer = 0;  // index of its node
-  uint32_t uses = 0;      // edges of the graph that read it
+  uint32_t uses = 0;      // edges of the graph that read it; once planned, those from other steps
   bool held = false;      // somebody outside the graph can see it: it must get memory
   bool stored = false;    // gets memory
 };
@@ -64,6 +64,9 @@ struct Step {
   // of the views (the same one twice, if one makes both), which are `joined` too.
   int32_t second = -1;
   int32_t views[2] = {-1, -1};
+  // A program and the kernel that computes it as it reads it; the kernel is joined.
+  int32_t reader = -1;  // a program: the step of that kernel
+  int32_t read = -1;    // a program: which of its outputs the kernel reads
 };
 
 /// Consecutive steps that may run on one block of rows after another.

@@ -509,6 +509,21 @@ bool add_known_single(PlanGraph& g, Scratch& scratch, uint32_t i, uint64_t& key)
   return true;
 }
 
+// Who reads a value in registers only is no user any more: the others are those of steps.
+void count_outside_uses(PlanGraph& g, uint32_t root) {
+  for (uint32_t m = g.nodes[root].first_member;; m = g.nodes[m].next_member) {
+    const PlanNode& p = g.nodes[m];
+    for (uint32_t e = p.first_in; e < p.first_in + p.n_in; ++e) {
+      const Slot in = g.in_slots[e];
+      if (in < 0) continue;
+      SlotInfo& slot = g.slots[static_cast<size_t>(in)];
+      if (g.nodes[slot.producer].kind == NodeKind::pointwise && find_root(g, slot.producer) == root)
+        --slot.uses;
+    }
+    if (m == p.next_member) return;
+  }
+}
+
 void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t root) {
   uint64_t key = 0;
   if (g.nodes[root].n_members == 1 && add_known_single(g, scratch, root, key)) return;
@@ -528,6 +543,7 @@ void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t
       if (last) return;
     }
   }
+  if (g.nodes[root].n_members > 1) count_outside_uses(g, root);
   Step& step = g.steps.emplace_back();
   step.kind = NodeKind::pointwise;
   step.node = root;
