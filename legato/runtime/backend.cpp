@@ -75,6 +75,7 @@ Backend::~Backend() = default;
 void Backend::synchronize(int) {}
 int Backend::queues(int) const { return 1; }
 int Backend::enter_queue(int, int) { return 0; }
+bool Backend::run_rows(int, const RowCall&) { return false; }
 int64_t Backend::work_given(int) const { return 0; }
 int64_t Backend::work_given(int, int) const { return 0; }
 void Backend::mark(int, int64_t) {}

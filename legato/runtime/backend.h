@@ -79,6 +79,15 @@ struct Epilogue {
   std::span<const fuse::BoundInput> inputs;
 };
 
+/// A program that a kernel computes as it reads its input 0, so that what the program makes of its
+/// own inputs need not touch memory: the squares of a mean of squares. See Kernel::takes_input.
+struct Prologue {
+  /// Outputs are null where nobody but the kernel reads them; others are to be written on the way.
+  /// No shape, inputs and outputs while a kernel is only asked whether it takes the program.
+  fuse::ProgramCall call;
+  int output = 0;  // which of the program's outputs is input 0 of the op
+};
+
 /// One launch of a kernel.
 class Launch {
  public:
@@ -91,6 +100,9 @@ class Launch {
   /// it cannot apply it to these layouts sets `declined` and returns, having done nothing; the op
   /// and the program then run one after the other.
   const Epilogue* epilogue = nullptr;
+  /// Only for kernels that took one: then in[0] has no data, but the layout that the program's
+  /// result would have, from a multiple of 64 bytes on. May be declined likewise.
+  const Prologue* prologue = nullptr;
   bool declined = false;
 
   template <class A>
@@ -136,6 +148,12 @@ struct Kernel {
   /// Index of an input whose order of axes in memory output 0 takes, but for the last axis, which
   /// stays innermost; or -1: row-major. For results that are used as that input came about.
   int8_t ordered_like = -1;
+  /// Whether the kernel, of an op with one input and one output, can compute the program as it
+  /// reads the input, as far as the program tells; run() then finds it in Launch::prologue. The
+  /// result has the same bits as when the two run one after the other. Null: never.
+  bool (*takes_input)(const void* attrs, const Prologue& prologue) = nullptr;
+  /// What its backend alone knows of it. Null: nothing.
+  const void* own = nullptr;
 };
 
 /// Kernels of one backend: (op, dtype) → Kernel, where dtype is that of input 0 (of output 0 for
@@ -163,6 +181,8 @@ template <class... Ts, class Make>
 void add_kernels(KernelTable& table, const Op& op, Types<Ts...>, Make make) {
   (table.add(op, dtype_of<Ts>, make(TypeTag<Ts>{})), ...);
 }
+
+struct RowCall;  // runtime/row_call.h
 
 /// Launches that a device has recorded, to be carried out again as a whole.
 class LEGATO_API Recording {
@@ -205,6 +225,10 @@ class LEGATO_API Backend {
   /// Whether kernels and programs may be called from many threads at once on parts of their work,
   /// to keep what lies between them in the caches.
   virtual bool runs_by_rows() const { return false; }
+  /// Whether programs and reductions over the same rows can run as one kernel, by run_rows.
+  virtual bool fuses_rows() const { return false; }
+  /// Runs them. Returns false, having done nothing, if it cannot, or not yet.
+  virtual bool run_rows(int device, const RowCall& call);
 
   virtual const Kernel* find_kernel(const Op& op, Dtype dtype) const = 0;
   virtual void run_kernel(int device, const Kernel& kernel, Launch& launch) = 0;

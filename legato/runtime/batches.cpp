@@ -35,8 +35,18 @@ class Planner {
   void run() {
     if (!find_kinds()) return;
     batch_of_.assign(g_.slots.size(), kNone);
+    auto block = g_.row_blocks.begin();
     for (uint32_t s = 0; s < g_.steps.size(); ++s) {
       const Step& step = g_.steps[s];
+      if (block != g_.row_blocks.end() && block->first_step == s) {  // stays together
+        for (uint32_t i = s; i < s + block->n_steps; ++i)
+          each_input(g_.steps[i], [&](Slot in) { emit_producer(in); });
+        moved_blocks_.push_back(
+            {static_cast<uint32_t>(order_.size()), block->n_steps, block->rows});
+        for (uint32_t i = s; i < s + block->n_steps; ++i) order_.push_back(i);
+        s += block++->n_steps - 1;
+        continue;
+      }
       if (kind_[s] != kNone) {
         put_off(s);
         continue;
@@ -85,6 +95,12 @@ class Planner {
     return bytes;
   }
 
+  bool in_row_block(uint32_t s) const {
+    return std::any_of(g_.row_blocks.begin(), g_.row_blocks.end(), [&](const fuse::RowBlock& b) {
+      return s >= b.first_step && s < b.first_step + b.n_steps;
+    });
+  }
+
   // Numbers the kinds of programs that come more than once. False if there are none.
   bool find_kinds() {
     struct Candidate {
@@ -95,7 +111,8 @@ class Planner {
     std::vector<Candidate> all;
     for (uint32_t s = 0; s < g_.steps.size(); ++s) {
       const Step& step = g_.steps[s];
-      if (step.kind != NodeKind::pointwise || step.kernel >= 0) continue;
+      if (step.kind != NodeKind::pointwise || step.kernel >= 0 || step.reader >= 0) continue;
+      if (in_row_block(s)) continue;
       const uint16_t stream = g_.nodes[step.node].node->stream;
       const Device device = device_of_stream(stream);
       if (backend_of(device).runs_together() && bytes_of(step) <= kMostBytes)
@@ -183,11 +200,14 @@ class Planner {
         step.kernel = static_cast<int32_t>(place[static_cast<size_t>(step.kernel)]);
       for (int32_t& view : step.views)
         if (view >= 0) view = static_cast<int32_t>(place[static_cast<size_t>(view)]);
+      if (step.reader >= 0)
+        step.reader = static_cast<int32_t>(place[static_cast<size_t>(step.reader)]);
       if (step.kind != NodeKind::pointwise)
         g_.nodes[step.node].step = place[g_.nodes[step.node].step];
     }
     g_.steps.swap(steps);
     g_.batches.swap(found_);
+    g_.row_blocks.swap(moved_blocks_);
   }
 
   PlanGraph& g_;
@@ -198,12 +218,13 @@ class Planner {
   int64_t put_off_ = 0;             // bytes of the batches that are open
   std::vector<uint32_t> order_;
   std::vector<fuse::Batch> found_;
+  std::vector<fuse::RowBlock> moved_blocks_;
 };
 
 }  // namespace
 
 void find_batches(PlanGraph& g) {
-  if (g.steps.size() > 1 && g.row_blocks.empty() && any_asynchronous_backend()) Planner(g).run();
+  if (g.steps.size() > 1 && any_asynchronous_backend()) Planner(g).run();
 }
 
 void Runner::run_batch(const fuse::Batch& batch) {
@@ -218,6 +239,7 @@ void Runner::run_batch(const fuse::Batch& batch) {
       bind_program(steps[i], runs[i]);
       if (!runs[i].empty) calls.push_back(runs[i].call);
     }
+    counts().programs.fetch_add(static_cast<int64_t>(steps.size()), std::memory_order_relaxed);
     if (!calls.empty()) backend_of(device).run_programs(device.index, calls);
     for (size_t i = 0; i < steps.size(); ++i)
       if (!runs[i].empty) program_given(steps[i], device);

@@ -92,6 +92,7 @@ CompiledPlan& plan_of(CapturedGraph& captured) {
     if (fusion_on()) {
       find_row_blocks(g);
       join_epilogues(g);
+      join_prologues(g);
       find_batches(g);
     }
     for (Slot s : fresh->outputs) {

@@ -33,8 +33,9 @@ AtomicCounts& counts() {
 
 EvalCounts eval_counts() {
   AtomicCounts& c = counts();
-  return {c.evaluations.load(),    c.programs.load(),  c.kernels.load(),    c.layout_copies.load(),
-          c.reused_buffers.load(), c.epilogues.load(), c.recordings.load(), c.replays.load()};
+  return {c.evaluations.load(),    c.programs.load(),  c.kernels.load(),   c.layout_copies.load(),
+          c.reused_buffers.load(), c.epilogues.load(), c.prologues.load(), c.row_programs.load(),
+          c.recordings.load(),     c.replays.load()};
 }
 
 namespace {
@@ -438,6 +439,7 @@ std::exception_ptr run(Evaluation& e, bool fused) {
     if (fused && !e.lone) {
       find_row_blocks(g);
       join_epilogues(g);
+      join_prologues(g);
       find_batches(g);
     }
     e.slot_values.resize(g.slots.size());

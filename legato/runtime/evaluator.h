@@ -32,6 +32,8 @@ struct EvalCounts {
   int64_t layout_copies = 0;   // inputs copied because a kernel or view could not take their layout
   int64_t reused_buffers = 0;  // outputs written over a dying input
   int64_t epilogues = 0;       // programs that a kernel applied as it stored its result
+  int64_t prologues = 0;       // programs that a kernel computed as it read its input
+  int64_t row_programs = 0;    // kernels that were programs and reductions over the same rows
   int64_t recordings = 0;      // runs of compiled functions that a device recorded
   int64_t replays = 0;         // runs of compiled functions that were such a recording
 };

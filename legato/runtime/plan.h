@@ -48,9 +48,13 @@ class Runner {
   const Value& value(fuse::Slot s) const { return s >= 0 ? *v_.slots[s] : *v_.leaves[~s]; }
   bool run_rows(const fuse::RowBlock& block);
   bool run_row_block(const fuse::RowBlock& block);
+  bool run_row_program(const fuse::RowBlock& block);
   void run_step(const fuse::Step& step);
   void run_batch(const fuse::Batch& batch);
   bool run_joined(const fuse::Step& step);
+  // Of a program: whether an output gets memory.
+  bool is_stored(const fuse::Step& step, uint32_t output) const;
+  bool run_reader(const fuse::Step& step, const fuse::ProgramCall& call);
   // As run_rows and run_step, and tells those who watch (watch.h).
   bool run_rows_watched(const fuse::RowBlock& block);
   void run_step_watched(const fuse::Step& step);
@@ -99,6 +103,10 @@ void Runner::for_each_input(const fuse::Step& step, F f) const {
 /// find_row_blocks, whose steps it leaves alone.
 void join_epilogues(fuse::PlanGraph& g);
 
+/// Joins programs with kernels that can compute them as they read their input. After
+/// join_epilogues, whose pairs it leaves alone.
+void join_prologues(fuse::PlanGraph& g);
+
 /// Brings programs of one structure that do not depend on each other together, where their device
 /// runs such calls in one go. After find_row_blocks and join_epilogues, since it changes the order
 /// of steps.
@@ -130,7 +138,7 @@ Device device_of_stream(uint16_t stream);
 /// Counters behind eval_counts().
 struct AtomicCounts {
   std::atomic<int64_t> evaluations{0}, programs{0}, kernels{0}, layout_copies{0}, reused_buffers{0},
-      epilogues{0}, recordings{0}, replays{0};
+      epilogues{0}, prologues{0}, row_programs{0}, recordings{0}, replays{0};
 };
 AtomicCounts& counts();
 bool fusion_on();

@@ -10,7 +10,7 @@ using fuse::Step;
 namespace {
 
 bool is_new(const Step& step) {
-  return step.kind == NodeKind::pointwise && !step.joined && step.kernel < 0 &&
+  return step.kind == NodeKind::pointwise && !step.joined && step.kernel < 0 && step.reader < 0 &&
          !step.program->compiled[fuse::kKernelsOfGpu].load(std::memory_order_relaxed);
 }
 
@@ -59,8 +59,14 @@ void prepare_programs(const fuse::PlanGraph& g, const RunValues& values) {
   int fresh = 0;
   for (const Step& step : g.steps) fresh += is_new(step);
   if (fresh < 2 || !any_asynchronous_backend()) return;  // one will be met soon enough
-  for (const Step& step : g.steps)
-    if (is_new(step)) prepare(g, values, step);
+  auto block = g.row_blocks.begin();
+  for (uint32_t s = 0; s < g.steps.size(); ++s) {
+    if (block != g.row_blocks.end() && s == block->first_step) {  // one kernel, as a rule
+      s += block++->n_steps - 1;
+      continue;
+    }
+    if (is_new(g.steps[s])) prepare(g, values, g.steps[s]);
+  }
 }
 
 }  // namespace legato

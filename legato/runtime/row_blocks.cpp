@@ -7,6 +7,8 @@
 #include "legato/base/thread_pool.h"
 #include "legato/runtime/launch.h"
 #include "legato/runtime/plan.h"
+#include "legato/runtime/row_program.h"
+#include "legato/runtime/rows.h"
 
 namespace legato {
 
@@ -23,43 +25,6 @@ constexpr int64_t kMinBytes = 128 << 10;    // smaller values stay in the cache 
 constexpr int64_t kBlockBytes = 192 << 10;  // of all values of a block together: some of L2
 constexpr uint32_t kMaxSteps = 32;
 constexpr int64_t kMinRows = 8;  // fewer cannot be shared out evenly
-
-// How many leading axes have `rows` indices together; -1 if no number of them has.
-int leading_axes(const Shape& shape, int64_t rows) {
-  int64_t n = 1;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    n *= shape[i];
-    if (n == rows) return static_cast<int>(i + 1);
-    if (n == 0 || rows % n) return -1;
-  }
-  return -1;
-}
-
-// The one stride that the first `n` axes amount to (0 if they are broadcast); nothing if they
-// cannot be walked as one axis.
-std::optional<int64_t> row_stride(const Shape& shape, const Strides& strides, int n) {
-  int64_t first = 0, expected = 0;
-  bool found = false;
-  for (int i = n; i-- > 0;) {
-    const size_t axis = static_cast<size_t>(i);
-    if (shape[axis] == 1) continue;
-    if (found && strides[axis] != expected) return {};
-    if (!found) first = strides[axis];
-    found = true;
-    expected = strides[axis] * shape[axis];
-  }
-  return first;
-}
-
-Dims tail(const Dims& d, int from) {
-  return Dims(std::span<const int64_t>(d.begin() + from, d.end()));
-}
-
-int64_t count_leading(const Shape& shape, int n) {
-  int64_t count = 1;
-  for (int i = 0; i < n; ++i) count *= shape[static_cast<size_t>(i)];
-  return count;
-}
 
 // A value that a part reads or writes.
 struct Operand {
@@ -432,10 +397,17 @@ void find_row_blocks(PlanGraph& g) {
     if (n.n_in == 0) continue;
     const Slot in = g.in_slots[n.first_in];
     const Value& first = in >= 0 ? g.value(in) : g.leaves[static_cast<size_t>(~in)]->value();
-    if (first.size * size_of(first.dtype) < kMinBytes) continue;
     const Device device = device_of_stream(n.node->stream);
     const Backend& backend = backend_of(device);
-    if (!backend.runs_by_rows()) continue;
+    if (backend.fuses_rows()) {
+      const RowBlock block = row_program_around(g, s, first_free);
+      if (block.n_steps < 2) continue;
+      g.row_blocks.push_back(block);
+      first_free = block.first_step + block.n_steps;
+      s = first_free - 1;
+      continue;
+    }
+    if (!backend.runs_by_rows() || first.size * size_of(first.dtype) < kMinBytes) continue;
     const Kernel* kernel = backend.find_kernel(*n.node->op, first.dtype);
     if (!kernel || !kernel->row_axes) continue;
     const int row_axes = kernel->row_axes(n.node->attrs, first.shape.size());
@@ -455,6 +427,7 @@ void find_row_blocks(PlanGraph& g) {
 
 bool Runner::run_row_block(const RowBlock& block) {
   const Device device = device_of_stream(g_.nodes[g_.steps[block.first_step].node].node->stream);
+  if (backend_of(device).fuses_rows()) return run_row_program(block);
   Binding binding(g_, &v_, device);
   if (!binding.bind(block)) return false;
   for (const PlanNode* n : binding.views) run_view(*n);

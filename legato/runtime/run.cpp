@@ -157,9 +157,11 @@ void Runner::run() {
     const Step& step = g_.steps[i++];
     if (step.joined) continue;  // runs with its program
     const Step* kernel = step.kernel >= 0 ? &g_.steps[static_cast<size_t>(step.kernel)] : nullptr;
+    const Step* reader = step.reader >= 0 ? &g_.steps[static_cast<size_t>(step.reader)] : nullptr;
     bool skip = !failed_.empty() && (inputs_failed(step) || (kernel && inputs_failed(*kernel)));
     if (skip) {
       fail_outputs(step);
+      if (reader) fail_outputs(*reader);
     } else {
       try {
         enter(step);
@@ -167,6 +169,7 @@ void Runner::run() {
       } catch (...) {
         if (!error_) error_ = std::current_exception();
         fail_outputs(step);
+        if (reader) fail_outputs(*reader);
       }
     }
     if (kernel) for_each_input(*kernel, [&](Slot s, uint32_t edges) { consumed(s, edges); });
@@ -174,6 +177,7 @@ void Runner::run() {
       for_each_input(view, [&](Slot s, uint32_t edges) { consumed(s, edges); });
     });
     for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
+    if (reader) for_each_input(*reader, [&](Slot s, uint32_t edges) { consumed(s, edges); });
   }
 }
 
@@ -399,7 +403,6 @@ void Runner::bind_program(const Step& step, ProgramRun& run) {
   const Slot* outputs = g_.step_outputs.data() + step.first_output;
   Value& first = *v_.slots[outputs[0]];
   Device device = device_of_stream(g_.nodes[step.node].node->stream);
-  counts().programs.fetch_add(1, std::memory_order_relaxed);
 
   // With every operand row-major or a single element, the program runs over one long axis.
   bool flat = true;
@@ -425,10 +428,22 @@ void Runner::bind_program(const Step& step, ProgramRun& run) {
     Value& v = *v_.slots[outputs[o]];
     int64_t bytes = v.size * size_of(v.dtype);
     if (v.storage) v.layout.offset = 0;  // chosen before the run
+    if (flat)
+      make_row_major(v.layout.strides, v.shape);
+    else
+      v.layout.strides = order->result;
+    v.row_major = flat || order->axes.empty() || is_row_major(v.shape, v.layout.strides);
+    if (first.size && !is_stored(step, o)) {  // until it turns out that it must be
+      run.outputs[o] = nullptr;
+      continue;
+    }
     for (uint32_t i = 0; i < step.n_inputs && !v.storage; ++i) {
       const Value& from = value(inputs[i].slot);
+      // Somewhere else than at such a multiple it would be read in other packs, and a sum of it
+      // would have another order.
       bool same_places =
-          from.size == v.size && size_of(from.dtype) == size_of(v.dtype) &&
+          from.layout.offset * size_of(from.dtype) % 64 == 0 && from.size == v.size &&
+          size_of(from.dtype) == size_of(v.dtype) &&
           (flat ? from.row_major : from.shape == v.shape && bound[i].strides == order->dense);
       if (!(taken >> i & 1) && same_places && from.size > 1 &&
           may_overwrite(inputs[i].slot, inputs[i].edges, device)) {
@@ -443,11 +458,6 @@ void Runner::bind_program(const Step& step, ProgramRun& run) {
       v.storage = Ref<Storage>::adopt(new DeviceStorage(device, bytes));
       v.layout.offset = 0;
     }
-    if (flat)
-      make_row_major(v.layout.strides, v.shape);
-    else
-      v.layout.strides = order->result;
-    v.row_major = flat || order->axes.empty() || is_row_major(v.shape, v.layout.strides);
     run.outputs[o] = data_on(v, device);
   }
   fuse::ProgramCall& call = run.call;
@@ -469,6 +479,7 @@ void Runner::program_given(const Step& step, Device device) {
   if (!backend_of(device).asynchronous()) return;
   const int64_t work = backend_of(device).work_given(device.index);
   for (uint32_t o = 0; o < step.n_outputs; ++o) {
+    if (!v_.slots[g_.step_outputs[step.first_output + o]]->storage) continue;
     DeviceStorage& to = storage_of(*v_.slots[g_.step_outputs[step.first_output + o]]);
     to.computed_by(work);
     for (uint32_t i = 0; i < step.n_inputs; ++i)
@@ -480,9 +491,22 @@ void Runner::run_program(const Step& step) {
   const InUse in_use(device_of_stream(g_.nodes[step.node].node->stream));
   ProgramRun run;
   bind_program(step, run);
-  if (run.empty) return;
-  backend_of(run.device).run_program(run.device.index, run.call);
-  program_given(step, run.device);
+  const PlanNode* reader =
+      step.reader < 0 ? nullptr : &g_.nodes[g_.steps[static_cast<size_t>(step.reader)].node];
+  if (reader && !run.empty && run_reader(step, run.call)) return program_given(step, run.device);
+  for (uint32_t o = 0; o < step.n_outputs; ++o) {
+    if (run.outputs[o]) continue;
+    Value& v = *v_.slots[g_.step_outputs[step.first_output + o]];
+    v.storage = Ref<Storage>::adopt(new DeviceStorage(run.device, v.size * size_of(v.dtype)));
+    v.layout.offset = 0;
+    run.outputs[o] = data_on(v, run.device);
+  }
+  counts().programs.fetch_add(1, std::memory_order_relaxed);
+  if (!run.empty) {
+    backend_of(run.device).run_program(run.device.index, run.call);
+    program_given(step, run.device);
+  }
+  if (reader) run_kernel(*reader);
 }
 
 }  // namespace legato

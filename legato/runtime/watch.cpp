@@ -162,9 +162,13 @@ std::vector<Slot> operands_of(const fuse::PlanGraph& g, const Step& step) {
 std::vector<Slot> results_of(const fuse::PlanGraph& g, const Step& step) {
   std::vector<Slot> out;
   const PlanNode& n = g.nodes[step.node];
+  if (step.reader >= 0) out = results_of(g, g.steps[static_cast<size_t>(step.reader)]);
   if (step.kind == NodeKind::pointwise)
-    for (uint32_t i = 0; i < step.n_outputs; ++i)
-      out.push_back(g.step_outputs[step.first_output + i]);
+    for (uint32_t i = 0; i < step.n_outputs; ++i) {
+      const Slot s = g.step_outputs[step.first_output + i];
+      const fuse::SlotInfo& slot = g.slots[static_cast<size_t>(s)];
+      if (static_cast<int32_t>(i) != step.read || slot.held || slot.uses > 1) out.push_back(s);
+    }
   else
     for (uint32_t o = 0; o < n.node->n_out; ++o) out.push_back(static_cast<Slot>(n.first_slot + o));
   return out;
@@ -347,6 +351,11 @@ StepRecord Runner::describe(const Step& step) const {
     r.kind = kind_name(NodeKind::kernel);
     r.name = cat(g_.nodes[kernel->node].node->op->name, "+", r.name);
   }
+  const Step* reader = step.reader >= 0 ? &g_.steps[static_cast<size_t>(step.reader)] : nullptr;
+  if (reader) {
+    r.kind = kind_name(NodeKind::kernel);
+    r.name += cat("+", g_.nodes[reader->node].node->op->name);
+  }
   r.origin = origin_of(n.node);
   r.device = device_name(n.node->stream);
   r.thread = std::hash<std::thread::id>()(std::this_thread::get_id());
@@ -361,8 +370,8 @@ StepRecord Runner::describe(const Step& step) const {
     r.bytes_written += bytes_of(value(s));
   }
   if (step.kind == NodeKind::pointwise) {
-    r.n_nodes =
-        static_cast<int>(std::max<size_t>(step.program->instrs.size(), 1)) + (kernel ? 1 : 0);
+    r.n_nodes = static_cast<int>(std::max<size_t>(step.program->instrs.size(), 1)) +
+                (kernel ? 1 : 0) + (reader ? 1 : 0);
   } else if (step.kind != NodeKind::kernel) {
     r.bytes_read = r.bytes_written = 0;  // nothing is moved
   }
@@ -451,8 +460,10 @@ bool Runner::run_rows_watched(const fuse::RowBlock& block) {
   }
   r.kind = "rows";
   r.name = cat("rows[", names, "]");
+  wait_for(last, g_);
   r.begin_ns = now();
   if (!run_rows(block)) return false;
+  wait_for(last, g_);
   r.end_ns = now();
   const uint32_t active = watch::active();
   if (active & watch::kLog) {

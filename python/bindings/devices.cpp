@@ -353,6 +353,8 @@ void define_memory(nb::module_& m) {
         d["layout_copies"] = c.layout_copies;
         d["reused_buffers"] = c.reused_buffers;
         d["epilogues"] = c.epilogues;
+        d["prologues"] = c.prologues;
+        d["row_programs"] = c.row_programs;
         d["recordings"] = c.recordings;
         d["replays"] = c.replays;
         return d;

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
+#include <optional>
 
+#include "legato/backends/cpu/computed_input.h"
 #include "legato/base/cpu_info.h"
 #include "legato/base/thread_pool.h"
 #include "legato/ops/reduce/complex_reducer.h"
@@ -19,6 +22,8 @@ namespace {
 constexpr int64_t kTaskBytes = 256
                                << 10;  // input of a task: the pool costs 1-3 us, this much 10 us
 constexpr int64_t kTileBytes = 4096;   // accumulators of a column tile, to stay in L1
+constexpr int64_t kComputedBytes = 32 << 10;  // of a program's result at a time
+constexpr int64_t kLeastComputedBytes = 64 << 10;
 
 const ReducerTable& reducers() {
 #if LEGATO_HAS_X86_LEVELS
@@ -36,6 +41,7 @@ struct Axis {
 /// A reduction of `in` to `out`, after merging axes. Strides are in elements of the input.
 struct Plan {
   const Reducer* loops;
+  const ComputedInput* computed = nullptr;  // in place of `in`
   const char* in;
   char* out;
   int64_t in_bytes;
@@ -172,6 +178,9 @@ void reduce_segments(const Plan& p, Launch& launch, const Axis& inner,
   char* partial = nullptr;
   if (parts > 1)
     partial = static_cast<char*>(launch.workspace(p.n_kept * parts * kReduceLaneBytes));
+  // Segments that a program computes at once: calls of it cost, and the cache is small.
+  const int64_t at_once =
+      std::max<int64_t>(1, kComputedBytes / std::max<int64_t>(1, piece * p.in_bytes));
 
   auto finish = [&](int64_t output, const char* lanes) {
     alignas(16) char acc[16];
@@ -184,10 +193,24 @@ void reduce_segments(const Plan& p, Launch& launch, const Axis& inner,
     alignas(64) char stack[64 * kReduceLaneBytes];
     alignas(64) char buffer[kGatherBytes];
     Counter counter(loops, stack, kReduceLaneBytes, kReduceLaneBytes / loops.acc_bytes);
-    for (int64_t s = part * per_task; s < std::min(segments, (part + 1) * per_task); ++s) {
+    const int64_t first = part * per_task, end = std::min(segments, (part + 1) * per_task);
+    std::unique_ptr<char[]> memory;
+    const char* computed = nullptr;  // what the program makes, from segment `first` on
+    if (p.computed)
+      memory =
+          std::make_unique_for_overwrite<char[]>(static_cast<size_t>(at_once * piece * p.in_bytes));
+    for (int64_t s = first; s < end; ++s) {
       const int64_t begin = s % pieces * piece, n = std::min(piece, inner.size - begin);
-      const void* x = p.at(base + locate(others, s / pieces).in + begin * inner.stride);
-      if (gather) {
+      const void* x = nullptr;
+      if (!p.computed) x = p.at(base + locate(others, s / pieces).in + begin * inner.stride);
+      if (p.computed) {
+        const int64_t ahead = (s - first) % at_once;
+        if (ahead == 0)
+          computed = static_cast<const char*>(p.computed->range(
+              begin, std::min(std::min(at_once, end - s) * piece, inner.size - begin),
+              memory.get()));
+        x = computed + ahead * piece * p.in_bytes;
+      } else if (gather) {
         const char* from = static_cast<const char*>(x);
         const int64_t step = inner.stride * p.in_bytes;
         if (p.in_bytes == 4)
@@ -323,6 +346,13 @@ void reduce(Plan& p, Launch& launch) {
   if (p.n_kept == 0) return;
   merge(p.kept);
   merge(p.reduced);
+  if (p.computed) {
+    // Everything, in the order of memory; and so much that it would leave the cache.
+    launch.declined = p.n_kept != 1 || p.reduced.size() != 1 || p.reduced[0].stride != 1 ||
+                      p.n_reduced * p.in_bytes < kLeastComputedBytes;
+    if (!launch.declined) reduce_segments(p, launch, p.reduced[0], {}, false);
+    return;
+  }
   if (p.n_reduced == 0) {
     reduce_segments(p, launch, {0, 1}, {}, false);
     return;
@@ -374,6 +404,12 @@ void run(Launch& launch, ReduceKind kind, bool mean) {
   p.divisor = mean ? static_cast<double>(count(p.reduced)) : 1.0;
 
   Dtype dtype = in.dtype;
+  std::optional<ComputedInput> computed;
+  if (launch.prologue) {
+    launch.declined = is_complex(dtype);
+    if (launch.declined) return;
+    p.computed = &computed.emplace(*launch.prologue);
+  }
   if (is_complex(dtype) &&
       kind == ReduceKind::sum) {  // parts add up separately: a kept axis of size 2
     dtype = real_part(dtype);
@@ -398,10 +434,14 @@ int row_axes(const void* attrs, size_t rank) {
   return static_cast<int>(axes.size());
 }
 
+// What shapes and layouts are for it is seen when it runs.
+bool takes_input(const void*, const Prologue&) { return true; }
+
 template <ReduceKind kind, bool mean = false>
 constexpr Kernel kernel{.run = [](Launch& l) { run(l, kind, mean); },
                         .accepts = AcceptLayout::any,
-                        .row_axes = row_axes};
+                        .row_axes = row_axes,
+                        .takes_input = takes_input};
 
 template <class List>
 void add(KernelTable& table, const Op& op, const Kernel& k, List types) {
