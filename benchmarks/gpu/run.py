@@ -22,6 +22,7 @@ GROUPS = (
     "pointwise",
     "reduce",
     "norms",
+    "losses",
     "copies",
     "group_norm",
     "index",

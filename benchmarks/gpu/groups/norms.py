@@ -23,6 +23,20 @@ def log_softmax(mx, m):
     return m - mx.logsumexp(m, axis=-1, keepdims=True)
 
 
+def softmax_written_out(mx, m):
+    e = mx.exp(m - mx.max(m, axis=-1, keepdims=True))
+    return e / mx.sum(e, axis=-1, keepdims=True)
+
+
+def softmax_written_out_torch(torch, m):
+    e = torch.exp(m - m.amax(-1, keepdim=True))
+    return e / e.sum(-1, keepdim=True)
+
+
+def rms_written_out(lib, m, w):
+    return m * lib.rsqrt((m * m).mean(-1, keepdims=True) + EPS) * w
+
+
 def layer_norm(mx, m, w, b):
     return mx.fast.layer_norm(m, w, b, EPS)
 
@@ -88,5 +102,17 @@ def rows(ceilings: Ceilings, small: bool) -> list[Row]:
             found.append(row("layer norm written out", (m, w, b), written_out, written_out, True))
             found.append(
                 row("log softmax written out", (m,), log_softmax, lambda t, m: m.log_softmax(-1))
+            )
+            found.append(
+                row(
+                    "softmax written out",
+                    (m,),
+                    softmax_written_out,
+                    softmax_written_out_torch,
+                    True,
+                )
+            )
+            found.append(
+                row("rms norm written out", (m, w), rms_written_out, rms_written_out, True)
             )
     return found
