@@ -336,9 +336,16 @@ LEGATO_KERNEL(conv_sum_wide, ConvWideSumParams, 256) {
 LEGATO_CONV_WIDE(gather, 128, 128)
 LEGATO_CONV_WIDE(gather, 128, 64)
 LEGATO_CONV_WIDE(gather, 128, 32)
-LEGATO_CONV_WIDE(gather, 64, 64)
 LEGATO_CONV_WIDE(weight, 128, 128)
 LEGATO_CONV_WIDE(weight, 64, 128)
 LEGATO_CONV_WIDE(weight, 32, 128)
+
+// Bound to three blocks on a multiprocessor the low tiles take 24.8 us instead of 27.6 (64 to 64
+// channels on 512 pictures of 4 x 4, H100); the others do not gain.
+#define LEGATO_THREE_BLOCKS kConvThreads, 3
+LEGATO_KERNEL(conv_gather_wide_64x64, ConvParams, LEGATO_THREE_BLOCKS) {
+  __shared__ Wide<64, 64> tile;
+  conv_gather_wide<64, 64>(p, tile);
+}
 
 }  // namespace legato::cuda
