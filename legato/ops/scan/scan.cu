@@ -6,8 +6,11 @@
 // prefix scan with decoupled look-back", NVIDIA technical report 2016). Other than there, what is
 // combined with what does not depend on timing: Note [Groups of tiles].
 //
-// Note [Groups of tiles]: a tile combines, in order, the sum up to its group, which the last tile
-// of the group before publishes, and the totals of the tiles before it in the group.
+// Note [Groups of tiles]: of rows, a tile combines, in order, the sums of the groups of tiles
+// before its own, which the last tile of each publishes, and the totals of the tiles before it in
+// its group. Neither waits for what comes before it, so that there is no chain of tiles that wait
+// for each other. Of columns, where a sum is many numbers, the last tile of a group adds the sum up
+// to the group before, and the others read only that.
 //
 // Sums and products of float32 run in double, as on the CPU.
 #include "legato/backends/cuda/extremes.cuh"
@@ -278,41 +281,40 @@ LEGATO_INLINE typename S::A scan_warp(const S& s, typename S::A v) {
 
 // --- scans of neighbours
 
-/// What the tiles before tile `t` of a scan whose first tile is `first` have. By one warp; the
-/// value is lane 0's.
+/// What `count` reports come to, in order: part i, whose flag is `flags[i * stride]`, once that is
+/// `wanted`. By one warp; the value is lane 0's. Which part is combined with which depends on their
+/// number alone.
 template <class S>
-LEGATO_INLINE typename S::A before_tile(const S& s, const ScanParams& p, long long first,
-                                        long long t) {
+LEGATO_INLINE typename S::A sum_reports(const S& s, const unsigned* flags,
+                                        const typename S::A* values, long long count, int stride,
+                                        unsigned wanted) {
   using A = typename S::A;
-  const long long group = t / kRowGroup * kRowGroup;
-  const int count = static_cast<int>(t - group), lane = static_cast<int>(threadIdx.x) % 32;
-  constexpr int each = kRowGroup / 32;
-  const unsigned* flags = p.ready + first + group + lane * each;
-  for (bool all = false; !all;) {
-    all = true;
-#pragma unroll
-    for (int j = 0; j < each; ++j)
-      if (lane * each + j < count)
-        all &= *reinterpret_cast<const volatile unsigned*>(flags + j) != 0;
-  }
-  __threadfence();
-  A part[each];
-#pragma unroll
-  for (int j = 0; j < each; ++j)
-    if (lane * each + j < count)
-      part[j] = read_fresh(static_cast<const A*>(p.totals) + first + group + lane * each + j);
+  constexpr int ahead = 8;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const long long each = (count + 31) / 32, begin = lane * each,
+                  end = begin + each < count ? begin + each : count;
   A acc = s.none();
+  for (long long i = begin; i < end; i += ahead) {
+    for (bool all = false; !all;) {
+      all = true;
 #pragma unroll
-  for (int j = 0; j < each; ++j)
-    if (lane * each + j < count) acc = s.combine(acc, part[j]);
+      for (int j = 0; j < ahead; ++j)
+        if (i + j < end)
+          all &= *reinterpret_cast<const volatile unsigned*>(flags + (i + j) * stride) >= wanted;
+    }
+    __threadfence();
+    A part[ahead];
+#pragma unroll
+    for (int j = 0; j < ahead; ++j)
+      if (i + j < end) part[j] = read_fresh(values + (i + j) * stride);
+#pragma unroll
+    for (int j = 0; j < ahead; ++j)
+      if (i + j < end) acc = s.combine(acc, part[j]);
+  }
   __syncwarp();
   for (int by = 1; by < 32; by *= 2) {
     const A other = shuffle_down(acc, by);
     if (lane % (2 * by) == 0) acc = s.combine(acc, other);
-  }
-  if (lane == 0 && group > 0) {
-    await(p.ready + first + group - 1, 2);
-    acc = s.combine(read_fresh(static_cast<const A*>(p.sums) + first + group - 1), acc);
   }
   return acc;
 }
@@ -511,14 +513,18 @@ LEGATO_INLINE void scan_rows(const ScanParams& p, ScanMemory<S>& m) {
       static_cast<A*>(p.totals)[number] = tile.total;
       publish(p.ready + number, 1);
     }
-    const A earlier = t > 0 ? before_tile(s, p, number - t, t) : s.none();
-    if (lane == 0) {
-      if (t % kRowGroup == kRowGroup - 1) {
-        static_cast<A*>(p.sums)[number] = s.combine(earlier, tile.total);
-        publish(p.ready + number, 2);
-      }
-      m.before = earlier;
+    const long long groups = t / kRowGroup, first = number - t;
+    const A* totals = static_cast<const A*>(p.totals) + first + groups * kRowGroup;
+    A* sums = static_cast<A*>(p.sums) + first + kRowGroup - 1;
+    A earlier = sum_reports(s, p.ready + first + groups * kRowGroup, totals, t % kRowGroup, 1, 1);
+    if (lane == 0 && t % kRowGroup == kRowGroup - 1) {
+      sums[groups * kRowGroup] = s.combine(earlier, tile.total);
+      publish(p.ready + number, 2);
     }
+    if (groups > 0)
+      earlier = s.combine(
+          sum_reports(s, p.ready + first + kRowGroup - 1, sums, groups, kRowGroup, 2), earlier);
+    if (lane == 0) m.before = earlier;
   }
   __syncthreads();
   tile.write(s, p, m, row);

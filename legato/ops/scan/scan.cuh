@@ -13,9 +13,9 @@ struct ScanParams {
   const void* b;
   void* y;
   unsigned* ticket;  // zeroed; tiles are numbered in the order in which blocks start
-  unsigned* ready;   // zeroed; of each tile: 1 its total is there, 2 also that of all up to it
+  unsigned* ready;   // zeroed; of each tile: 1 its total is there, 2 also the sum that it publishes
   void* totals;      // of tiles
-  void* sums;        // of all up to the last tile of each group
+  void* sums;        // of groups; of columns, up to the last tile of each group
   long long outer, n, inner;
   long long scans;  // outer * inner
   long long tiles;  // of a scan; 1: a block goes along all of it
@@ -39,9 +39,8 @@ template <int bytes>
 inline constexpr int scan_depth = bytes > 8   ? 8
                                   : bytes > 4 ? 16
                                               : 32;
-/// Tiles in a group: each adds up by itself what those before it in the group have. Only the last
-/// of a group waits for the last of the group before, so that chains are short, and the order in
-/// which sums are formed is fixed.
+/// Tiles in a group, see Note [Groups of tiles] in scan.cu: the order in which sums are formed is
+/// fixed.
 inline constexpr int kRowGroup = 256, kColumnGroup = 16;
 
 }  // namespace legato::cuda
