@@ -31,7 +31,7 @@ inline constexpr int kRadixCountThreads = 256;
 /// Threads that move a tile, and elements of each. Small tiles are for rows that have few.
 inline constexpr int kRadixThreads = 384, kRadixSmallThreads = 256;
 template <int bytes>
-inline constexpr int radix_items = bytes == 8 ? 10 : 20;
+inline constexpr int radix_items = bytes == 8 ? 9 : 18;
 inline constexpr int kRadixSmallItems = 4;
 template <int bytes>
 inline constexpr int radix_tile = kRadixThreads * radix_items<bytes>;
