@@ -27,14 +27,24 @@ LEGATO_INLINE T read_past_cache(const T* from) {
   return *from;
 }
 
-/// Where an index leads. One out of range is reported, and leads to the first element.
+/// Where an index leads; the first element, and `wrong`, if it is out of range.
 template <class I>
-LEGATO_INLINE long long place_of(const FlatParams& p, I given) {
+LEGATO_INLINE long long place_of(const FlatParams& p, I given, bool& wrong) {
   const auto v = static_cast<long long>(given);
   const long long at = v < 0 ? v + p.size : v;
-  if (at >= 0 && at < p.size) return at * p.stride;
-  report_value(p.report, p.axis, v, p.size);
-  return 0;
+  const bool valid = static_cast<unsigned long long>(at) < static_cast<unsigned long long>(p.size);
+  wrong |= !valid;
+  return valid ? at * p.stride : 0;
+}
+/// Reports the first index out of range among `n`. By itself: what the reads of a thread wait for
+/// is not to stand between them.
+template <class I>
+LEGATO_APART void report_wrong(const FlatParams& p, const I* indices, int n) {
+  for (int k = 0; k < n; ++k) {
+    bool wrong = false;
+    place_of(p, indices[k], wrong);
+    if (wrong) report_value(p.report, p.axis, static_cast<long long>(indices[k]), p.size);
+  }
 }
 
 template <class T, class I>
@@ -44,16 +54,22 @@ LEGATO_INLINE void gather_flat(const FlatParams& p) {
   const I* indices = static_cast<const I*>(p.indices);
   T* to = static_cast<T*>(p.to);
   const long long first = (static_cast<long long>(blockIdx.x) * kFlatThreads + threadIdx.x) * V;
-  if (p.packs && first + V <= p.n) {
+  const int n = first + V <= p.n ? V : first < p.n ? static_cast<int>(p.n - first) : 0;
+  bool wrong = false;
+  if (p.packs && n == V) {
     const Pack<I, V> index = load_pack<I, V>(indices + first);
+    long long place[V];
     Pack<T, V> v;
 #pragma unroll
-    for (int k = 0; k < V; ++k) v.at[k] = read_past_cache(from + place_of(p, index.at[k]));
+    for (int k = 0; k < V; ++k) place[k] = place_of(p, index.at[k], wrong);
+#pragma unroll
+    for (int k = 0; k < V; ++k) v.at[k] = read_past_cache(from + place[k]);
     store_pack<T, V>(to + first, v);
-    return;
+  } else {
+    for (int k = 0; k < n; ++k)
+      to[first + k] = read_past_cache(from + place_of(p, indices[first + k], wrong));
   }
-  for (long long i = first; i < first + V && i < p.n; ++i)
-    to[i] = read_past_cache(from + place_of(p, indices[i]));
+  if (wrong) report_wrong(p, indices + first, n);
 }
 
 template <class T>
