@@ -121,6 +121,73 @@ LEGATO_APART void add_directly(T* to, float x) {
   }
 }
 
+/// Adds the parts of an update to the words of this round; `highest`: the bit where they begin.
+template <class T>
+LEGATO_INLINE void add_parts(const ExactParams& p, int highest, long long at, T v) {
+  const float x = read(v);
+  const unsigned bits = __builtin_bit_cast(uint32_t, x), magnitude = bits & ~0x80000000u;
+  if (magnitude >= kInfinity) {
+    if (p.round == 0) add_directly(static_cast<T*>(p.to) + at, x);
+    return;
+  }
+  const Cut c = cut(magnitude);
+  const unsigned long long mask = (1ull << p.bits) - 1;
+  int shift = c.shift - highest;  // from the lowest bit of the word to that of the mantissa
+#pragma unroll
+  for (int w = 0; w < kExactWords; ++w) {
+    shift += p.bits;
+    unsigned long long part = 0;
+    if (shift >= 0) {
+      if (shift < p.bits) part = static_cast<unsigned long long>(c.mantissa) << shift & mask;
+    } else if (shift > -24) {
+      part = c.mantissa >> -shift & mask;
+    }
+    if (part) atomicAdd(&p.words[w * p.size + at], bits >> 31 ? 0 - part : part);
+  }
+}
+
+// By itself, so that it does not stand between reads.
+LEGATO_APART void report_wrong(const PlacesParams& p, long long v) {
+  report_value(p.report, p.term_axis[0], v, p.term_size[0]);
+}
+
+/// One index array that names elements of the target: packs of four.
+template <class T, class I>
+LEGATO_INLINE void exact_add_flat(const ExactParams& p, int highest) {
+  constexpr int V = kExactPack;
+  const I* indices = static_cast<const I*>(p.places.term_data[0]);
+  const T* updates = static_cast<const T*>(p.updates);
+  const long long size = p.places.term_size[0], stride = p.places.term_stride[0],
+                  step = static_cast<long long>(gridDim.x) * kExactThreads * V;
+  for (long long i = (static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x) * V;
+       i < p.count; i += step) {
+    const int n = p.count - i < V ? static_cast<int>(p.count - i) : V;
+    Pack<I, V> index{};
+    Pack<T, V> v{};
+    if (n == V) {
+      index = load_pack<I, V>(indices + i);
+      v = load_pack<T, V>(updates + i);
+    } else {
+#pragma unroll
+      for (int k = 0; k < V; ++k)
+        if (k < n) {
+          index.at[k] = indices[i + k];
+          v.at[k] = updates[i + k];
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < V; ++k) {
+      const auto given = static_cast<long long>(index.at[k]);
+      const long long at = given < 0 ? given + size : given;
+      if (k >= n) continue;
+      if (static_cast<unsigned long long>(at) < static_cast<unsigned long long>(size))
+        add_parts(p, highest, at * stride, v.at[k]);
+      else
+        report_wrong(p.places, given);
+    }
+  }
+}
+
 template <class T>
 LEGATO_INLINE void exact_add(const ExactParams& p) {
   constexpr int ahead = 4;
@@ -128,7 +195,8 @@ LEGATO_INLINE void exact_add(const ExactParams& p) {
   const int words = words_of(p, range);
   if (p.round > 0 && words == 0) return;
   const int highest = range.high - p.round * kExactWords * p.bits;  // of this round
-  const unsigned long long mask = (1ull << p.bits) - 1;
+  if (p.flat == 4) return exact_add_flat<T, int32_t>(p, highest);
+  if (p.flat == 8) return exact_add_flat<T, int64_t>(p, highest);
   const long long step = static_cast<long long>(gridDim.x) * kExactThreads;
   const T* updates = static_cast<const T*>(p.updates);
   for (long long e = static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x; e < p.count;
@@ -145,28 +213,8 @@ LEGATO_INLINE void exact_add(const ExactParams& p) {
       v[u] = updates[p.single ? 0 : i];
     }
 #pragma unroll
-    for (int u = 0; u < ahead; ++u) {
-      if (at[u] < 0) continue;
-      const float x = read(v[u]);
-      const unsigned bits = __builtin_bit_cast(uint32_t, x), magnitude = bits & ~0x80000000u;
-      if (magnitude >= kInfinity) {
-        if (p.round == 0) add_directly(static_cast<T*>(p.to) + at[u], x);
-        continue;
-      }
-      const Cut c = cut(magnitude);
-      int shift = c.shift - highest;  // from the lowest bit of the word to that of the mantissa
-#pragma unroll
-      for (int w = 0; w < kExactWords; ++w) {
-        shift += p.bits;
-        unsigned long long part = 0;
-        if (shift >= 0) {
-          if (shift < p.bits) part = static_cast<unsigned long long>(c.mantissa) << shift & mask;
-        } else if (shift > -24) {
-          part = c.mantissa >> -shift & mask;
-        }
-        if (part) atomicAdd(&p.words[w * p.size + at[u]], bits >> 31 ? 0 - part : part);
-      }
-    }
+    for (int u = 0; u < ahead; ++u)
+      if (at[u] >= 0) add_parts(p, highest, at[u], v[u]);
   }
 }
 

@@ -27,6 +27,11 @@ bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, boo
   p.count = count;
   p.size = out.size;
   p.bits = std::min(40, 62 - static_cast<int>(std::bit_width(static_cast<uint64_t>(count))));
+  const auto addresses =
+      reinterpret_cast<uintptr_t>(updates) | reinterpret_cast<uintptr_t>(places.term_data[0]);
+  if (!single && places.terms == 1 && places.index_axes == 0 && columns == 1 &&
+      addresses % 16 == 0 && (places.term_bytes[0] == -4 || places.term_bytes[0] == -8))
+    p.flat = -places.term_bytes[0];
   p.words = static_cast<unsigned long long*>(l.workspace(kExactWords * out.size * 8));
   p.range = static_cast<unsigned*>(l.workspace(8));
   check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.range), 0, 8, current().queue()),
@@ -35,8 +40,11 @@ bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, boo
   launch_over("exact", "exact_clear", out.size, p);
   const int in_round = kExactWords * p.bits;
   for (p.round = 0; p.round * in_round < kFloatBits; ++p.round) {
-    launch_over("exact", cat("exact_add", suffix(t)), count, p);
-    launch_over("exact", cat("exact_finish", suffix(t)), out.size, p);
+    // Further rounds are seldom needed, and return at once: few blocks.
+    const int64_t most =
+        p.round == 0 ? INT64_MAX : int64_t{current().multiprocessors()} * 2 * kThreads;
+    launch_over("exact", cat("exact_add", suffix(t)), std::min(count, most), p);
+    launch_over("exact", cat("exact_finish", suffix(t)), std::min(out.size, most), p);
   }
   return true;
 }

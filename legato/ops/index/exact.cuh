@@ -16,10 +16,12 @@ struct ExactParams {
   long long count, size;      // updates; elements of the target
   int bits;                   // of updates in a word
   int round;
+  int flat;  // bytes of indices, where one array of them names elements, all at multiples of 16; 0
 };
 
 inline constexpr int kExactWords = 3;   // in a round
 inline constexpr int kFloatBits = 277;  // from the lowest to the highest bit of float32
 inline constexpr int kExactThreads = 256;
+inline constexpr int kExactPack = 4;  // updates that a thread takes at once
 
 }  // namespace legato::cuda
