@@ -1,5 +1,5 @@
-"""The kernels of sorting, gathering, scattering and masks on the emulated GPU: each way in which they cut their work,
-against NumPy."""
+"""The kernels of sorting, scans, gathering, scattering and masks on the emulated GPU: each way in which they cut
+their work, against NumPy."""
 
 import pytest
 from test_emulated import pytestmark, run  # noqa: F401
@@ -194,3 +194,20 @@ def test_masks(cache):
     assert message == (
         f"ValueError: assignment by a mask: the mask selects {count} elements, but 3 values were given"
     )
+
+
+def test_scans_of_several_groups_of_tiles(cache):
+    program = """
+    n = 4096 * 520 + 77
+    a = rng.integers(-9, 9, n).astype("float32")
+    x = made(a)
+    same(lg.cumsum(x), np.cumsum(a.astype(float)))
+    same(lg.cumsum(x, reverse=True), np.cumsum(a[::-1].astype(float))[::-1])
+    same(lg.cumsum(x, inclusive=False), np.concatenate([[0], np.cumsum(a.astype(float))[:-1]]))
+    same(lg.cummax(x + lg.arange(n) // 1000), np.maximum.accumulate(a + np.arange(n) // 1000))
+    for rows, length in ((3, 4100), (5, 1030), (2, 9001)):
+        b = rng.integers(-9, 9, (rows, length)).astype("float16")
+        same(lg.cumsum(made(b) / 64, axis=1).astype(lg.float32) * 64, np.cumsum(b.astype(float), 1).astype("float16"))
+    print("right")
+    """
+    assert run(HEAD + program, cache) == "right"
