@@ -4,7 +4,6 @@
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
-#include "legato/ops/index/flat.cuh"
 #include "legato/ops/index/slice.h"
 
 namespace legato::cuda {
@@ -140,36 +139,10 @@ int64_t widen(PlacesParams& p, const void* from, const void* to, int64_t bytes) 
   return bytes;
 }
 
-/// Single elements by one index array; false if that is not what is asked for.
-bool gather_singles(Launch& l, const PlacesParams& places) {
-  const int given = places.term_bytes[0];
-  if (places.terms != 1 || places.index_axes != 0 || places.n_outer * places.n_inner != 1 ||
-      places.term_size[0] == 0 || (given != -4 && given != 4 && given != -8))
-    return false;
-  const int64_t bytes = size_of(l.in[0].dtype), n = places.n_index;
-  FlatParams p{l.in[0].data,
-               places.term_data[0],
-               l.out[0].data,
-               n,
-               places.term_size[0],
-               places.term_stride[0],
-               given,
-               places.term_axis[0],
-               0,
-               places.report};
-  p.packs = (reinterpret_cast<uintptr_t>(p.indices) | reinterpret_cast<uintptr_t>(p.to)) % 16 == 0;
-  const int64_t each = kFlatThreads * (bytes > 8   ? flat_each<16>
-                                       : bytes > 4 ? flat_each<8>
-                                                   : flat_each<4>);
-  launch_blocks("flat", cat("gather_flat_", bytes), (n + each - 1) / each, kFlatThreads, p);
-  return true;
-}
-
 void read_places(Launch& l, PlacesParams& places) {
   const int64_t n = places.n_outer * places.n_index * places.n_inner;
   if (n == 0) return;
   report_to(l, places);
-  if (gather_singles(l, places)) return;
   GatherParams p{places, l.in[0].data, l.out[0].data, 0};
   const int64_t bytes = widen(p.places, p.from, p.to, size_of(l.in[0].dtype));
   set_dividers(p.places);
