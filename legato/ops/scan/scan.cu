@@ -1,16 +1,18 @@
 // Running sums, products, extremes and logarithms of sums.
 //
-// A scan is cut into tiles, which blocks take in the order in which they start. A block brings its
-// tile to the chip, publishes the tile's total, finds what comes before the tile, and writes: each
-// element is read and written once (decoupled look-back: Merrill and Garland, "Single-pass parallel
-// prefix scan with decoupled look-back", NVIDIA technical report 2016). Other than there, what is
-// combined with what does not depend on timing: Note [Groups of tiles].
+// What is combined with what does not depend on timing.
 //
-// Note [Groups of tiles]: of rows, a tile combines, in order, the sums of the groups of tiles
-// before its own, which the last tile of each publishes, and the totals of the tiles before it in
-// its group. Neither waits for what comes before it, so that there is no chain of tiles that wait
-// for each other. Of columns, where a sum is many numbers, the last tile of a group adds the sum up
-// to the group before, and the others read only that.
+// Scans of neighbours: a block goes along a scan, tile by tile. Where there are few scans, each is
+// cut into spans: one pass adds up each span, another one writes it, beginning with what the spans
+// before it come to. That reads elements twice; passing sums on from tile to tile in a fixed order
+// (a chain of groups, or each tile adding up what hundreds before it have) took twice as long.
+//
+// Scans side by side, of which there are few: a scan is cut into tiles, which blocks take in the
+// order in which they start. A block brings its tile to the chip, publishes the tile's total, finds
+// what comes before the tile, and writes: each element is read and written once (decoupled
+// look-back: Merrill and Garland, "Single-pass parallel prefix scan with decoupled look-back",
+// NVIDIA technical report 2016). A tile combines, in order, the sum up to its group, which the last
+// tile of the group before publishes, and the totals of the tiles before it in the group.
 //
 // Sums and products of float32 run in double, as on the CPU.
 #include "legato/backends/cuda/extremes.cuh"
@@ -281,36 +283,16 @@ LEGATO_INLINE typename S::A scan_warp(const S& s, typename S::A v) {
 
 // --- scans of neighbours
 
-/// What `count` reports come to, in order: part i, whose flag is `flags[i * stride]`, once that is
-/// `wanted`. By one warp; the value is lane 0's. Which part is combined with which depends on their
-/// number alone.
+/// What `count` values come to, in order. By one warp; the result is lane 0's. Which value is
+/// combined with which depends on their number alone.
 template <class S>
-LEGATO_INLINE typename S::A sum_reports(const S& s, const unsigned* flags,
-                                        const typename S::A* values, long long count, int stride,
-                                        unsigned wanted) {
+LEGATO_INLINE typename S::A sum_spans(const S& s, const typename S::A* values, long long count) {
   using A = typename S::A;
-  constexpr int ahead = 8;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const long long each = (count + 31) / 32, begin = lane * each,
                   end = begin + each < count ? begin + each : count;
   A acc = s.none();
-  for (long long i = begin; i < end; i += ahead) {
-    for (bool all = false; !all;) {
-      all = true;
-#pragma unroll
-      for (int j = 0; j < ahead; ++j)
-        if (i + j < end)
-          all &= *reinterpret_cast<const volatile unsigned*>(flags + (i + j) * stride) >= wanted;
-    }
-    __threadfence();
-    A part[ahead];
-#pragma unroll
-    for (int j = 0; j < ahead; ++j)
-      if (i + j < end) part[j] = read_fresh(values + (i + j) * stride);
-#pragma unroll
-    for (int j = 0; j < ahead; ++j)
-      if (i + j < end) acc = s.combine(acc, part[j]);
-  }
+  for (long long i = begin; i < end; ++i) acc = s.combine(acc, values[i]);
   __syncwarp();
   for (int by = 1; by < 32; by *= 2) {
     const A other = shuffle_down(acc, by);
@@ -329,7 +311,6 @@ struct ScanMemory {
   typename S::A tile[kScanWarps][34 * items];
   typename S::A totals[kScanWarps];
   typename S::A before;
-  unsigned ticket;
 };
 
 /// Short scans, several of them in a block as they lie; `group` threads take one.
@@ -491,43 +472,23 @@ LEGATO_INLINE void scan_rows(const ScanParams& p, ScanMemory<S>& m) {
   using A = typename S::A;
   const S s(p);
   if (p.group > 0) return scan_short(s, p, &m.tile[0][0]);
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const long long row = blockIdx.x / p.spans, span = blockIdx.x - row * p.spans;
+  const long long begin = span * p.span, end = begin + p.span < p.tiles ? begin + p.span : p.tiles;
   RowTile<S> tile;
-  if (!p.ready) {  // a block goes along the whole scan
-    A earlier = s.none();
-    for (long long t = 0; t < p.tiles; ++t) {
-      tile.bring(s, p, m, blockIdx.x, t);
-      if (threadIdx.x == 0) m.before = earlier;
-      earlier = s.combine(earlier, tile.total);  // of warp 0
-      __syncthreads();
-      tile.write(s, p, m, blockIdx.x);
-      __syncthreads();
-    }
-    return;
+  A earlier = s.none();  // of warp 0
+  if (p.phase == ScanParams::write_spans && span > 0 && threadIdx.x < 32)
+    earlier = sum_spans(s, static_cast<const A*>(p.totals) + blockIdx.x - span, span);
+  for (long long t = begin; t < end; ++t) {
+    tile.bring(s, p, m, row, t);
+    if (threadIdx.x == 0) m.before = earlier;
+    earlier = s.combine(earlier, tile.total);
+    __syncthreads();
+    if (p.phase == ScanParams::add_spans) continue;
+    tile.write(s, p, m, row);
+    __syncthreads();
   }
-  const long long number = take_ticket(p.ticket, &m.ticket);
-  const long long row = number / p.tiles, t = number - row * p.tiles;
-  tile.bring(s, p, m, row, t);
-  if (warp == 0) {
-    if (lane == 0) {
-      static_cast<A*>(p.totals)[number] = tile.total;
-      publish(p.ready + number, 1);
-    }
-    const long long groups = t / kRowGroup, first = number - t;
-    const A* totals = static_cast<const A*>(p.totals) + first + groups * kRowGroup;
-    A* sums = static_cast<A*>(p.sums) + first + kRowGroup - 1;
-    A earlier = sum_reports(s, p.ready + first + groups * kRowGroup, totals, t % kRowGroup, 1, 1);
-    if (lane == 0 && t % kRowGroup == kRowGroup - 1) {
-      sums[groups * kRowGroup] = s.combine(earlier, tile.total);
-      publish(p.ready + number, 2);
-    }
-    if (groups > 0)
-      earlier = s.combine(
-          sum_reports(s, p.ready + first + kRowGroup - 1, sums, groups, kRowGroup, 2), earlier);
-    if (lane == 0) m.before = earlier;
-  }
-  __syncthreads();
-  tile.write(s, p, m, row);
+  if (p.phase == ScanParams::add_spans && threadIdx.x == 0)
+    static_cast<A*>(p.totals)[blockIdx.x] = earlier;
 }
 
 // --- scans side by side: a thread has its own

@@ -40,10 +40,17 @@ void launch_rows(Launch& l, ScanParams& p, const std::string& scanner, int64_t a
     const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.a) |
                            reinterpret_cast<uintptr_t>(p.b) | reinterpret_cast<uintptr_t>(p.y);
     p.packs = !p.reverse && p.n % kScanPack == 0 && addresses % 16 == 0;
+    p.span = p.tiles;
+    p.spans = 1;
     // A block for each scan, where there are enough of them.
     if (p.tiles > 1 && p.scans < int64_t{current().multiprocessors()} * 4) {
-      blocks = p.scans * p.tiles;
-      connect(l, p, blocks, blocks, blocks, accumulator);
+      p.span = (p.tiles + kScanSpans - 1) / kScanSpans;
+      p.spans = (p.tiles + p.span - 1) / p.span;
+      blocks = p.scans * p.spans;
+      p.totals = l.workspace(blocks * accumulator);
+      p.phase = ScanParams::add_spans;
+      launch_blocks("scan", cat("scan_rows_", scanner), blocks, kScanThreads, p);
+      p.phase = ScanParams::write_spans;
     }
   }
   launch_blocks("scan", cat("scan_rows_", scanner), blocks, kScanThreads, p);

@@ -12,13 +12,16 @@ struct ScanParams {
   const void* a;  // of exp_scan: the exponents, and what is added to them in the end
   const void* b;
   void* y;
-  unsigned* ticket;  // zeroed; tiles are numbered in the order in which blocks start
-  unsigned* ready;   // zeroed; of each tile: 1 its total is there, 2 also the sum that it publishes
-  void* totals;      // of tiles
-  void* sums;        // of groups; of columns, up to the last tile of each group
+  unsigned* ticket;  // columns, zeroed; tiles are numbered in the order in which blocks start
+  unsigned* ready;   // columns, zeroed; of each tile: 1 its total is there, 2 its group's sum too
+  void* totals;      // of tiles of columns, of spans of rows
+  void* sums;        // columns: up to the last tile of each group
   long long outer, n, inner;
-  long long scans;  // outer * inner
-  long long tiles;  // of a scan; 1: a block goes along all of it
+  long long scans;        // outer * inner
+  long long tiles;        // of a scan; columns, 1: a block goes along all of it
+  long long span, spans;  // rows: tiles of a span, spans of a scan
+  enum Phase : int { whole, add_spans, write_spans };
+  int phase;        // rows
   long long lines;  // columns: tiles side by side
   int used;         // short rows: elements of a thread
   int packs;        // long rows: whether each kScanPack elements may be moved at once
@@ -39,8 +42,7 @@ template <int bytes>
 inline constexpr int scan_depth = bytes > 8   ? 8
                                   : bytes > 4 ? 16
                                               : 32;
-/// Tiles in a group, see Note [Groups of tiles] in scan.cu: the order in which sums are formed is
-/// fixed.
-inline constexpr int kRowGroup = 256, kColumnGroup = 16;
+inline constexpr int kColumnGroup = 16;  // tiles in a group
+inline constexpr int kScanSpans = 512;   // of a scan, at most
 
 }  // namespace legato::cuda
