@@ -66,12 +66,24 @@ endfunction()
 legato_cuda_text(cuda_element backends/cuda/element.cuh)
 legato_cuda_text(cuda_language backends/cuda/element.cuh backends/cuda/lane.cuh backends/cuda/libm.cuh fuse/functions.h
                  ops/pointwise/scalar_math.h ops/pointwise/scalar_arith.h ops/pointwise/scalar_transcend.h)
+legato_cuda_text(cuda_lane backends/cuda/lane.cuh)
+legato_cuda_text(cuda_reduction backends/cuda/kernel_abi.h backends/cuda/divide.cuh backends/cuda/reduction_abi.h
+                 backends/cuda/rows.cuh backends/cuda/extremes.cuh backends/cuda/reduction.cuh
+                 backends/cuda/row_program.cuh ops/reduce/reducers.cuh ops/arg_reduce/arg_extreme.cuh)
+legato_cuda_text(cuda_rows backends/cuda/packs.cuh backends/cuda/report.cuh ops/softmax/softmax.cuh
+                 ops/softmax/tally.cuh ops/softmax/row_logsumexp.cuh)
 set(cuda_language_source "${PROJECT_BINARY_DIR}/generated/cuda_language.gen.cpp")
 file(WRITE "${cuda_language_source}.new"
 "// Written by cmake/Cuda.cmake: device code as text.
 namespace legato::cuda {
 extern const char kElementText[];
 extern const char kScalarLanguage[];
+extern const char kLaneText[];
+extern const char kReductionText[];
+const char kLaneText[] = ${cuda_lane};
+const char kReductionText[] = ${cuda_reduction};
+extern const char kRowText[];
+const char kRowText[] = ${cuda_rows};
 const char kElementText[] = ${cuda_element};
 const char kScalarLanguage[] = ${cuda_language};
 }  // namespace legato::cuda
@@ -86,6 +98,7 @@ foreach(image IN LISTS cuda_program_images)
   list(APPEND cuda_program_sources "${PROJECT_BINARY_DIR}/generated/programs_${image}.cu")
 endforeach()
 add_executable(legato_cuda_precompile tools/cuda/precompile.cpp legato/backends/cuda/print.cpp
+                                      legato/backends/cuda/print_element.cpp
                                       legato/backends/cuda/print_tiles.cpp
                                       "${cuda_language_source}")
 legato_library_options(legato_cuda_precompile)

@@ -7,6 +7,7 @@
 #include "legato/backends/cuda/kit.h"
 #include "legato/backends/cuda/nvrtc.h"
 #include "legato/backends/cuda/program.h"
+#include "legato/backends/cuda/row_program.h"
 #include "legato/base/error.h"
 #include "legato/op/registry.h"
 
@@ -79,6 +80,13 @@ class CudaBackend final : public Backend {
   }
   void prepare_programs(int index, std::span<const fuse::ProgramCall> calls) override {
     cuda::prepare_programs(device(index), calls);
+  }
+  bool fuses_rows() const override { return true; }
+  bool run_rows(int index, const RowCall& call) override {
+    GpuDevice& d = device(index);
+    if (!cuda::run_rows(d, call)) return false;
+    if (!call.asked) d.count_work();
+    return true;
   }
   void prepare_program(int index, const fuse::ProgramCall& call) override {
     cuda::prepare_program(device(index), call);

@@ -6,9 +6,11 @@
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 
 #include "legato/backends/cuda/nvrtc.h"
 #include "legato/backends/cuda/parts.h"
+#include "legato/backends/cuda/print_reduction.h"
 #include "legato/base/error.h"
 
 namespace legato::cuda {
@@ -109,8 +111,7 @@ bool ProgramKernel::claim() const {
 void ProgramKernel::build() const noexcept {
   State reached = State::failed;
   try {
-    const std::string code =
-        compile_source(cat(prelude(source_.language), source_.text), device_.capability());
+    const std::string code = compile_source(source_, device_.capability());
     device(device_.index());  // this thread may be in no context yet
     check(driver().cuModuleLoadData(&module_, code.data()), "loading a compiled program");
     check(driver().cuModuleGetFunction(&function_, module_, "program"),
@@ -166,6 +167,19 @@ class ProgramKernels final : public fuse::CompiledProgram {
     if (!compile || !nvrtc_problem().empty()) return nullptr;
     return submit(new ProgramKernel(d, key, print_program(program_, variant)));
   }
+  const ProgramKernel* find(GpuDevice& d, const Variant& variant, const ReductionForm& form) {
+    const ProgramKernel::Key key{variant.key(static_cast<int>(program_.inputs.size())),
+                                 static_cast<uint32_t>(d.index()), form.key()};
+    if (const ProgramKernel* known = search(key)) return known;
+    std::lock_guard lock(lock_);
+    if (const ProgramKernel* known = search(key)) return known;
+    if (!nvrtc_problem().empty()) return nullptr;
+    auto* made = new ProgramKernel(d, key, print_reduction(program_, variant, form));
+    if (!made->source_.text.empty()) return submit(made);
+    made->error_ = "the kernel would be too long";
+    made->state_.store(ProgramKernel::State::failed, std::memory_order_release);
+    return add(made);
+  }
   const Parts* parts() {
     std::call_once(taken_apart_, [&] { parts_ = take_apart(program_); });
     return parts_.get();
@@ -195,6 +209,35 @@ class ProgramKernels final : public fuse::CompiledProgram {
   std::unique_ptr<const Parts> parts_;
 };
 
+/// Kernels of row programs, which belong to no program: kept for ever, up to a number.
+class RowKernels {
+ public:
+  static RowKernels& get() {
+    static RowKernels& all = *new RowKernels;
+    return all;
+  }
+  const ProgramKernel* find(GpuDevice& d, const std::string& key, FunctionRef<Source()> print) {
+    std::lock_guard lock(lock_);
+    const std::string own = cat(d.index(), " ", key);
+    if (auto known = kernels_.find(own); known != kernels_.end()) return known->second;
+    if (kernels_.size() >= kMost || !nvrtc_problem().empty()) return nullptr;
+    auto* made = new ProgramKernel(d, {0, static_cast<uint32_t>(d.index()), {}}, print());
+    kernels_.emplace(own, made);
+    if (made->source_.text.empty()) {
+      made->error_ = "the kernel would be too long";
+      made->state_.store(ProgramKernel::State::failed, std::memory_order_release);
+    } else {
+      Builders::get().submit(*made);
+    }
+    return made;
+  }
+
+ private:
+  static constexpr size_t kMost = 1024;
+  std::mutex lock_;
+  std::unordered_map<std::string, const ProgramKernel*> kernels_;  // guarded by lock_
+};
+
 namespace {
 
 ProgramKernels& kernels_of(const fuse::Program& program) {
@@ -213,6 +256,14 @@ ProgramKernels& kernels_of(const fuse::Program& program) {
 const ProgramKernel* find_kernel(GpuDevice& device, const fuse::Program& program,
                                  const Variant& variant) {
   return kernels_of(program).find(device, variant, true);
+}
+const ProgramKernel* find_reduction(GpuDevice& device, const fuse::Program& program,
+                                    const Variant& variant, const ReductionForm& form) {
+  return kernels_of(program).find(device, variant, form);
+}
+const ProgramKernel* find_rows(GpuDevice& device, const std::string& key,
+                               FunctionRef<Source()> print) {
+  return RowKernels::get().find(device, key, print);
 }
 void stop_builders() noexcept {
   if (Builders* b = Builders::made()) b->stop();

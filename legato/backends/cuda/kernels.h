@@ -7,6 +7,7 @@
 
 #include "legato/backends/cuda/device.h"
 #include "legato/backends/cuda/print.h"
+#include "legato/base/function_ref.h"
 #include "legato/fuse/program.h"
 
 namespace legato::cuda {
@@ -28,10 +29,12 @@ class ProgramKernel {
 
  private:
   friend class ProgramKernels;
+  friend class RowKernels;
   friend class Builders;
   struct Key {
     uint64_t variant = 0;
     uint32_t device = 0;
+    std::string form = {};  // of a reduction
     friend bool operator==(const Key&, const Key&) = default;
   };
   ProgramKernel(GpuDevice& device, const Key& key, Source source)
@@ -62,6 +65,15 @@ class ProgramKernel {
 /// compiler, and it was not compiled with the library.
 const ProgramKernel* find_kernel(GpuDevice& device, const fuse::Program& program,
                                  const Variant& variant);
+/// The kernel of a reduction that computes `program`, likewise. One that would be too long has
+/// failed from the start.
+struct ReductionForm;
+const ProgramKernel* find_reduction(GpuDevice& device, const fuse::Program& program,
+                                    const Variant& variant, const ReductionForm& form);
+/// The kernel of a row program, by all that its text depends on; `print` makes the text if it is
+/// new. Null if there is no compiler, or more of them than are kept.
+const ProgramKernel* find_rows(GpuDevice& device, const std::string& key,
+                               FunctionRef<Source()> print);
 /// Waits for what is being compiled; nothing is compiled in the background after that.
 void stop_builders() noexcept;
 /// As find_kernel, only among what was compiled with the library.

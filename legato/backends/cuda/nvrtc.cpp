@@ -13,6 +13,7 @@
 
 #include "legato/backends/cuda/driver.h"
 #include "legato/backends/cuda/library_places.h"
+#include "legato/backends/cuda/print.h"
 #include "legato/base/error.h"
 
 namespace legato::cuda {
@@ -274,7 +275,9 @@ std::vector<std::string> header_folders() {
 
 }  // namespace
 
-std::string compile_source(const std::string& source, int capability) {
+namespace {
+
+std::string compile_program(const std::string& text, int capability, bool minimal) {
   // As the CPU computes: no contraction, correctly rounded division and root, subnormals kept.
   std::vector<std::string> options = {"--std=c++20",
                                       "--fmad=false",
@@ -283,10 +286,20 @@ std::string compile_source(const std::string& source, int capability) {
                                       "--ftz=false",
                                       "-default-device",
                                       "-w"};
-  // Leaves out declarations that programs don't use (3 of 21 ms); compilers before 12.9 don't know
-  // it.
-  if (nvrtc().major >= 13) options.push_back("--minimal");
-  return compile(source, capability, std::move(options), "a program");
+  if (minimal && nvrtc().major >= 13) options.push_back("--minimal");
+  return compile(text, capability, std::move(options), "a program");
+}
+
+}  // namespace
+
+// --minimal leaves out declarations that programs don't use (3 of 21 ms); compilers before 12.9
+// don't know it.
+std::string compile_source(const std::string& source, int capability) {
+  return compile_program(source, capability, true);
+}
+std::string compile_source(const Source& source, int capability) {
+  return compile_program(cat(prelude(source), source.text), capability,
+                         source.around == Source::Around::nothing);
 }
 
 std::string compile_user_source(const std::string& source, int capability, bool headers,

@@ -10,6 +10,9 @@ namespace legato::cuda {
 /// Throws EvalError with the compiler's words, or with the sentence that says why there is no
 /// compiler.
 std::string compile_source(const std::string& source, int capability);
+/// Of a generated kernel, behind its prelude.
+struct Source;
+std::string compile_source(const Source& source, int capability);
 /// The same for what a user wrote, as CUDA's compiler does by default. With `headers` it may
 /// include those of CUDA, if they are found. `what` names it in errors.
 std::string compile_user_source(const std::string& source, int capability, bool headers,

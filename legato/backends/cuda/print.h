@@ -19,10 +19,13 @@ enum class Access : uint8_t {
   dense,   // in the order of the output, packs of elements at once
   row,     // consecutive along the innermost axis: packs
   splat,   // constant along the innermost axis
-  gather,  // element by element
+  gather,  // element by element, which lie at one stride
   turned,  // through shared memory: consecutive along another axis than the result
+  // Of reductions, whose packs go by the layout that the program's result would have:
+  each,    // element by element, wherever they lie
+  single,  // in the order of the result, element by element
 };
-inline bool is_strided(Access a) { return a > Access::dense; }
+inline bool is_strided(Access a) { return a > Access::dense && a != Access::single; }
 
 /// What the source of a program depends on beside the program itself. Sizes, strides and the number
 /// of axes are parameters.
@@ -59,6 +62,9 @@ struct Source {
   bool language = false;  // it calls functions of the scalar language
   std::string text;       // in a namespace of its name; what begins it is prelude()
   int packs = 1;          // that a thread has in flight
+  // What stands around the program: what begins the text contains more than the program needs.
+  enum class Around : uint8_t { nothing, reduction, rows };
+  Around around = Around::nothing;
 };
 Source print_program(const fuse::Program& program, const Variant& variant,
                      const char* name = "program");
@@ -81,6 +87,23 @@ struct ManyLayout {  // in words of 8 bytes
 ManyLayout layout_of_many(const fuse::Program& program, const Variant& variant);
 /// What stands in front of a program.
 const char* prelude(bool language);
+std::string prelude(const Source& source);
+
+/// The function that computes one element,
+///   void <name>(const <params>& p, const X0& x0, ..., Y0& o0, ...)
+/// of elements as they are stored; results may be asked for as `registers` hold them, halves
+/// unrounded. Its literals are p.lit[first_literal], ...
+struct Element {
+  std::string text;
+  bool language = false;  // see Source
+  int cost = 0;           // instructions, about
+  uint32_t rare = 0;      // which of rare_functions() it calls
+};
+Element print_element(const fuse::Program& program, const char* name, int first_literal,
+                      const char* params = "Params", bool registers = false);
+std::string rare_functions(uint32_t which);
+/// The fields of Note [Parameters of a program].
+std::string print_fields(const fuse::Program& program, const Variant& variant);
 
 /// A number that differs where the structure of programs does.
 uint64_t structure_hash(const fuse::Program& program);

@@ -385,6 +385,27 @@ void run_program(GpuDevice& device, const ProgramCall& call) {
   launch(device, call, w, kernel->function(), kernel->packs());
 }
 
+bool compiles(const GpuDevice& device) { return compile_mode(device) != Compile::never; }
+
+bool can_launch(GpuDevice& device, const ProgramKernel& kernel) {
+  using State = ProgramKernel::State;
+  if (kernel.state() == State::ready) return true;
+  if (kernel.state() == State::failed) return false;
+  if (compile_mode(device) != Compile::wait) return false;
+  try {
+    kernel.wait();
+  } catch (const EvalError&) {  // what runs in its place says so if it has to
+    return false;
+  }
+  return true;
+}
+
+bool run_uncompiled(GpuDevice& device, const ProgramCall& call) {
+  Walk w;
+  plan_walk(call, w);
+  return w.n > 0 && w.outer == 0 && run_without(device, call, w);
+}
+
 void prepare_program(GpuDevice& device, const ProgramCall& call) {
   Walk w;
   plan_walk(call, w);

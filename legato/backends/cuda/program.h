@@ -46,6 +46,15 @@ void run_program(GpuDevice& device, const fuse::ProgramCall& call);
 /// them as can be read alike.
 void run_programs(GpuDevice& device, std::span<const fuse::ProgramCall> calls);
 
+class ProgramKernel;
+/// Whether the kernel may be launched now, or when this returns: it is waited for if LEGATO_COMPILE
+/// says so, and by whoever records. False for one that cannot be built.
+bool can_launch(GpuDevice& device, const ProgramKernel& kernel);
+/// Whether kernels are compiled at all (LEGATO_COMPILE).
+bool compiles(const GpuDevice& device);
+/// Runs a program without compiling anything. False, with nothing done, if that cannot be.
+bool run_uncompiled(GpuDevice& device, const fuse::ProgramCall& call);
+
 /// Begins to compile what `call` will need, unless it is known. Its addresses count by their
 /// alignment only.
 void prepare_program(GpuDevice& device, const fuse::ProgramCall& call);

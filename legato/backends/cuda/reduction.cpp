@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
+#include "legato/backends/cuda/kernels.h"
+#include "legato/backends/cuda/print_reduction.h"
+#include "legato/backends/cuda/program.h"
 #include "legato/base/error.h"
 
 namespace legato::cuda {
@@ -67,8 +71,8 @@ bool aligned(const void* data, const long long* stride, int axes, int64_t pack, 
 }
 
 /// Cuts outputs into parts so that the device is busy; none of them has fewer than `least` steps.
-void cut(ReduceParams& p, int64_t least, int each) {
-  const int64_t wanted = int64_t{current().multiprocessors()} * each;
+void cut(const GpuDevice& device, ReduceParams& p, int64_t least, int each) {
+  const int64_t wanted = int64_t{device.multiprocessors()} * each;
   int64_t parts =
       std::clamp<int64_t>(wanted / p.blocks, 1, std::max<int64_t>(1, p.n_steps / least));
   p.part = (p.n_steps + parts - 1) / parts;
@@ -78,30 +82,30 @@ void cut(ReduceParams& p, int64_t least, int each) {
 
 }  // namespace
 
-void reduce_over(Launch& l, const ReductionCall& call, const View& x, const Axes& axes,
-                 ReduceParams p) {
-  split_axes(call, l.op->name, x, axes, p);
-  if (p.n_kept == 0) return;
-  p.in = x.data;
-  p.out = l.out[0].data;
-  const int64_t size = size_of(x.dtype), pack = 16 / size;
+namespace {
+
+/// How a reduction is carried out.
+struct Plan {
+  ReductionKernel kernel = ReductionKernel::rows_dense;
+  int64_t blocks = 0;
+  int64_t pack = 1;  // elements of a load
+};
+
+Plan plan_reduction(const GpuDevice& device, const void* data, int64_t size, ReduceParams& p) {
+  Plan plan;
+  const int64_t pack = 16 / size;
   const int last_kept = p.kept_axes - 1, last = p.reduced_axes - 1;
   const bool dense = p.reduced_axes == 1 && (p.reduced_stride[0] == 1 || p.n_reduced <= 1);
   p.n_steps = p.n_reduced;
-  const char* kernel = "rows_";
   if (dense && p.kept_axes == 1 && p.kept_stride[0] == p.n_reduced &&
-      p.n_reduced * size <= kShortRowBytes && p.n_kept >= kReduceThreads && p.n_reduced > 0) {
-    launch_blocks(call.image, cat("short_", call.reducer),
-                  (p.n_kept + kReduceThreads - 1) / kReduceThreads, kReduceThreads, p);
-    return;
-  }
+      p.n_reduced * size <= kShortRowBytes && p.n_kept >= kReduceThreads && p.n_reduced > 0)
+    return {ReductionKernel::short_rows, (p.n_kept + kReduceThreads - 1) / kReduceThreads, pack};
   if (p.kept_size[last_kept] > 1 && p.n_reduced > 1 &&
       std::abs(p.kept_stride[last_kept]) < std::abs(p.reduced_stride[last])) {
-    kernel = "columns_";
     const int64_t wide = size <= 2 ? column_pack<2> : size == 4 ? column_pack<4> : pack;
     p.packed = p.kept_stride[last_kept] == 1 && p.kept_size[last_kept] % wide == 0 &&
-               aligned(x.data, p.kept_stride, last_kept, wide, size) &&
-               aligned(x.data, p.reduced_stride, p.reduced_axes, wide, size);
+               aligned(data, p.kept_stride, last_kept, wide, size) &&
+               aligned(data, p.reduced_stride, p.reduced_axes, wide, size);
     const int64_t packs = p.packed ? p.n_kept / wide : p.n_kept;
     // Threads of one output have kLeastSteps to do each, and are more only where a block would be
     // wider than outputs are.
@@ -111,13 +115,15 @@ void reduce_over(Launch& l, const ReductionCall& call, const View& x, const Axes
     p.width = static_cast<int>((packs + columns - 1) / columns);
     p.depth = kReduceThreads / p.width;
     p.blocks = (packs + p.width - 1) / p.width;
-    cut(p, int64_t{p.depth} * 8, kColumnBlocks[size <= 2]);
+    cut(device, p, int64_t{p.depth} * 8, kColumnBlocks[size <= 2]);
+    plan.kernel = p.packed ? ReductionKernel::columns_packed : ReductionKernel::columns_single;
+    plan.pack = p.packed ? wide : 1;
   } else {
     p.walk = dense ? ReduceWalk::dense : ReduceWalk::elements;
     int64_t each = dense ? pack : 1;  // elements that a thread takes at once
     if (!dense && p.reduced_stride[last] == 1 && p.reduced_size[last] % pack == 0 && pack > 1 &&
-        aligned(x.data, p.reduced_stride, last, pack, size) &&
-        aligned(x.data, p.kept_stride, p.n_kept > 1 ? p.kept_axes : 0, pack, size)) {
+        aligned(data, p.reduced_stride, last, pack, size) &&
+        aligned(data, p.kept_stride, p.n_kept > 1 ? p.kept_axes : 0, pack, size)) {
       p.walk = ReduceWalk::packs;
       p.reduced_size[last] /= pack;
       p.reduced_stride[last] = pack;
@@ -125,24 +131,155 @@ void reduce_over(Launch& l, const ReductionCall& call, const View& x, const Axes
       each = 1;
     }
     const int64_t loads = p.n_steps / each;
-    const int64_t warps = int64_t{current().multiprocessors()} * kRowBlocks * kReduceThreads / 32;
+    const int64_t warps = int64_t{device.multiprocessors()} * kRowBlocks * kReduceThreads / 32;
     p.group = loads > kWarpPacks && p.n_kept < warps / 2 ? kReduceThreads : 1;
     while (p.group < 32 && p.group * kThreadPacks < loads) p.group *= 2;
     const int64_t per_block = kReduceThreads / p.group;
     p.blocks = (p.n_kept + per_block - 1) / per_block;
-    cut(p, p.group * each * 8, kRowBlocks);
+    cut(device, p, p.group * each * 8, kRowBlocks);
+    plan.kernel = static_cast<ReductionKernel>(p.walk);
+    plan.pack = p.walk == ReduceWalk::elements ? 1 : pack;
   }
+  plan.blocks = p.blocks * p.parts;
   p.narrow = p.n_steps < INT32_MAX;
   for (int i = 1; i < p.reduced_axes && p.narrow && p.n_steps > 0; ++i)
     p.reduced_divider[i] = divider_of(p.reduced_size[i]);
-  if (p.parts > 1) {
-    p.partial = l.workspace(p.parts * p.n_kept * call.accumulator_bytes);
-    p.counters = static_cast<unsigned*>(l.workspace(p.blocks * 4));
-    check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.counters), 0,
-                                   static_cast<size_t>(p.blocks * 4), current().queue()),
-          "clearing counters");
+  return plan;
+}
+
+/// Memory for what the parts of outputs give.
+void take_partials(Launch& l, const ReductionCall& call, ReduceParams& p) {
+  if (p.parts <= 1) return;
+  p.partial = l.workspace(p.parts * p.n_kept * call.accumulator_bytes);
+  p.counters = static_cast<unsigned*>(l.workspace(p.blocks * 4));
+  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.counters), 0,
+                                 static_cast<size_t>(p.blocks * 4), current().queue()),
+        "clearing counters");
+}
+
+std::string kernel_name(ReductionKernel kernel, const std::string& reducer) {
+  switch (kernel) {
+    case ReductionKernel::columns_single:
+    case ReductionKernel::columns_packed:
+      return "columns_" + reducer;
+    case ReductionKernel::short_rows:
+      return "short_" + reducer;
+    default:
+      return "rows_" + reducer;
   }
-  launch_blocks(call.image, cat(kernel, call.reducer), p.blocks * p.parts, kReduceThreads, p);
+}
+
+// How a generated kernel reads the operands of its program, packs being `pack` elements of what the
+// program makes.
+void choose_access(const fuse::ProgramCall& call, int64_t pack, Walk& w) {
+  w.variant.pack = static_cast<int>(pack);
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    Access& access = w.variant.access[i];
+    if (access == Access::scalar) continue;
+    const int64_t bytes = std::min<int64_t>(16, pack * size_of(call.program->inputs[i]));
+    const bool whole =
+        reinterpret_cast<uintptr_t>(call.inputs[i].data) % static_cast<uintptr_t>(bytes) == 0;
+    if (!is_strided(access)) {
+      access = whole ? Access::dense : Access::single;
+      continue;
+    }
+    if (w.size[0] % pack != 0) {
+      access = Access::each;
+      continue;
+    }
+    bool row = whole && pack > 1 && w.stride[i][0] == 1;
+    for (int k = 1; k < w.axes; ++k) row &= w.stride[i][k] % pack == 0;
+    access = row ? Access::row : pack > 1 && w.stride[i][0] == 0 ? Access::splat : Access::gather;
+  }
+}
+
+enum class Generated : uint8_t { launched, not_yet, never };
+
+/// By a kernel that computes the program.
+Generated launch_generated(Launch& l, const ReductionCall& call, const Plan& plan,
+                           ReduceParams& p) {
+  const fuse::ProgramCall& program = l.prologue->call;
+  Walk w;
+  plan_walk(program, w);
+  GpuDevice& device = current();
+  if (w.outer || !compiles(device)) return Generated::never;
+  choose_access(program, plan.pack, w);
+  ReductionForm form;
+  form.reducer = call.type;
+  form.kernel = plan.kernel;
+  form.output = l.prologue->output;
+  for (size_t o = 0; o < program.outputs.size(); ++o)
+    if (program.outputs[o]) form.stored |= 1u << o;
+  const ProgramKernel* kernel = find_reduction(device, *program.program, w.variant, form);
+  if (!kernel) return Generated::never;
+  if (!can_launch(device, *kernel))
+    return kernel->state() == ProgramKernel::State::failed ? Generated::never : Generated::not_yet;
+  take_partials(l, call, p);
+  struct alignas(16) {
+    ReduceParams reduce;
+    uint64_t words[kMaxParamWords];
+  } params;
+  static_assert(sizeof(ReduceParams) % 8 == 0);
+  params.reduce = p;
+  fill_params(program, w, params.words);
+  device.launch(kernel->function(), plan.blocks, kReduceThreads, &params, "a reduction");
+  return Generated::launched;
+}
+
+/// Computes the program's result to memory by what needs no compiler, until the kernel is there.
+/// Null if that cannot be.
+void* compute_apart(Launch& l, const View& x) {
+  fuse::ProgramCall call = l.prologue->call;
+  std::vector<void*> outputs(call.outputs.begin(), call.outputs.end());
+  void*& result = outputs[static_cast<size_t>(l.prologue->output)];
+  if (!result) result = l.workspace(x.size * size_of(x.dtype));
+  call.outputs = outputs;
+  return run_uncompiled(current(), call) ? result : nullptr;
+}
+
+}  // namespace
+
+RowsWalk walk_rows(const GpuDevice& device, Dtype dtype, int64_t rows, int64_t n) {
+  ReduceParams p{};
+  p.n_kept = p.kept_size[0] = rows;
+  p.n_reduced = p.reduced_size[0] = p.kept_stride[0] = n;
+  p.reduced_stride[0] = 1;
+  p.kept_axes = p.reduced_axes = 1;
+  const Plan plan = plan_reduction(device, nullptr, size_of(dtype), p);
+  return {plan.kernel == ReductionKernel::rows_dense && p.parts == 1 ? p.group : 0};
+}
+
+int trailing_axes(const Axes& axes, size_t rank) {
+  if (!axes) return static_cast<int>(rank);
+  std::vector<bool> gone(rank, false);
+  for (int64_t axis : *axes) gone[static_cast<size_t>(normalize_axis("reduce", axis, rank))] = true;
+  size_t n = 0;
+  while (n < rank && gone[rank - 1 - n]) ++n;
+  return n == axes->size() ? static_cast<int>(n) : 0;
+}
+
+bool takes_input(const void*, const Prologue& prologue) {
+  // Longer ones keep so much on the way that they are better off alone.
+  return prologue.call.program->inputs.size() <= 8;
+}
+
+void reduce_over(Launch& l, const ReductionCall& call, const View& given, const Axes& axes,
+                 ReduceParams p) {
+  View x = given;
+  split_axes(call, l.op->name, x, axes, p);
+  if (p.n_kept == 0) return;
+  p.out = l.out[0].data;
+  const Plan plan = plan_reduction(current(), x.data, size_of(x.dtype), p);
+  if (l.prologue) {
+    const Generated generated = launch_generated(l, call, plan, p);
+    if (generated == Generated::launched) return;
+    if (generated == Generated::not_yet) x.data = compute_apart(l, x);
+    l.declined = x.data == nullptr;
+    if (l.declined) return;
+  }
+  p.in = x.data;
+  take_partials(l, call, p);
+  launch_blocks(call.image, kernel_name(plan.kernel, call.reducer), plan.blocks, kReduceThreads, p);
 }
 
 }  // namespace legato::cuda

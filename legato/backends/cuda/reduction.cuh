@@ -10,6 +10,14 @@
 // Where outputs are few, each is cut into parts; the block that arrives last combines them. All
 // orders are fixed by shape and layout, none by timing.
 //
+// Elements come from a source S, which is memory or, in generated kernels, a program that computes
+// them from its own operands (print_reduction.cpp):
+//   S from(offset)         the source whose element 0 is element `offset`
+//   T one(at)              an element
+//   Pack<T, N> pack<N>(at) N of them, at a multiple of N
+//   int behind<N>(at)      how far an element lies behind such a multiple
+//   kWalk, kPacked         ReduceParams::walk and ::packed where they are known; else -1
+//
 // A reducer F, made from the parameters, has types T (elements), A (accumulators) and R (results),
 //   A none()                                        what no elements give
 //   void take<N, V>(A&, const T (&)[N], first, jump)   adds N elements, runs of V neighbours whose
@@ -23,6 +31,23 @@
 #include "legato/backends/cuda/reduction_abi.h"
 
 namespace legato::cuda {
+
+template <class E>
+struct FromMemory {
+  using T = E;
+  static constexpr int kWalk = -1, kPacked = -1;
+  const T* in;
+  LEGATO_INLINE FromMemory from(long long offset) const { return {in + offset}; }
+  LEGATO_INLINE T one(long long at) const { return in[at]; }
+  template <int N>
+  LEGATO_INLINE Pack<T, N> pack(long long at) const {
+    return load_pack<T, N>(in + at);
+  }
+  template <int N>
+  LEGATO_INLINE int behind(long long at) const {
+    return static_cast<int>(reinterpret_cast<unsigned long long>(in + at) / sizeof(T)) & (N - 1);
+  }
+};
 
 LEGATO_INLINE long long kept_offset(const ReduceParams& p, long long index) {
   long long offset = 0;
@@ -83,13 +108,19 @@ LEGATO_INLINE A read_fresh(const A* from) {
     uint32_t w[sizeof(A) / 4];
 #pragma unroll
     for (unsigned i = 0; i < sizeof(A) / 4; ++i)
-      w[i] = __ldcg(reinterpret_cast<const uint32_t*>(from) + i);
+      asm volatile("ld.global.cg.b32 %0, [%1];"
+                   : "=r"(w[i])
+                   : "l"(reinterpret_cast<const uint32_t*>(from) + i)
+                   : "memory");
     memcpy(&v, w, sizeof v);
   } else if constexpr (sizeof(A) == 2) {
-    const unsigned short w = __ldcg(reinterpret_cast<const unsigned short*>(from));
+    unsigned short w;
+    asm volatile("ld.global.cg.b16 %0, [%1];" : "=h"(w) : "l"(from) : "memory");
     memcpy(&v, &w, sizeof v);
   } else {
-    const unsigned char w = __ldcg(reinterpret_cast<const unsigned char*>(from));
+    unsigned short word;
+    asm volatile("ld.global.cg.u8 %0, [%1];" : "=h"(word) : "l"(from) : "memory");
+    const unsigned char w = static_cast<unsigned char>(word);
     memcpy(&v, &w, sizeof v);
   }
   return v;
@@ -132,35 +163,42 @@ LEGATO_INLINE bool arrives_last(unsigned* counter, int parts, unsigned* shared) 
 
 // --- rows
 
-/// Elements or packs [begin, end) of one output, by thread k of `group`.
-template <class F>
-LEGATO_INLINE typename F::A walk_row(const F& f, const ReduceParams& p, const typename F::T* in,
-                                     long long begin, long long end, int k, int group) {
+/// Elements [begin, end) of one output, by thread k of `group`, one by one.
+template <class F, class S>
+LEGATO_INLINE typename F::A walk_elements(const F& f, const ReduceParams& p, const S& in,
+                                          long long begin, long long end, int k, int group) {
+  using T = typename F::T;
+  typename F::A acc = f.none();
+  long long i = begin + k;
+  for (; i + 3ll * group < end; i += 4ll * group) {
+    T v[4];
+#pragma unroll
+    for (int u = 0; u < 4; ++u) v[u] = in.one(reduced_offset(p, i + u * group));
+    f.template take<4, 1>(acc, v, static_cast<uint32_t>(i), static_cast<uint32_t>(group));
+  }
+  for (; i < end; i += group) {
+    const T v[1] = {in.one(reduced_offset(p, i))};
+    f.template take<1, 1>(acc, v, static_cast<uint32_t>(i), 0);
+  }
+  return acc;
+}
+/// The same in packs; [begin, end) are packs unless the walk is dense.
+template <class F, class S>
+LEGATO_INLINE typename F::A walk_packs(const F& f, const ReduceParams& p, const S& in, bool dense,
+                                       long long begin, long long end, int k, int group) {
   using T = typename F::T;
   constexpr int V = 16 / sizeof(T);
   typename F::A acc = f.none();
-  auto one = [&](long long at, long long number) {
-    const T v[1] = {in[at]};
-    f.template take<1, 1>(acc, v, static_cast<uint32_t>(number), 0);
+  auto one = [&](long long at) {
+    const T v[1] = {in.one(at)};
+    f.template take<1, 1>(acc, v, static_cast<uint32_t>(at), 0);
   };
-  if (p.walk == ReduceWalk::elements || V == 1) {
-    long long i = begin + k;
-    for (; i + 3ll * group < end; i += 4ll * group) {
-      T v[4];
-#pragma unroll
-      for (int u = 0; u < 4; ++u) v[u] = in[reduced_offset(p, i + u * group)];
-      f.template take<4, 1>(acc, v, static_cast<uint32_t>(i), static_cast<uint32_t>(group));
-    }
-    for (; i < end; i += group) one(reduced_offset(p, i), i);
-    return acc;
-  }
   long long first = begin, packs = end - begin;  // where the walk is in packs
-  const bool dense = p.walk == ReduceWalk::dense;
   if (dense) {
-    const int odd = static_cast<int>(reinterpret_cast<uintptr_t>(in + begin) / sizeof(T)) & (V - 1);
+    const int odd = in.template behind<V>(begin);
     long long head = odd ? V - odd : 0;  // elements before the first whole pack
     if (head > end - begin) head = end - begin;
-    for (long long i = begin + k; i < begin + head; i += group) one(i, i);
+    for (long long i = begin + k; i < begin + head; i += group) one(i);
     first = begin + head;
     packs = (end - first) / V;
   }
@@ -174,7 +212,7 @@ LEGATO_INLINE typename F::A walk_row(const F& f, const ReduceParams& p, const ty
     for (int u = 0; u < U; ++u) {
       const long long at = j + u * group;
       if (at < packs)
-        v[u] = load_pack<T, V>(dense ? in + first + at * V : in + reduced_offset(p, first + at));
+        v[u] = in.template pack<V>(dense ? first + at * V : reduced_offset(p, first + at));
     }
     if (j + (U - 1) * group < packs) {
       T all[U * V];
@@ -188,8 +226,22 @@ LEGATO_INLINE typename F::A walk_row(const F& f, const ReduceParams& p, const ty
     }
   }
   if (dense)
-    for (long long i = first + packs * V + k; i < end; i += group) one(i, i);
+    for (long long i = first + packs * V + k; i < end; i += group) one(i);
   return acc;
+}
+template <class F, class S>
+LEGATO_INLINE typename F::A walk_row(const F& f, const ReduceParams& p, const S& in,
+                                     long long begin, long long end, int k, int group) {
+  constexpr int elements = static_cast<int>(ReduceWalk::elements);
+  if constexpr (sizeof(typename F::T) == 16 || S::kWalk == elements)
+    return walk_elements(f, p, in, begin, end, k, group);
+  else if constexpr (S::kWalk >= 0)
+    return walk_packs(f, p, in, S::kWalk == static_cast<int>(ReduceWalk::dense), begin, end, k,
+                      group);
+  else
+    return p.walk == ReduceWalk::elements
+               ? walk_elements(f, p, in, begin, end, k, group)
+               : walk_packs(f, p, in, p.walk == ReduceWalk::dense, begin, end, k, group);
 }
 
 /// Combines what the threads of a group have; the first of them gets it. `shared`: one a warp.
@@ -209,8 +261,8 @@ LEGATO_INLINE typename F::A over_rows(const F& f, typename F::A acc, int group,
   return acc;
 }
 
-template <class F>
-LEGATO_INLINE void reduce_rows(const ReduceParams& p, unsigned char* memory) {
+template <class F, class S>
+LEGATO_INLINE void reduce_rows(const ReduceParams& p, const S& source, unsigned char* memory) {
   using A = typename F::A;
   static_assert(sizeof(A) <= kReduceAccumulator);
   const F f(p);
@@ -223,8 +275,7 @@ LEGATO_INLINE void reduce_rows(const ReduceParams& p, unsigned char* memory) {
   if (mine) {
     const long long begin = part * p.part;
     const long long end = begin + p.part < p.n_steps ? begin + p.part : p.n_steps;
-    acc = walk_row(f, p, static_cast<const typename F::T*>(p.in) + kept_offset(p, output), begin,
-                   end, k, p.group);
+    acc = walk_row(f, p, source.from(kept_offset(p, output)), begin, end, k, p.group);
   }
   acc = over_rows(f, acc, p.group, shared);
   auto* out = static_cast<typename F::R*>(p.out);
@@ -263,8 +314,9 @@ LEGATO_INLINE void over_columns(const F& f, const ReduceParams& p, typename F::A
   }
 }
 
-template <class F, int V>
-LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memory) {
+template <class F, int V, class S>
+LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, const S& source,
+                                     unsigned char* memory) {
   using T = typename F::T;
   using A = typename F::A;
   constexpr int U = 8;
@@ -278,7 +330,7 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memor
 #pragma unroll
   for (int e = 0; e < V; ++e) acc[e] = f.none();
   if (mine) {
-    const T* in = static_cast<const T*>(p.in) + kept_offset(p, output);
+    const S in = source.from(kept_offset(p, output));
     const long long begin = part * p.part;
     const long long end = begin + p.part < p.n_steps ? begin + p.part : p.n_steps;
     auto walk = [&](auto offset) {
@@ -286,7 +338,7 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memor
         Pack<T, V> v[U];
 #pragma unroll
         for (int u = 0; u < U; ++u)
-          if (i + u * p.depth < end) v[u] = load_pack<T, V>(in + offset(i + u * p.depth));
+          if (i + u * p.depth < end) v[u] = in.template pack<V>(offset(i + u * p.depth));
         if (i + (U - 1) * p.depth < end) {
 #pragma unroll
           for (int e = 0; e < V; ++e) {
@@ -308,12 +360,15 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memor
         }
       }
     };
-    // Along one axis without a branch at each load.
+    // Along one axis without a branch at each load; not twice where what is loaded is computed.
     const long long stride = p.reduced_stride[0];
-    if (p.reduced_axes == 1)
+    auto anywhere = [&](long long step) { return reduced_offset(p, step); };
+    if constexpr (S::kPacked >= 0)
+      walk(anywhere);
+    else if (p.reduced_axes == 1)
       walk([=](long long step) { return step * stride; });
     else
-      walk([&](long long step) { return reduced_offset(p, step); });
+      walk(anywhere);
   }
   auto* out = static_cast<typename F::R*>(p.out);
   A* partial = static_cast<A*>(p.partial);
@@ -336,12 +391,15 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, unsigned char* memor
     for (int e = 0; e < V; ++e) out[output + e] = f.finish(acc[e]);
   }
 }
-template <class F>
-LEGATO_INLINE void reduce_columns(const ReduceParams& p, unsigned char* memory) {
-  if (p.packed)
-    reduce_columns_in<F, column_pack<sizeof(typename F::T)>>(p, memory);
+template <class F, class S>
+LEGATO_INLINE void reduce_columns(const ReduceParams& p, const S& source, unsigned char* memory) {
+  constexpr int wide = column_pack<sizeof(typename F::T)>;
+  if constexpr (S::kPacked >= 0)
+    reduce_columns_in<F, S::kPacked ? wide : 1>(p, source, memory);
+  else if (p.packed)
+    reduce_columns_in<F, wide>(p, source, memory);
   else
-    reduce_columns_in<F, 1>(p, memory);
+    reduce_columns_in<F, 1>(p, source, memory);
 }
 
 template <class F>
@@ -361,8 +419,8 @@ template <class T>
 inline constexpr int kShortMemory =
     kReduceThreads * (kShortRowBytes + (sizeof(T) < 4 ? 4 : sizeof(T)));
 
-template <class F>
-LEGATO_INLINE void reduce_short(const ReduceParams& p, unsigned char* memory) {
+template <class F, class S>
+LEGATO_INLINE void reduce_short(const ReduceParams& p, const S& source, unsigned char* memory) {
   using T = typename F::T;
   constexpr int V = 16 / sizeof(T);
   const F f(p);
@@ -371,18 +429,18 @@ LEGATO_INLINE void reduce_short(const ReduceParams& p, unsigned char* memory) {
   const long long first = static_cast<long long>(blockIdx.x) * kReduceThreads;
   const int rows =
       p.n_kept - first < kReduceThreads ? static_cast<int>(p.n_kept - first) : kReduceThreads;
-  const T* in = static_cast<const T*>(p.in) + first * n;
+  const S in = source.from(first * n);
   const int count = rows * n;
   int done = 0;
-  if (reinterpret_cast<uintptr_t>(in) % 16 == 0) {
+  if (in.template behind<V>(0) == 0) {
     for (int j = thread; j < count / V; j += kReduceThreads) {
-      const Pack<T, V> v = load_pack<T, V>(in + j * V);
+      const Pack<T, V> v = in.template pack<V>(j * V);
 #pragma unroll
       for (int e = 0; e < V; ++e) tile[short_place<T>(j * V + e)] = v.at[e];
     }
     done = count / V * V;
   }
-  for (int i = done + thread; i < count; i += kReduceThreads) tile[short_place<T>(i)] = in[i];
+  for (int i = done + thread; i < count; i += kReduceThreads) tile[short_place<T>(i)] = in.one(i);
   __syncthreads();
   if (thread >= rows) return;
   typename F::A acc = f.none();
@@ -400,21 +458,25 @@ LEGATO_INLINE void reduce_short(const ReduceParams& p, unsigned char* memory) {
   static_cast<typename F::R*>(p.out)[first + thread] = f.finish(acc);
 }
 
+template <class F>
+LEGATO_INLINE FromMemory<typename F::T> memory_of(const ReduceParams& p) {
+  return {static_cast<const typename F::T*>(p.in)};
+}
 /// The three kernels of one reducer, called rows_<name>, columns_<name> and short_<name>.
 #define LEGATO_REDUCTION(name, ...)                                                               \
   LEGATO_KERNEL(rows_##name, ReduceParams, kReduceThreads) {                                      \
     __shared__ __attribute__((                                                                    \
         aligned(16))) unsigned char memory[kReduceThreads / 32 * kReduceAccumulator];             \
-    reduce_rows<__VA_ARGS__>(p, memory);                                                          \
+    reduce_rows<__VA_ARGS__>(p, memory_of<__VA_ARGS__>(p), memory);                               \
   }                                                                                               \
   LEGATO_KERNEL(columns_##name, ReduceParams, kReduceThreads) {                                   \
     __shared__ __attribute__((aligned(16))) unsigned char memory[kColumnsMemory<__VA_ARGS__>];    \
-    reduce_columns<__VA_ARGS__>(p, memory);                                                       \
+    reduce_columns<__VA_ARGS__>(p, memory_of<__VA_ARGS__>(p), memory);                            \
   }                                                                                               \
   LEGATO_KERNEL(short_##name, ReduceParams, kReduceThreads) {                                     \
     __shared__                                                                                    \
         __attribute__((aligned(16))) unsigned char memory[kShortMemory<typename __VA_ARGS__::T>]; \
-    reduce_short<__VA_ARGS__>(p, memory);                                                         \
+    reduce_short<__VA_ARGS__>(p, memory_of<__VA_ARGS__>(p), memory);                              \
   }
 
 }  // namespace legato::cuda

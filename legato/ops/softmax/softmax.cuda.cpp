@@ -4,6 +4,8 @@
 #include <bit>
 
 #include "legato/backends/cuda/kit.h"
+#include "legato/backends/cuda/print.h"
+#include "legato/backends/cuda/reduction.h"
 #include "legato/backends/cuda/row_split.h"
 #include "legato/base/error.h"
 #include "legato/ops/softmax/ops.h"
@@ -109,6 +111,22 @@ void run_cross_entropy(Launch& l) {
            "", targets.size, x.shape->back());
 }
 
+// In row programs, where rows lie as they do in run_rows.
+Reducer log_sum_exp(const void*, Dtype dtype, double) {
+  return {{.image = "softmax", .type = cat("LogSumExp<", device_type(dtype), ">")}};
+}
+RowsWalk walk_softmax(const GpuDevice&, Dtype dtype, int64_t, int64_t n) {
+  const RowSplit split = split_row(kForward, dtype, n, {});
+  const bool fits = split.group && split.group <= kReduceThreads && split.instance.wide > 1;
+  return {fits && !split.odd ? split.group : 0};
+}
+constexpr ReducerOf kLogSumExpOf{log_sum_exp, walk_softmax, true};
+int last_axis(const void* attrs, size_t rank) {
+  const int64_t axis =
+      normalize_axis("logsumexp", static_cast<const SoftmaxAttrs*>(attrs)->axis, rank);
+  return axis + 1 == static_cast<int64_t>(rank);
+}
+
 }  // namespace
 
 void register_softmax_kernels(KernelTable& table) {
@@ -118,7 +136,9 @@ void register_softmax_kernels(KernelTable& table) {
   };
   add("softmax", run<kSoftmax, false>, 0);
   add("log_softmax", run<kLogSoftmax, false>, 0);
-  add("logsumexp", run<kLogSumExp, false>, -1);
+  add_kernels(table, op_named("logsumexp"), FloatTypes{}, [](auto) {
+    return Kernel{.run = run<kLogSumExp, false>, .row_axes = last_axis, .own = &kLogSumExpOf};
+  });
   add("softmax_vjp", run<kSoftmax, true>, 1);
   add("log_softmax_vjp", run<kLogSoftmax, true>, 1);
   add("cross_entropy", run_cross_entropy<kCrossEntropy>, -1);

@@ -15,7 +15,7 @@ struct Largest {
 };
 template <class V>
 LEGATO_INLINE V lowest() {
-  return -static_cast<V>(INFINITY);
+  return static_cast<V>(__builtin_bit_cast(float, 0xff800000u));  // NVRTC has no INFINITY
 }
 /// What is subtracted before exponentials are summed: never infinite, since inf - inf is nan.
 template <class V>

@@ -1,0 +1,188 @@
+#include "legato/backends/cuda/print_rows.h"
+
+#include <algorithm>
+
+#include "legato/base/error.h"
+
+namespace legato::cuda {
+
+namespace {
+
+constexpr int kLongest = 16384;  // instructions, about: what is compiled in a second or two
+
+class RowPrinter {
+ public:
+  RowPrinter(const RowCall& call, const RowForm& form) : c_(call), f_(form) {
+    int in = 0, out = 0;
+    for (const RowValue& v : call.values) {
+      index_.push_back(!v.made ? in++ : v.stored ? out++ : -1);
+      loaded_.push_back(v.made);
+    }
+    n_in_ = in;
+    n_out_ = out;
+  }
+
+  Source print() {
+    std::string elements;
+    uint32_t rare = 0;
+    int64_t cost = 0;
+    bool language = false;
+    for (size_t s = 0; s < c_.steps.size(); ++s) {
+      const RowStep& step = c_.steps[s];
+      if (!step.program) continue;
+      const Element e = print_element(*step.program, cat("element", s).c_str(), n_literals_);
+      n_literals_ += static_cast<int>(step.program->literals.size());
+      elements += e.text;
+      rare |= e.rare;
+      language |= e.language;
+      cost += int64_t{e.cost} * (step.wide ? f_.pack * f_.packs : 1);
+    }
+    if (cost > kLongest) return {};
+    print_body();
+    const auto n_reductions = static_cast<int>(f_.reducers.size());
+    std::string text = cat(
+        "namespace legato::program_ {\nstruct Params {\n  int64_t rows, packs, group, splits;\n");
+    if (n_in_) text += cat("  const void* in[", n_in_, "];\n  int64_t stride[", n_in_, "];\n");
+    if (n_out_) text += cat("  void* out[", n_out_, "];\n");
+    if (n_literals_) text += cat("  uint64_t lit[", n_literals_, "][2];\n");
+    text += cat("  cuda::RowReduction reduction[", n_reductions, "];\n};\n");
+    for (int r = 0; r < n_reductions; ++r)
+      text += cat("using F", r, " = cuda::", f_.reducers[static_cast<size_t>(r)], ";\n");
+    text += cat(rare_functions(rare), elements,
+                "LEGATO_KERNEL(program, Params, cuda::kReduceThreads) {\n"
+                "  constexpr int K = ",
+                f_.packs, ", V = ", f_.pack, ";\n  auto t = cuda::RowThread<",
+                f_.split ? "true" : "false", f_.full ? ", true" : ", false",
+                ">::of((int)p.group, (int)p.splits);\n"
+                "  const int64_t row = (int64_t)blockIdx.x * (cuda::kReduceThreads / t.threads()) "
+                "+ (int)threadIdx.x / t.threads();\n"
+                "  if (row < p.rows) t.packs = (int)p.packs;\n",
+                out_, "}\n}\n");
+    return {language, std::move(text), 1,
+            f_.whole_rows ? Source::Around::rows : Source::Around::reduction};
+  }
+
+ private:
+  const RowValue& value(uint32_t v) const { return c_.values[v]; }
+  const char* type(uint32_t v) const { return device_type(value(v).dtype); }
+  static const char* unroll() { return "#pragma unroll\n"; }
+  std::string each_pack() const {
+    return cat(unroll(), "  for (int u = 0; u < K; ++u) {\n    const int j = t.pack<V>(u);\n");
+  }
+  std::string from(uint32_t v) const {
+    return cat("(const ", type(v), "*)p.in[", index_[v], "] + row * p.stride[", index_[v], "]");
+  }
+
+  // Brings what is read for the first time to registers. A row that all rows share comes from the
+  // cache, and is loaded where it is used.
+  bool in_place(uint32_t v) const {
+    return !value(v).made && value(v).wide && value(v).row_stride == 0;
+  }
+  void load(uint32_t v) {
+    if (loaded_[v] || in_place(v)) return;
+    loaded_[v] = true;
+    if (value(v).wide)
+      out_ += cat("  Pack<", type(v), ", V> v", v, "[K];\n", each_pack(), "    if (t.has(j)) v", v,
+                  "[u] = load_pack<", type(v), ", V>(", from(v), " + j * V);\n  }\n");
+    else
+      out_ += cat("  ", type(v), " v", v, "{};\n  if (t.packs) v", v, " = *(", from(v), ");\n");
+  }
+  void store(uint32_t v) {
+    if (!value(v).stored) return;
+    const std::string to = cat("(", type(v), "*)p.out[", index_[v], "] + row");
+    if (value(v).wide)
+      out_ += cat(each_pack(), "    if (t.has(j)) store_pack<", type(v), ", V>(", to,
+                  " * (p.packs * V) + j * V, v", v, "[u]);\n  }\n");
+    else
+      out_ += cat("  if (t.packs && t.k == 0 && t.split == 0) *(", to, ") = v", v, ";\n");
+  }
+
+  void print_body() {
+    int reduction = 0;
+    for (size_t s = 0; s < c_.steps.size(); ++s) {
+      const RowStep& step = c_.steps[s];
+      for (uint32_t v : step.in) load(v);
+      if (step.program)
+        print_program(step, s);
+      else
+        print_reduction(step, reduction++);
+      for (uint32_t v : step.out) store(v);
+    }
+  }
+
+  void print_program(const RowStep& step, size_t s) {
+    for (uint32_t v : step.out)
+      out_ += step.wide ? cat("  Pack<", type(v), ", V> v", v, "[K];\n")
+                        : cat("  ", type(v), " v", v, ";\n");
+    if (step.wide) {
+      out_ += each_pack();
+      for (uint32_t v : step.in)
+        if (in_place(v))
+          out_ += cat("    Pack<", type(v), ", V> v", v, "{};\n    if (t.has(j)) v", v,
+                      " = load_pack<", type(v), ", V>(", from(v), " + j * V);\n");
+      out_ += cat(unroll(), "    for (int i = 0; i < V; ++i) ");
+    }
+    out_ += cat("  element", s, "(p");
+    auto operand = [&](uint32_t v) {
+      out_ += cat(", v", v, !value(v).wide ? "" : in_place(v) ? ".at[i]" : "[u].at[i]");
+    };
+    for (uint32_t v : step.in) operand(v);
+    for (uint32_t v : step.out) operand(v);
+    out_ += step.wide ? ");\n  }\n" : ");\n";
+  }
+
+  void print_reduction(const RowStep& step, int r) {
+    const uint32_t in = step.in[0], out = step.out[0];
+    const std::string f = cat("F", r);
+    out_ += cat("  ", type(out), " v", out, ";\n  {\n    using T = typename ", f,
+                "::T;\n    Pack<T, V> w[K];\n", each_pack());
+    if (in_place(in))
+      out_ += cat("    Pack<", type(in), ", V> v", in, "{};\n    if (t.has(j)) v", in,
+                  " = load_pack<", type(in), ", V>(", from(in), " + j * V);\n");
+    out_ +=
+        cat(unroll(), "    for (int i = 0; i < V; ++i) w[u].at[i] = __builtin_bit_cast(T, v", in,
+            in_place(in) ? "" : "[u]", ".at[i]);\n  }\n    constexpr int bytes = cuda::row_memory<",
+            f, ", V, K, ", f_.split ? "true" : "false",
+            ">();\n    __shared__ __attribute__((aligned(16))) unsigned char memory[bytes];\n"
+            "    v",
+            out, " = __builtin_bit_cast(", type(out), ", cuda::reduce_row<", f,
+            ", V, K>(p.reduction[", r, "], w, t, memory));\n  }\n");
+  }
+
+  const RowCall& c_;
+  const RowForm& f_;
+  std::vector<int> index_;    // of each value: which in[] or out[] it is
+  std::vector<bool> loaded_;  // whether it is in registers
+  int n_in_ = 0, n_out_ = 0, n_literals_ = 0;
+  std::string out_;
+};
+
+}  // namespace
+
+Source print_rows(const RowCall& call, const RowForm& form) {
+  return RowPrinter(call, form).print();
+}
+
+int live_rows(const RowCall& call) {
+  const size_t n = call.values.size();
+  std::vector<int> first(n, -1), last(n, -1);
+  for (size_t s = 0; s < call.steps.size(); ++s)
+    for (const auto* list : {&call.steps[s].in, &call.steps[s].out})
+      for (uint32_t v : *list) {
+        if (first[v] < 0) first[v] = static_cast<int>(s);
+        last[v] = static_cast<int>(s);
+      }
+  int most = 0;
+  for (size_t s = 0; s < call.steps.size(); ++s) {
+    int live = 0;
+    for (size_t v = 0; v < n; ++v) {
+      const RowValue& value = call.values[v];
+      const bool kept = value.wide && (value.made || value.row_stride != 0);
+      live += kept && first[v] <= static_cast<int>(s) && static_cast<int>(s) <= last[v];
+    }
+    most = std::max(most, live);
+  }
+  return most;
+}
+
+}  // namespace legato::cuda
