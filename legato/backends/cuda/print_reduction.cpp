@@ -131,6 +131,7 @@ class SourcePrinter {
     switch (v_.access[i]) {
       case Access::scalar:
       case Access::each:
+      case Access::turned:  // of tiles
         break;
       case Access::dense:
         whole("q");

@@ -12,8 +12,8 @@ namespace legato::cuda {
 /// How a reducer is launched.
 struct ReductionCall {
   const char* image;
-  std::string reducer;            // its name in LEGATO_REDUCTION
-  std::string type;               // its type, for generated kernels: "Arith<float, float>"
+  std::string reducer{};          // its name in LEGATO_REDUCTION
+  std::string type{};             // its type, for generated kernels: "Arith<float, float>"
   int64_t accumulator_bytes = 8;  // at most
   bool in_order = false;  // whether elements are numbered along the axes: the input is row-major
 };

@@ -137,7 +137,7 @@ bool run_rows(GpuDevice& device, const RowCall& call) {
   }
   const int64_t per_block = kReduceThreads / (l.group * l.splits);
   device.launch(kernel->function(), (call.rows + per_block - 1) / per_block, kReduceThreads,
-                words.data(), "a row program");
+                words.data(), words.size() * sizeof(uint64_t), "a row program", 0);
   return true;
 }
 
