@@ -117,8 +117,11 @@ class Reader {
 
   // a / b, if they are multiples of each other; 0 if not.
   double ratio(const Sum& a, const Sum& b) const {
-    if (a.n != b.n || b.scale == 0) return 0;
-    const double r = a.scale / b.scale;
+    if (a.n != b.n || (b.scale == 0) != (a.scale == 0)) return 0;
+    if (b.scale == 0 &&
+        (b.n == 0 || a.addends[0].input != b.addends[0].input || b.addends[0].coef == 0))
+      return 0;
+    const double r = b.scale != 0 ? a.scale / b.scale : a.addends[0].coef / b.addends[0].coef;
     if (std::abs(a.constant - r * b.constant) > 1e-7 * std::abs(a.constant)) return 0;
     for (int i = 0; i < a.n; ++i) {
       int k = 0;
