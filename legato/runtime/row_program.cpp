@@ -306,6 +306,7 @@ bool Runner::run_row_program(const RowBlock& block) {
   RowCall& call = binding.call;
   const Device device = device_of_stream(g_.nodes[g_.steps[first].node].node->stream);
   Backend& backend = backend_of(device);
+  const InUse in_use(device);
   for (size_t i = 0; i < call.values.size(); ++i) {
     RowValue& v = call.values[i];
     const Slot slot = binding.slots[i];

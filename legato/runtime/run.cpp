@@ -139,6 +139,7 @@ void Runner::run() {
   for (uint32_t i = 0; i < g_.steps.size();) {
     if (block != g_.row_blocks.end() && block->first_step == i) {
       const fuse::RowBlock& rows = *block++;
+      enter(g_.steps[i]);
       if (failed_.empty() && (watched ? run_rows_watched(rows) : run_rows(rows))) {
         i += rows.n_steps;
         continue;
