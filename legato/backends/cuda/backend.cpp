@@ -83,10 +83,9 @@ class CudaBackend final : public Backend {
   }
   bool fuses_rows() const override { return true; }
   bool run_rows(int index, const RowCall& call) override {
-    GpuDevice& d = device(index);
-    if (!cuda::run_rows(d, call)) return false;
-    if (!call.asked) d.count_work();
-    return true;
+    if (call.asked) return cuda::run_rows(device(index), call);
+    const Counted counted{device(index)};
+    return cuda::run_rows(counted.device, call);
   }
   void prepare_program(int index, const fuse::ProgramCall& call) override {
     cuda::prepare_program(device(index), call);
