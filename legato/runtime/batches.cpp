@@ -228,27 +228,53 @@ void find_batches(PlanGraph& g) {
 }
 
 void Runner::run_batch(const fuse::Batch& batch) {
-  const std::span<const Step> steps(g_.steps.data() + batch.first_step, batch.n_steps);
+  std::span<const Step> steps(g_.steps.data() + batch.first_step, batch.n_steps);
+  const auto give_up_inputs = [&](std::span<const Step> of) {
+    for (const Step& step : of)
+      for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
+  };
+  while (!steps.empty()) {
+    size_t ran;
+    try {
+      ran = run_together(steps);
+    } catch (...) {
+      if (!error_) error_ = std::current_exception();
+      for (const Step& step : steps) fail_outputs(step);
+      ran = steps.size();
+    }
+    give_up_inputs(steps.first(ran));
+    steps = steps.subspan(ran);
+  }
+}
+
+// Runs the first of the steps, as many as there is memory for at once. Gives how many.
+size_t Runner::run_together(std::span<const Step> steps) {
   const Device device = device_of_stream(g_.nodes[steps[0].node].node->stream);
   const InUse in_use(device);
-  try {
-    std::unique_ptr<ProgramRun[]> runs(new ProgramRun[steps.size()]);
-    std::vector<fuse::ProgramCall> calls;
-    calls.reserve(steps.size());
-    for (size_t i = 0; i < steps.size(); ++i) {
-      bind_program(steps[i], runs[i]);
-      if (!runs[i].empty) calls.push_back(runs[i].call);
+  std::unique_ptr<ProgramRun[]> runs(new ProgramRun[steps.size()]);
+  std::vector<fuse::ProgramCall> calls;
+  calls.reserve(steps.size());
+  size_t n = 0;
+  for (; n < steps.size(); ++n) {
+    const Slot* outputs = g_.step_outputs.data() + steps[n].first_output;
+    bool chosen[fuse::kMaxOutputs];  // before the run
+    for (uint32_t o = 0; o < steps[n].n_outputs; ++o)
+      chosen[o] = static_cast<bool>(v_.slots[outputs[o]]->storage);
+    try {
+      bind_program(steps[n], runs[n]);
+    } catch (const MemoryError&) {
+      if (n == 0) throw;
+      for (uint32_t o = 0; o < steps[n].n_outputs; ++o)
+        if (!chosen[o]) v_.slots[outputs[o]]->storage = nullptr;
+      break;
     }
-    counts().programs.fetch_add(static_cast<int64_t>(steps.size()), std::memory_order_relaxed);
-    if (!calls.empty()) backend_of(device).run_programs(device.index, calls);
-    for (size_t i = 0; i < steps.size(); ++i)
-      if (!runs[i].empty) program_given(steps[i], device);
-  } catch (...) {
-    if (!error_) error_ = std::current_exception();
-    for (const Step& step : steps) fail_outputs(step);
+    if (!runs[n].empty) calls.push_back(runs[n].call);
   }
-  for (const Step& step : steps)
-    for_each_input(step, [&](Slot s, uint32_t edges) { consumed(s, edges); });
+  counts().programs.fetch_add(static_cast<int64_t>(n), std::memory_order_relaxed);
+  if (!calls.empty()) backend_of(device).run_programs(device.index, calls);
+  for (size_t i = 0; i < n; ++i)
+    if (!runs[i].empty) program_given(steps[i], device);
+  return n;
 }
 
 }  // namespace legato

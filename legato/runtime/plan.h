@@ -51,6 +51,7 @@ class Runner {
   bool run_row_program(const fuse::RowBlock& block);
   void run_step(const fuse::Step& step);
   void run_batch(const fuse::Batch& batch);
+  size_t run_together(std::span<const fuse::Step> steps);
   bool run_joined(const fuse::Step& step);
   // Of a program: whether an output gets memory.
   bool is_stored(const fuse::Step& step, uint32_t output) const;
