@@ -153,7 +153,7 @@ def test_it_is_an_op_of_the_graph(cache):
     assert compiled(lg.array([1.0, 2.0])).tolist() == [5, 17]
     shapeless = lg.compile(square, shapeless=True)
     assert shapeless(x).tolist() == [1, 4, 9]
-    refuses(ValueError, "square|shapeless", shapeless, lg.array([1.0]))
+    assert shapeless(lg.array([3.0])).tolist() == [9]  # reads the shape, so it is traced again
     refuses(ValueError, "square has no derivative|custom_function|vjp", lg.grad(lambda a: lg.sum(square(a))), x)
     refuses(ValueError, "square|jvp rule", lg.jvp, square, [x], [x])
     refuses(ValueError, "square|vmap|custom_function", lg.vmap(square), lg.ones((2, 3)))

@@ -7,7 +7,7 @@
 #include "legato/backends/cuda/blas.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
-#include "legato/ops/matmul/matmul_hopper.h"
+#include "legato/ops/matmul/matmul_hopper.cuda.h"
 #include "legato/ops/matmul/ops.h"
 #include "legato/runtime/epilogue_form.h"
 
@@ -337,6 +337,32 @@ Readable readable(Launch& l, const View& v, bool always) {
 // --- by Hopper's kernels of our own
 // ---------------------------------------------------------------
 
+// Activations that these kernels have and cuBLASLt has not.
+bool is_hoppers(EpilogueForm::Act act) {
+  using Act = EpilogueForm::Act;
+  return act == Act::gelu_erf || act == Act::silu || act == Act::sigmoid || act == Act::tanh;
+}
+ProductAct product_act(EpilogueForm::Act act) {
+  using Act = EpilogueForm::Act;
+  switch (act) {
+    case Act::none:
+      return ProductAct::none;
+    case Act::relu:
+      return ProductAct::relu;
+    case Act::gelu_tanh:
+      return ProductAct::gelu_tanh;
+    case Act::gelu_erf:
+      return ProductAct::gelu_erf;
+    case Act::silu:
+      return ProductAct::silu;
+    case Act::sigmoid:
+      return ProductAct::sigmoid;
+    case Act::tanh:
+      return ProductAct::tanh;
+  }
+  return ProductAct::none;
+}
+
 // What is not for cuBLASLt. False, having done nothing, if it cannot be done here either.
 bool run_hopper(const Product& p, const Folded& f) {
   if (f.n_axes > 0 || p.alpha != 1 || p.n_addends > 1 || f.a_col != 1 || f.b_row != 1) return false;
@@ -350,7 +376,7 @@ bool run_hopper(const Product& p, const Folded& f) {
   h.k = f.k;
   h.a_row = f.a_row;
   h.b_col = f.b_col;
-  h.act = p.act;
+  h.act = product_act(p.act);
   h.gated = p.gated;
   h.first_is_gate = p.first_is_gate;
   if (p.n_addends == 1) {

@@ -1,11 +1,10 @@
-#include "legato/ops/matmul/matmul_hopper.h"
+#include "legato/ops/matmul/matmul_hopper.cuda.h"
 
 #include <algorithm>
 #include <climits>
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
-#include "legato/ops/matmul/matmul.cuh"
 
 namespace legato::cuda {
 namespace {
@@ -29,21 +28,21 @@ bool describe(TensorMap& map, Dtype dtype, void* data, int64_t rows, int64_t col
                                          CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
-const char* name_of(EpilogueForm::Act act) {
+const char* name_of(ProductAct act) {
   switch (act) {
-    case EpilogueForm::Act::none:
+    case ProductAct::none:
       return "none";
-    case EpilogueForm::Act::relu:
+    case ProductAct::relu:
       return "relu";
-    case EpilogueForm::Act::gelu_tanh:
+    case ProductAct::gelu_tanh:
       return "gelu_tanh";
-    case EpilogueForm::Act::gelu_erf:
+    case ProductAct::gelu_erf:
       return "gelu_erf";
-    case EpilogueForm::Act::silu:
+    case ProductAct::silu:
       return "silu";
-    case EpilogueForm::Act::sigmoid:
+    case ProductAct::sigmoid:
       return "sigmoid";
-    case EpilogueForm::Act::tanh:
+    case ProductAct::tanh:
       return "tanh";
   }
   return "";

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "legato/array/dtype.h"
-#include "legato/runtime/epilogue_form.h"
+#include "legato/ops/matmul/matmul.cuh"
 
 namespace legato::cuda {
 
@@ -15,15 +15,10 @@ struct HopperProduct {
   void* d = nullptr;
   int64_t m = 0, n = 0, k = 0;
   int64_t a_row = 0, b_col = 0;  // elements from row to row, and from column to column
-  EpilogueForm::Act act = EpilogueForm::Act::none;
+  ProductAct act = ProductAct::none;
   bool gated = false, first_is_gate = false;
 };
 
-/// Activations that these kernels have and cuBLASLt has not.
-constexpr bool is_hoppers(EpilogueForm::Act act) {
-  using Act = EpilogueForm::Act;
-  return act == Act::gelu_erf || act == Act::silu || act == Act::sigmoid || act == Act::tanh;
-}
 /// Whether the machine's GPUs are Hopper.
 bool hopper_present();
 /// Launches it on the current device; false, having done nothing, if it is no Hopper, if the
