@@ -90,15 +90,16 @@ PyObject* py_stop_recording(PyObject*, PyObject*) {
     Owned list = checked(PyList_New(0));
     for (const StepRecord& r : stop_recording()) {
       Owned item = checked(Py_BuildValue(
-          "{sssssssssssisLsLsLsLsLsLsLsLsLsLsK}", "name", r.name.c_str(), "operands", r.operands.c_str(),
-          "origin", r.origin.c_str(), "device", r.device.c_str(), "kind", r.kind, "nodes",
-          r.n_nodes, "bytes_read", static_cast<long long>(r.bytes_read), "bytes_written",
-          static_cast<long long>(r.bytes_written), "copies", static_cast<long long>(r.copies),
-          "moved", static_cast<long long>(r.moved), "spilled", static_cast<long long>(r.spilled),
-          "dropped", static_cast<long long>(r.dropped), "returned",
-          static_cast<long long>(r.returned), "reused", static_cast<long long>(r.reused),
-          "begin_ns", static_cast<long long>(r.begin_ns), "end_ns",
-          static_cast<long long>(r.end_ns), "thread", static_cast<unsigned long long>(r.thread)));
+          "{sssssssssssisLsLsLsLsLsLsLsLsLsLsK}", "name", r.name.c_str(), "operands",
+          r.operands.c_str(), "origin", r.origin.c_str(), "device", r.device.c_str(), "kind",
+          r.kind, "nodes", r.n_nodes, "bytes_read", static_cast<long long>(r.bytes_read),
+          "bytes_written", static_cast<long long>(r.bytes_written), "copies",
+          static_cast<long long>(r.copies), "moved", static_cast<long long>(r.moved), "spilled",
+          static_cast<long long>(r.spilled), "dropped", static_cast<long long>(r.dropped),
+          "returned", static_cast<long long>(r.returned), "reused",
+          static_cast<long long>(r.reused), "begin_ns", static_cast<long long>(r.begin_ns),
+          "end_ns", static_cast<long long>(r.end_ns), "thread",
+          static_cast<unsigned long long>(r.thread)));
       checked(PyList_Append(list.get(), item.get()));
     }
     return list.release();

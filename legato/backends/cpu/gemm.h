@@ -45,7 +45,8 @@ struct Gemm {
 /// beta * e.
 /// - The numbers depend on the shapes, dtype and layouts alone, not on the number of threads, and
 /// avx2 and avx512 give the
-///   same, but that VDPBF16PS takes bfloat16 numbers and sums below 2^-126 as zero. Infinities and NaNs propagate as in the sum written out; e is not read if beta is 0.
+///   same, but that VDPBF16PS takes bfloat16 numbers and sums below 2^-126 as zero. Infinities and
+///   NaNs propagate as in the sum written out; e is not read if beta is 0.
 /// Throws MemoryError if there is no working memory (a few MiB a thread).
 LEGATO_API void gemm(const Gemm& problem);
 

@@ -31,7 +31,7 @@ LEGATO_LIBM2(copysign)
 // clang-format on
 #undef LEGATO_LIBM1
 #undef LEGATO_LIBM2
-                            LEGATO_INLINE double lg_lgamma_r(double x, int*) {
+                                LEGATO_INLINE double lg_lgamma_r(double x, int*) {
   return ::lgamma(x);
 }
 
