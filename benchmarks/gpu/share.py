@@ -7,7 +7,7 @@ from typing import Any
 
 from gpu.ceilings import Ceilings
 from gpu.devices import Agreement, Given, compiled, eager, jitted, lazily
-from harness import Factory, Row, at_most
+from harness import Bar, Factory, Row, at_most
 
 SHARE = (at_most(1 / 0.9, "floor"),)
 
@@ -24,6 +24,7 @@ def share_row(
     jax: Callable[..., Any] | None = None,
     compile: bool = False,
     tolerance: float = 1e-5,
+    bars: tuple[Bar, ...] = SHARE,
 ) -> Row:
     """A row that moves `moved` bytes. compile: torch.compile is a contender as well."""
     contenders: dict[str, Factory] = {"legato": lazily(ours, *given)}
@@ -37,7 +38,7 @@ def share_row(
         name,
         group,
         contenders,
-        SHARE,
+        bars,
         work=(moved, "B"),
         floor=ceilings.seconds(moved),
         check=Agreement(tolerance),
