@@ -84,18 +84,30 @@ LEGATO_INLINE long long reduced_offset(const ReduceParams& p, long long step) {
   return offset + index * p.reduced_stride[0];
 }
 
-template <class A>
-LEGATO_INLINE A shuffle_down(A v, int by) {
-  // In words: __shfl takes numbers only.
+/// A value of any type, shuffled in words: __shfl takes numbers only.
+template <class A, class F>
+LEGATO_INLINE A shuffle_words(A v, F shuffle) {
   constexpr int words = (sizeof(A) + 3) / 4;
   struct Words {
     uint32_t at[words];
   } w{};
   memcpy(&w, &v, sizeof v);
 #pragma unroll
-  for (int i = 0; i < words; ++i) w.at[i] = __shfl_down_sync(~0u, w.at[i], by);
+  for (int i = 0; i < words; ++i) w.at[i] = shuffle(w.at[i]);
   memcpy(&v, &w, sizeof v);
   return v;
+}
+template <class A>
+LEGATO_INLINE A shuffle_down(A v, int by) {
+  return shuffle_words(v, [&](uint32_t word) { return __shfl_down_sync(~0u, word, by); });
+}
+template <class A>
+LEGATO_INLINE A shuffle_up(A v, int by) {
+  return shuffle_words(v, [&](uint32_t word) { return __shfl_up_sync(~0u, word, by); });
+}
+template <class A>
+LEGATO_INLINE A shuffle_from(A v, int lane) {
+  return shuffle_words(v, [&](uint32_t word) { return __shfl_sync(~0u, word, lane); });
 }
 /// What another block wrote: not from this multiprocessor's cache.
 template <class A>

@@ -64,18 +64,6 @@ LEGATO_INLINE F row_reducer(const RowReduction& r) {
   return F(p);
 }
 
-template <class A>
-LEGATO_INLINE A shuffle_from(A v, int lane) {
-  constexpr int words = (sizeof(A) + 3) / 4;
-  struct Words {
-    uint32_t at[words];
-  } w{};
-  memcpy(&w, &v, sizeof v);
-#pragma unroll
-  for (int i = 0; i < words; ++i) w.at[i] = __shfl_sync(~0u, w.at[i], lane);
-  memcpy(&v, &w, sizeof v);
-  return v;
-}
 /// Combines what the threads of a group within a warp have, as over_rows does, for all of them.
 template <class F>
 LEGATO_INLINE typename F::A over_lanes(const F& f, typename F::A acc, int group) {

@@ -245,30 +245,6 @@ LEGATO_INLINE long long take_ticket(unsigned* ticket, unsigned* shared) {
   return mine;
 }
 
-template <class A>
-LEGATO_INLINE A shuffle_up(A v, int by) {
-  constexpr int words = (sizeof(A) + 3) / 4;
-  struct Words {
-    uint32_t at[words];
-  } w{};
-  memcpy(&w, &v, sizeof v);
-#pragma unroll
-  for (int i = 0; i < words; ++i) w.at[i] = __shfl_up_sync(~0u, w.at[i], by);
-  memcpy(&v, &w, sizeof v);
-  return v;
-}
-template <class A>
-LEGATO_INLINE A shuffle_from(A v, int lane) {
-  constexpr int words = (sizeof(A) + 3) / 4;
-  struct Words {
-    uint32_t at[words];
-  } w{};
-  memcpy(&w, &v, sizeof v);
-#pragma unroll
-  for (int i = 0; i < words; ++i) w.at[i] = __shfl_sync(~0u, w.at[i], lane);
-  memcpy(&v, &w, sizeof v);
-  return v;
-}
 /// What lanes up to this one have.
 template <class S>
 LEGATO_INLINE typename S::A scan_warp(const S& s, typename S::A v) {
