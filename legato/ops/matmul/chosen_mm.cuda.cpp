@@ -3,34 +3,19 @@
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
+#include "legato/ops/matmul/matmul.cuda.h"
 #include "legato/ops/matmul/matmul.cuh"
 #include "legato/ops/matmul/ops.h"
 
 namespace legato::cuda {
 namespace {
 
-// Signed and unsigned integers of a width multiply alike.
-const char* kernel_suffix(Dtype t) {
-  switch (is_signed_integer(t) ? size_of(t) : 0) {
-    case 1:
-      return "_u8";
-    case 2:
-      return "_u16";
-    case 4:
-      return "_u32";
-    case 8:
-      return "_u64";
-    default:
-      return suffix(t);
-  }
-}
-
 template <class Params>
 void launch_tiles(const char* name, Dtype t, int64_t rows, int64_t cols, int64_t count,
                   const Params& params) {
   constexpr int64_t tile = kMatmulTile;
   const int64_t tiles = ((rows + tile - 1) / tile) * ((cols + tile - 1) / tile) * count;
-  launch_blocks("chosen_mm", cat(name, kernel_suffix(t)), tiles, kMatmulThreads, params);
+  launch_blocks("chosen_mm", cat(name, product_suffix(t)), tiles, kMatmulThreads, params);
 }
 
 std::exception_ptr wrong_index(const char*, const ValueReport& r) {

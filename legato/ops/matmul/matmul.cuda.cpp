@@ -1,4 +1,4 @@
-#include "legato/ops/matmul/matmul.cuh"
+#include "legato/ops/matmul/matmul.cuda.h"
 
 #include <algorithm>
 #include <memory>
@@ -7,15 +7,14 @@
 #include "legato/backends/cuda/blas.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
+#include "legato/ops/matmul/matmul.cuh"
 #include "legato/ops/matmul/matmul_hopper.cuda.h"
 #include "legato/ops/matmul/ops.h"
 #include "legato/runtime/epilogue_form.h"
 
 namespace legato::cuda {
-namespace {
 
-// Signed and unsigned integers of a width multiply alike.
-const char* kernel_suffix(Dtype t) {
+const char* product_suffix(Dtype t) {
   switch (is_signed_integer(t) ? size_of(t) : 0) {
     case 1:
       return "_u8";
@@ -30,6 +29,8 @@ const char* kernel_suffix(Dtype t) {
   }
 }
 
+namespace {
+
 // A kernel of this image. Looked up once: that takes longer than to launch it.
 CUfunction kernel(const char* name, Dtype t) {
   struct Known {
@@ -40,7 +41,7 @@ CUfunction kernel(const char* name, Dtype t) {
   thread_local const auto known = std::make_unique<Known[]>(kDtypeCount);
   Known& k = known[static_cast<size_t>(t)];
   if (k.name != name || k.device != &current())
-    k = {name, &current(), current().kernel("matmul", cat(name, kernel_suffix(t)))};
+    k = {name, &current(), current().kernel("matmul", cat(name, product_suffix(t)))};
   return k.function;
 }
 
@@ -334,33 +335,33 @@ Readable readable(Launch& l, const View& v, bool always) {
   return {copy, dense};
 }
 
-// --- by Hopper's kernels of our own
-// ---------------------------------------------------------------
+// --- by Hopper's own kernels --------------------------------------------------------------------
 
 // Activations that these kernels have and cuBLASLt has not.
 bool is_hoppers(EpilogueForm::Act act) {
   using Act = EpilogueForm::Act;
   return act == Act::gelu_erf || act == Act::silu || act == Act::sigmoid || act == Act::tanh;
 }
-ProductAct product_act(EpilogueForm::Act act) {
+// Their names for activations.
+const char* hopper_name(EpilogueForm::Act act) {
   using Act = EpilogueForm::Act;
   switch (act) {
     case Act::none:
-      return ProductAct::none;
+      return "none";
     case Act::relu:
-      return ProductAct::relu;
+      return "relu";
     case Act::gelu_tanh:
-      return ProductAct::gelu_tanh;
+      return "gelu_tanh";
     case Act::gelu_erf:
-      return ProductAct::gelu_erf;
+      return "gelu_erf";
     case Act::silu:
-      return ProductAct::silu;
+      return "silu";
     case Act::sigmoid:
-      return ProductAct::sigmoid;
+      return "sigmoid";
     case Act::tanh:
-      return ProductAct::tanh;
+      return "tanh";
   }
-  return ProductAct::none;
+  return "";
 }
 
 // What is not for cuBLASLt. False, having done nothing, if it cannot be done here either.
@@ -376,7 +377,7 @@ bool run_hopper(const Product& p, const Folded& f) {
   h.k = f.k;
   h.a_row = f.a_row;
   h.b_col = f.b_col;
-  h.act = product_act(p.act);
+  h.act = hopper_name(p.act);
   h.gated = p.gated;
   h.first_is_gate = p.first_is_gate;
   if (p.n_addends == 1) {

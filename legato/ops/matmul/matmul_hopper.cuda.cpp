@@ -5,6 +5,7 @@
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
+#include "legato/ops/matmul/matmul.cuh"
 
 namespace legato::cuda {
 namespace {
@@ -26,26 +27,6 @@ bool describe(TensorMap& map, Dtype dtype, void* data, int64_t rows, int64_t col
                                          CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                                          CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                                          CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
-}
-
-const char* name_of(ProductAct act) {
-  switch (act) {
-    case ProductAct::none:
-      return "none";
-    case ProductAct::relu:
-      return "relu";
-    case ProductAct::gelu_tanh:
-      return "gelu_tanh";
-    case ProductAct::gelu_erf:
-      return "gelu_erf";
-    case ProductAct::silu:
-      return "silu";
-    case ProductAct::sigmoid:
-      return "sigmoid";
-    case ProductAct::tanh:
-      return "tanh";
-  }
-  return "";
 }
 
 }  // namespace
@@ -81,7 +62,7 @@ bool hopper_multiply(const HopperProduct& p) {
   q.tiles_n = static_cast<int>(across);
   q.pairs = static_cast<int>(pairs);
   const char* kind = !p.gated ? "product" : p.first_is_gate ? "gate_first" : "gated";
-  launch_shared("matmul_sm90a", cat(kind, suffix(p.dtype), "_", name_of(p.act)),
+  launch_shared("matmul_sm90a", cat(kind, suffix(p.dtype), "_", p.act),
                 2 * std::min<int64_t>(pairs, current().multiprocessors() / 2), kHopperThreads,
                 kHopperSharedBytes, q);
   return true;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "legato/array/dtype.h"
-#include "legato/ops/matmul/matmul.cuh"
 
 namespace legato::cuda {
 
@@ -15,7 +14,7 @@ struct HopperProduct {
   void* d = nullptr;
   int64_t m = 0, n = 0, k = 0;
   int64_t a_row = 0, b_col = 0;  // elements from row to row, and from column to column
-  ProductAct act = ProductAct::none;
+  const char* act = "";          // as the kernels are named: "gelu_erf"
   bool gated = false, first_is_gate = false;
 };
 
