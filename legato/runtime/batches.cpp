@@ -95,12 +95,6 @@ class Planner {
     return bytes;
   }
 
-  bool in_row_block(uint32_t s) const {
-    return std::any_of(g_.row_blocks.begin(), g_.row_blocks.end(), [&](const fuse::RowBlock& b) {
-      return s >= b.first_step && s < b.first_step + b.n_steps;
-    });
-  }
-
   // Numbers the kinds of programs that come more than once. False if there are none.
   bool find_kinds() {
     struct Candidate {
@@ -112,7 +106,7 @@ class Planner {
     for (uint32_t s = 0; s < g_.steps.size(); ++s) {
       const Step& step = g_.steps[s];
       if (step.kind != NodeKind::pointwise || step.kernel >= 0 || step.reader >= 0) continue;
-      if (in_row_block(s)) continue;
+      if (in_row_block(g_, s)) continue;
       const uint16_t stream = g_.nodes[step.node].node->stream;
       const Device device = device_of_stream(stream);
       if (backend_of(device).runs_together() && bytes_of(step) <= kMostBytes)

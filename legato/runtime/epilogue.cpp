@@ -103,8 +103,11 @@ bool join_halves(PlanGraph& g, Step& step) {
       const auto two = half_of(g, step, k);
       if (!two || two->of != one->of || two->which == one->which) continue;
       const uint32_t uses = one->view_step == two->view_step ? 1 : 2;
-      if (!is_for(g, one->of, uses, step)) continue;
+      if (!is_for(g, one->of, uses, step) || in_row_block(g, one->view_step) ||
+          in_row_block(g, two->view_step))
+        continue;
       const PlanNode& n = g.nodes[g.slots[static_cast<size_t>(one->of)].producer];
+      if (in_row_block(g, n.step)) continue;
       const uint32_t first = one->which == 0 ? i : k, second = one->which == 0 ? k : i;
       if (!takes(g, n, step, first, static_cast<int>(second))) continue;
       step.kernel = static_cast<int32_t>(n.step);
@@ -136,15 +139,12 @@ void join_epilogues(PlanGraph& g) {
       const int32_t kernel = joins(g, step, i);
       if (kernel < 0) continue;
       const auto at = static_cast<uint32_t>(kernel);
-      const bool in_rows = std::any_of(g.row_blocks.begin(), g.row_blocks.end(), [&](auto& b) {
-        return at >= b.first_step && at < b.first_step + b.n_steps;
-      });
-      if (in_rows) continue;
+      if (in_row_block(g, at)) continue;
       g.steps[at].joined = true;
       step.kernel = kernel;
       step.through = static_cast<int32_t>(i);
     }
-    if (step.kernel < 0 && g.row_blocks.empty()) join_halves(g, step);
+    if (step.kernel < 0) join_halves(g, step);
   }
 }
 

@@ -100,6 +100,9 @@ void Runner::for_each_input(const fuse::Step& step, F f) const {
   }
 }
 
+/// Whether the step is part of a block of rows.
+bool in_row_block(const fuse::PlanGraph& g, uint32_t step);
+
 /// Joins kernels with the programs that they can apply as they store their results. After
 /// find_row_blocks, whose steps it leaves alone.
 void join_epilogues(fuse::PlanGraph& g);

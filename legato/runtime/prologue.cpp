@@ -22,12 +22,6 @@ using fuse::Step;
 
 namespace {
 
-bool in_row_block(const PlanGraph& g, uint32_t step) {
-  return std::any_of(g.row_blocks.begin(), g.row_blocks.end(), [&](const fuse::RowBlock& b) {
-    return step >= b.first_step && step < b.first_step + b.n_steps;
-  });
-}
-
 // The program's output that the kernel of step `reader` would read, or -1 if they are not joined.
 int32_t read_by(const PlanGraph& g, const Step& program, const PlanNode& reader, Slot slot) {
   if (program.kernel >= 0 || program.reader >= 0) return -1;

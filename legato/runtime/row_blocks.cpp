@@ -387,6 +387,12 @@ class RowRunner {
 
 }  // namespace
 
+bool in_row_block(const PlanGraph& g, uint32_t step) {
+  return std::any_of(g.row_blocks.begin(), g.row_blocks.end(), [&](const fuse::RowBlock& b) {
+    return step >= b.first_step && step < b.first_step + b.n_steps;
+  });
+}
+
 void find_row_blocks(PlanGraph& g) {
   if (g.steps.size() < 2) return;
   uint32_t first_free = 0;
