@@ -1,4 +1,4 @@
-"""Launches that are put aside and given to the GPU together (Note [Batches] in backends/cuda/batch.h)."""
+"""Launches that are put aside and given to the GPU together (Note [Put aside] in backends/cuda/batch.h)."""
 
 import re
 

@@ -1,6 +1,6 @@
 // Launches that wait to be given to the device together.
 //
-// Note [Batches]: cuLaunchKernel takes 3.4 us of the host beside an H100, most kernels of a small
+// Note [Put aside]: cuLaunchKernel takes 3.4 us of the host beside an H100, most kernels of a small
 // model less of the GPU. A graph of launches takes the driver 2 us, and 0.3 us for each launch
 // whose parameters are others than the last time. So a launch is put aside, and the device gets
 // what has come together when somebody needs its queue or the batch is full. A batch whose like
