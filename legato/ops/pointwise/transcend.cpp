@@ -158,8 +158,19 @@ LEGATO_UNARY(arctanh, inexact,
 array([0, 0.549306], dtype=float32)
 )")
 
-Array degrees(const Array& a) { return a * (1 / kDegree); }
-Array radians(const Array& a) { return a * kDegree; }
+namespace {
+
+// Rounded to a half the factor alone would be wrong by half a unit of the last place.
+Array times(const Array& a, double factor) {
+  return is_half(a.dtype())
+             ? algebra::astype(algebra::astype(a, Dtype::float32) * factor, a.dtype())
+             : a * factor;
+}
+
+}  // namespace
+
+Array degrees(const Array& a) { return times(a, 1 / kDegree); }
+Array radians(const Array& a) { return times(a, kDegree); }
 
 namespace {
 constinit const Function degrees_function =
