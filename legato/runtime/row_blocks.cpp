@@ -438,7 +438,7 @@ bool Runner::run_row_block(const RowBlock& block) {
   if (!binding.bind(block)) return false;
   for (const PlanNode* n : binding.views) run_view(*n);
 
-  int64_t row_bytes = 0, scratch_row_bytes = 0;
+  int64_t row_bytes = 0;
   for (BlockValue& v : binding.values) {
     if (v.view_of >= 0) continue;
     if (!v.made) {
@@ -446,7 +446,6 @@ bool Runner::run_row_block(const RowBlock& block) {
       row_bytes += v.value->size / block.rows * size_of(v.value->dtype);
     } else {
       row_bytes += v.row_bytes;
-      if (!v.stored) scratch_row_bytes += v.row_bytes;
     }
   }
   const int64_t rows = block.rows;

@@ -8,6 +8,10 @@
 
 #include "legato/ops/pointwise/scalar_arith.h"
 
+// clang has no builtin of it, and a header's inline functions would be compiled for the level of
+// the file that includes this one.
+extern "C" double lgamma_r(double, int*) noexcept;
+
 namespace legato::pointwise {
 inline namespace LEGATO_LEVEL {
 
@@ -350,7 +354,7 @@ struct Lgamma : Function<1> {
     return call(
         [](double v) LEGATO_LAMBDA {
           int sign;
-          return __builtin_lgamma_r(v, &sign);
+          return ::lgamma_r(v, &sign);
         },
         x);
   }
