@@ -160,12 +160,19 @@ using DtypeRule = void (*)(const char* op, std::span<const Dtype> in, std::span<
                            Dtype& out);
 
 struct PointwiseSpec {
-  const char* fn = nullptr;  // name in ops/pointwise/scalar.h; null: not a pointwise op
-  DtypeRule dtypes = nullptr;
+  const char* fn = nullptr;    // name in ops/pointwise/scalar.h; null: not a pointwise op
+  DtypeRule dtypes = nullptr;  // asked through settle()
   // Bit i: operand i takes part in settling the dtype of weak scalars (all but the condition of
   // `where`).
   uint32_t weak_with = ~0u;
   mutable int32_t fn_id = -1;  // its number there, found at first use
+  // What the rule says where all inputs are of one dtype: that of the operands and, in the upper
+  // half, of the output, plus one; 0 until it has been asked.
+  mutable uint8_t uniform[kDtypeCount] = {};
+
+  /// As `dtypes`.
+  LEGATO_API void settle(const char* op, std::span<const Dtype> in, std::span<Dtype> operands,
+                         Dtype& out) const;
 };
 
 /// Shape by broadcasting, dtype by the op's rule.
@@ -201,6 +208,7 @@ struct Op {
 LEGATO_API Node* bind_node(const Op& op, std::span<const Array> in, const void* attrs);
 
 /// One-output ops.
+LEGATO_API Array bind(const Op& op, const Array& in);
 LEGATO_API Array bind(const Op& op, std::initializer_list<Array> in);
 LEGATO_API Array bind(const Op& op, std::span<const Array> in, const void* attrs = nullptr);
 template <class A>
@@ -218,6 +226,7 @@ std::vector<Array> bind_all(const Op& op, std::initializer_list<Array> in, const
 }
 
 /// Binds a pointwise op; weak scalars get their dtype here and become literals.
+LEGATO_API Array bind_pointwise(const Op& op, const Operand& a, const Operand& b);
 LEGATO_API Array bind_pointwise(const Op& op, std::initializer_list<Operand> operands);
 LEGATO_API Array bind_pointwise(const Op& op, std::span<const Operand> operands);
 

@@ -82,17 +82,17 @@ inline Array constant(double value, const Array& like) {
   namespace {                                                                     \
   constinit const Op NAME##_op = pointwise::pointwise_op(#NAME, RULE, DERIVE);    \
   }                                                                               \
-  Array NAME(const Array& a) { return bind(NAME##_op, {a}); }                     \
+  Array NAME(const Array& a) { return bind(NAME##_op, a); }                       \
   namespace {                                                                     \
   constinit const Function NAME##_function = function<&NAME>(#NAME, "a, /", DOC); \
   }
-#define LEGATO_BINARY(NAME, RULE, DERIVE, DOC)                                                 \
-  namespace {                                                                                  \
-  constinit const Op NAME##_op = pointwise::pointwise_op(#NAME, RULE, DERIVE);                 \
-  }                                                                                            \
-  Array NAME(const Operand& a, const Operand& b) { return bind_pointwise(NAME##_op, {a, b}); } \
-  namespace {                                                                                  \
-  constinit const Function NAME##_function = function<&NAME>(#NAME, "a, b, /", DOC);           \
+#define LEGATO_BINARY(NAME, RULE, DERIVE, DOC)                                               \
+  namespace {                                                                                \
+  constinit const Op NAME##_op = pointwise::pointwise_op(#NAME, RULE, DERIVE);               \
+  }                                                                                          \
+  Array NAME(const Operand& a, const Operand& b) { return bind_pointwise(NAME##_op, a, b); } \
+  namespace {                                                                                \
+  constinit const Function NAME##_function = function<&NAME>(#NAME, "a, b, /", DOC);         \
   }
 #define LEGATO_ALIAS(NAME, OF, PARAMS) \
   constinit const Function NAME##_function = function<&OF>(#NAME, PARAMS, "The same as `" #OF "`.");
