@@ -71,6 +71,10 @@ struct Function {
   /// Calls the C++ function. `args` has one entry a parameter, defaults filled in. One array in
   /// `out` for ReturnType::array, any number otherwise.
   void (*call)(std::span<Arg> args, std::vector<Array>& out);
+  /// The C++ function itself, if it makes one array of one or of two operands: most operators are
+  /// such, and those calls cost as much as what is around them. Null: it is of another type.
+  Array (*of_one)(const Array& a) = nullptr;
+  Array (*of_two)(const Operand& a, const Operand& b) = nullptr;
 };
 
 namespace function_detail {
@@ -176,8 +180,12 @@ template <auto F>
 constexpr Function function(const char* name, const char* params, const char* doc,
                             const char* module = "") {
   using A = function_detail::Adapter<F>;
-  return {module,     name,    params, doc, std::span<const ParamSpec>(A::types, A::count),
-          A::returns, &A::call};
+  Function made{module,     name,    params, doc, std::span<const ParamSpec>(A::types, A::count),
+                A::returns, &A::call};
+  if constexpr (std::is_same_v<decltype(F), Array (*)(const Array&)>) made.of_one = F;
+  if constexpr (std::is_same_v<decltype(F), Array (*)(const Operand&, const Operand&)>)
+    made.of_two = F;
+  return made;
 }
 
 }  // namespace legato

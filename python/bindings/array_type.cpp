@@ -125,6 +125,14 @@ template <Operator op>
 PyObject* binary(PyObject* x, PyObject* y) {
   return guarded([&]() -> PyObject* {
     const Function& f = function_of(op);
+    if (f.of_two) {
+      const bool x_is = is_array(x), y_is = is_array(y);
+      if (x_is && y_is) [[likely]]
+        return wrap(f.of_two(array_of(x), array_of(y)));
+      Scalar s;
+      if (x_is && read_scalar(y, s)) return wrap(f.of_two(array_of(x), s));
+      if (y_is && read_scalar(x, s)) return wrap(f.of_two(s, array_of(y)));
+    }
     Operands<2> args;
     if (is_array(x) && is_array(y)) {
       args.lend(0, array_of(x));
@@ -156,9 +164,11 @@ PyObject* in_place(PyObject* x, PyObject* y) {
 template <Operator op>
 PyObject* unary(PyObject* x) {
   return guarded([&]() -> PyObject* {
+    const Function& f = function_of(op);
+    if (f.of_one) return wrap(f.of_one(array_of(x)));
     Operands<1> args;
     args.lend(0, array_of(x));
-    return wrap(call_record(function_of(op), args.values));
+    return wrap(call_record(f, args.values));
   });
 }
 

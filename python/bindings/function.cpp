@@ -279,6 +279,12 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* k
     const PyFunction& f = *as_function(self);
     const Plan& plan = *f.plan;
     Py_ssize_t n_args = PyVectorcall_NARGS(nargsf);
+    if (!keywords) {  // functions of arrays only, most calls of most programs
+      if (n_args == 1 && f.record->of_one && is_array(args[0]))
+        return wrap(f.record->of_one(array_of(args[0])));
+      if (n_args == 2 && f.record->of_two && is_array(args[0]) && is_array(args[1]))
+        return wrap(f.record->of_two(array_of(args[0]), array_of(args[1])));
+    }
     int n = static_cast<int>(plan.params.size());
     Args values(n);
     uint32_t given = 0;
