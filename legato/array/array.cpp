@@ -139,8 +139,12 @@ void detach_inputs(Node* n) noexcept {
 }
 
 void release_node(Node* n, uint32_t index) noexcept {
-  if (n->holders) n->holders[index].fetch_sub(1, std::memory_order_acq_rel);
-  if (n->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  // Nobody can take a reference of a node whose only one is ours: to count it down would cost a
+  // locked instruction.
+  if (n->refs.load(std::memory_order_acquire) != 1) {
+    if (n->holders) n->holders[index].fetch_sub(1, std::memory_order_acq_rel);
+    if (n->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  }
   // Destruction works through a list instead of recursing, so that a chain of a million nodes needs
   // no stack.
   ThreadState& t = thread_state;
