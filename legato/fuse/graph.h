@@ -33,10 +33,12 @@ struct PlanNode {
   uint32_t first_slot = 0;  // its outputs are slots first_slot, first_slot + 1, ...
   // Scratch of the grouping.
   int32_t depth = 0;   // barriers between this node and the end of the graph, at the least
-  uint32_t group = 0;  // union-find parent; a root stands for its group
-  uint32_t n_members = 1, n_operands = 0, n_literals = 0, n_stores = 0;  // valid at a root
+  uint32_t group = 0;  // union-find parent; a root, the last of its group, stands for it
+  // Valid at a root: no more than these.
+  uint32_t n_instrs = 0, n_operands = 0, n_literals = 0, n_stores = 0;
   uint32_t first_member = 0, last_member = 0;  // valid at a root: the list of its members in order
-  uint32_t next_member = 0;                    // the next one; the last points to itself
+  // The next one; the last points to itself. While groups are being made: a ring, in any order.
+  uint32_t next_member = 0;
   bool emitted = false;
   uint32_t step = 0;  // where it is in PlanGraph::steps; of what is not part of a program
 };
@@ -98,6 +100,7 @@ struct PlanGraph {
   std::vector<Step> steps;
   std::vector<StepInput> step_inputs;
   std::vector<LiteralValue> step_literals;
+  std::vector<uint32_t> step_literal_nodes;  // which nodes they are
   std::vector<Slot> step_outputs;
   std::vector<RowBlock> row_blocks;  // in order; filled by the runtime
   std::vector<Batch> batches;        // likewise

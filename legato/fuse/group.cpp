@@ -10,6 +10,7 @@
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "legato/base/error.h"
 #include "legato/fuse/graph.h"
@@ -26,9 +27,31 @@ void PlanGraph::clear() {
   steps.clear();
   step_inputs.clear();
   step_literals.clear();
+  step_literal_nodes.clear();
   step_outputs.clear();
   row_blocks.clear();
   batches.clear();
+}
+
+LiteralValue literal_value(const Node& node) {
+  auto& attrs = *static_cast<const LiteralAttrs*>(node.attrs);
+  LiteralValue value;
+  std::memset(&value, 0, sizeof value);
+  store_scalar(attrs.value, attrs.dtype, value.bytes);
+  if (is_half(attrs.dtype)) {
+    float f;
+    if (attrs.dtype == Dtype::float16) {
+      float16_t h;
+      std::memcpy(&h, value.bytes, 2);
+      f = static_cast<float>(h);
+    } else {
+      bfloat16_t h;
+      std::memcpy(&h, value.bytes, 2);
+      f = static_cast<float>(h);
+    }
+    std::memcpy(value.bytes, &f, 4);
+  }
+  return value;
 }
 
 namespace {
@@ -47,6 +70,15 @@ bool fusable(const PlanGraph& g, uint32_t producer, uint32_t user) {
   const PlanNode &p = g.nodes[producer], &u = g.nodes[user];
   return p.kind == NodeKind::pointwise && u.kind == NodeKind::pointwise &&
          p.node->stream == u.node->stream && result(g, producer).shape == result(g, user).shape;
+}
+
+// The most instructions that a node becomes. Operands of one floating dtype are what its function
+// computes with, others may have to be converted: as a rule no more than one of them.
+uint32_t instructions(const PlanNode& p) {
+  const Dtype t = p.n_in ? p.node->in[0].dtype() : Dtype::bool_;
+  bool uniform = is_floating(t) && p.node->out[0].dtype == t;
+  for (uint32_t k = 1; k < p.n_in; ++k) uniform &= p.node->in[k].dtype() == t;
+  return uniform ? 1 : 2;
 }
 
 // What a pointwise node brings into a group: operands and literals, repeated ones once.
@@ -88,13 +120,66 @@ struct Edges {
   }
 };
 
+// Counts what a group would read if the node and some groups became one. Groups keep a count to
+// which each member adds its operands, so one that several of them read counts several times; only
+// where that is too many it is found out how many they are. The members are looked at then, which
+// are few: kMaxInstrs at the most.
+class OperandCount {
+ public:
+  void begin(const PlanGraph& g) {
+    seen_.assign(g.slots.size() + g.leaves.size(), 0);
+    round_ = 0;
+  }
+  // False: there are too many.
+  bool count(PlanGraph& g, uint32_t node, std::span<const uint32_t> roots, uint32_t& operands,
+             uint32_t& literals) {
+    ++round_;
+    operands = literals = 0;
+    auto inside = [&](uint32_t producer) {
+      if (producer <= node) return producer == node;  // no group yet
+      return g.nodes[producer].kind == NodeKind::pointwise &&
+             std::find(roots.begin(), roots.end(), find_root(g, producer)) != roots.end();
+    };
+    auto add = [&](const PlanNode& p) {
+      for (uint32_t e = p.first_in; e < p.first_in + p.n_in; ++e) {
+        const Slot in = g.in_slots[e];
+        uint32_t& seen =
+            seen_[in >= 0 ? static_cast<size_t>(in) : g.slots.size() + static_cast<size_t>(~in)];
+        if (std::exchange(seen, round_) == round_) continue;
+        if (in < 0) {
+          ++operands;
+          continue;
+        }
+        const uint32_t producer = g.slots[static_cast<size_t>(in)].producer;
+        if (g.nodes[producer].kind == NodeKind::literal)
+          ++literals;
+        else if (!inside(producer))
+          ++operands;
+      }
+    };
+    add(g.nodes[node]);
+    for (uint32_t root : roots)
+      for (uint32_t m = root;;) {
+        add(g.nodes[m]);
+        m = g.nodes[m].next_member;
+        if (m == root) break;
+      }
+    return operands <= kMaxInputs && literals <= kMaxLiterals;
+  }
+
+ private:
+  std::vector<uint32_t> seen_;  // of each slot and each leaf: the round that met it last
+  uint32_t round_ = 0;
+};
+
 // Joins node i with the groups of those users that it can be fused with, if the result is not too
 // large.
-bool join_users(PlanGraph& g, const Edges& edges, uint32_t i, int32_t depth) {
+bool join_users(PlanGraph& g, const Edges& edges, OperandCount& exact, uint32_t i, int32_t depth) {
   uint32_t roots[kMaxInstrs];
   size_t n_roots = 0;
   PlanNode& p = g.nodes[i];
-  uint32_t members = 1, operands = p.n_operands, literals = p.n_literals, stores = p.n_stores;
+  uint32_t instrs = p.n_instrs, operands = p.n_operands, literals = p.n_literals,
+           stores = p.n_stores;
   for (uint32_t e = edges.first[p.first_slot]; e != Edges::kNone; e = edges[e].next) {
     uint32_t u = edges[e].user;
     if (!edges[e].fusable || g.nodes[u].depth != depth) continue;
@@ -102,31 +187,34 @@ bool join_users(PlanGraph& g, const Edges& edges, uint32_t i, int32_t depth) {
     if (std::find(roots, roots + n_roots, r) != roots + n_roots) continue;
     if (n_roots == kMaxInstrs) return false;
     roots[n_roots++] = r;
-    members += g.nodes[r].n_members;
+    instrs += g.nodes[r].n_instrs;
     operands += g.nodes[r].n_operands - 1;  // the edge from i becomes internal
     literals += g.nodes[r].n_literals;
     stores += g.nodes[r].n_stores;
   }
-  // Half of the instructions are left for conversions between dtypes.
-  if (members > kMaxInstrs / 2 || operands > kMaxInputs || literals > kMaxLiterals ||
-      stores > kMaxOutputs)
+  if (instrs > kMaxInstrs || stores > kMaxOutputs) return false;
+  if ((operands > kMaxInputs || literals > kMaxLiterals) &&
+      !exact.count(g, i, {roots, n_roots}, operands, literals))
     return false;
   if (n_roots == 0) return true;
   uint32_t root = *std::max_element(roots, roots + n_roots);
-  for (size_t k = 0; k < n_roots; ++k) g.nodes[roots[k]].group = root;
+  for (size_t k = 0; k < n_roots; ++k) {
+    g.nodes[roots[k]].group = root;
+    std::swap(g.nodes[roots[k]].next_member, p.next_member);  // two rings become one
+  }
   p.group = root;
-  g.nodes[root].n_members = members;
+  g.nodes[root].n_instrs = instrs;
   g.nodes[root].n_operands = operands;
   g.nodes[root].n_literals = literals;
   g.nodes[root].n_stores = stores;
   return true;
 }
 
-void assign_groups(PlanGraph& g, const Edges& edges, bool fuse) {
+void assign_groups(PlanGraph& g, const Edges& edges, OperandCount& exact, bool fuse) {
+  exact.begin(g);
   for (uint32_t i = static_cast<uint32_t>(g.nodes.size()); i-- > 0;) {
     PlanNode& p = g.nodes[i];
-    p.group = i;
-    p.n_members = 1;
+    p.group = p.next_member = i;
     int32_t depth = 0;
     for (uint32_t s = p.first_slot; s < p.first_slot + p.node->n_out; ++s)
       for (uint32_t e = edges.first[s]; e != Edges::kNone; e = edges[e].next)
@@ -143,8 +231,9 @@ void assign_groups(PlanGraph& g, const Edges& edges, bool fuse) {
     for (uint32_t e = edges.first[p.first_slot]; e != Edges::kNone; e = edges[e].next)
       if (!edges[e].fusable || g.nodes[edges[e].user].depth != depth) slot.stored = true;
     p.n_stores = slot.stored;
+    p.n_instrs = instructions(p);
     count_operands(g, p);
-    if (join_users(g, edges, i, depth)) continue;
+    if (join_users(g, edges, exact, i, depth)) continue;
     p.depth = depth + 1;
     p.n_stores = 1;
     slot.stored = true;
@@ -166,7 +255,7 @@ struct Draft {
   uint16_t outputs[kMaxOutputs];
 
   StepInput input_slots[kMaxInputs];
-  const Node* literal_nodes[kMaxLiterals];
+  uint32_t literal_nodes[kMaxLiterals];
   LiteralValue literal_values[kMaxLiterals];
   Slot output_slots[kMaxOutputs];
 
@@ -197,29 +286,6 @@ FnId fn_of(const PointwiseSpec& spec) {
   return static_cast<FnId>(known);
 }
 
-// A literal as a program takes it: a half is rounded to half and handed over as the float32 that
-// its register holds.
-LiteralValue literal_value(const Node& node) {
-  auto& attrs = *static_cast<const LiteralAttrs*>(node.attrs);
-  LiteralValue value;
-  std::memset(&value, 0, sizeof value);
-  store_scalar(attrs.value, attrs.dtype, value.bytes);
-  if (is_half(attrs.dtype)) {
-    float f;
-    if (attrs.dtype == Dtype::float16) {
-      float16_t h;
-      std::memcpy(&h, value.bytes, 2);
-      f = static_cast<float>(h);
-    } else {
-      bfloat16_t h;
-      std::memcpy(&h, value.bytes, 2);
-      f = static_cast<float>(h);
-    }
-    std::memcpy(value.bytes, &f, 4);
-  }
-  return value;
-}
-
 class Builder {
  public:
   // `value_of` is room for a number a slot.
@@ -246,7 +312,7 @@ class Builder {
     Dtype given[3], operands[3], out = p.node->out[0].dtype;
     for (uint32_t k = 0; k < p.n_in; ++k) given[k] = p.node->in[k].dtype();
     Dtype ruled = out;
-    op.pointwise.dtypes(op.name, {given, p.n_in}, {operands, p.n_in}, ruled);
+    op.pointwise.settle(op.name, {given, p.n_in}, {operands, p.n_in}, ruled);
     const FnId fn = fn_of(op.pointwise);
     Dtype compute = Dtype::float32;
     uint64_t src = 0;  // 16 bits each
@@ -286,7 +352,7 @@ class Builder {
   bool operand(Slot s, const Array& in, uint32_t root, Draft& d, uint16_t& v) {
     if (s >= 0) {
       const PlanNode& producer = g_.nodes[g_.slots[s].producer];
-      if (producer.kind == NodeKind::literal) return literal_operand(producer.node, d, v);
+      if (producer.kind == NodeKind::literal) return literal_operand(g_.slots[s].producer, d, v);
       if (producer.kind == NodeKind::pointwise && find_root(g_, g_.slots[s].producer) == root) {
         v = value_of_[s];
         return true;
@@ -305,7 +371,7 @@ class Builder {
     return true;
   }
 
-  bool literal_operand(const Node* node, Draft& d, uint16_t& v) {
+  bool literal_operand(uint32_t node, Draft& d, uint16_t& v) {
     for (int i = 0; i < d.head.n_literals; ++i)
       if (d.literal_nodes[i] == node) {
         v = static_cast<uint16_t>(Draft::kLiteral | i);
@@ -314,8 +380,8 @@ class Builder {
     if (d.head.n_literals == kMaxLiterals) return false;
     int i = d.head.n_literals++;
     d.literal_nodes[i] = node;
-    d.literals[i] = static_cast<const LiteralAttrs*>(node->attrs)->dtype;
-    d.literal_values[i] = literal_value(*node);
+    d.literals[i] = g_.nodes[node].node->out[0].dtype;
+    d.literal_values[i] = literal_value(*g_.nodes[node].node);
     v = static_cast<uint16_t>(Draft::kLiteral | i);
     return true;
   }
@@ -411,6 +477,7 @@ struct Scratch {
     uint32_t root, member, edge;
   };
   Edges edges;
+  OperandCount exact;
   std::vector<Frame> stack;
   std::vector<uint16_t> value_of;
   Draft draft;
@@ -472,14 +539,14 @@ bool add_known_single(PlanGraph& g, Scratch& scratch, uint32_t i, uint64_t& key)
   if (op.id < 0 || p.n_in > 3) return false;
   // The op, and for each operand its dtype, whether it is a literal, and which one it equals.
   key = static_cast<uint64_t>(op.id + 1) << 32 | static_cast<uint64_t>(p.node->out[0].dtype) << 24;
-  const Node* literals[3];
+  uint32_t literals[3];
   StepInput inputs[3];
   uint32_t n_literals = 0, n_inputs = 0;
   for (uint32_t k = 0; k < p.n_in; ++k) {
     const Slot in = g.in_slots[p.first_in + k];
-    const Node* producer = in >= 0 ? g.nodes[g.slots[in].producer].node : nullptr;
+    const uint32_t producer = in >= 0 ? g.slots[in].producer : 0;
     uint32_t which = 0;
-    const bool literal = producer && producer->op == &literal_op;
+    const bool literal = in >= 0 && g.nodes[producer].node->op == &literal_op;
     if (literal) {
       while (which < n_literals && literals[which] != producer) ++which;
       if (which == n_literals) literals[n_literals++] = producer;
@@ -502,7 +569,9 @@ bool add_known_single(PlanGraph& g, Scratch& scratch, uint32_t i, uint64_t& key)
   step.n_inputs = n_inputs;
   g.step_inputs.insert(g.step_inputs.end(), inputs, inputs + n_inputs);
   step.first_literal = static_cast<uint32_t>(g.step_literals.size());
-  for (uint32_t k = 0; k < n_literals; ++k) g.step_literals.push_back(literal_value(*literals[k]));
+  for (uint32_t k = 0; k < n_literals; ++k)
+    g.step_literals.push_back(literal_value(*g.nodes[literals[k]].node));
+  g.step_literal_nodes.insert(g.step_literal_nodes.end(), literals, literals + n_literals);
   step.first_output = static_cast<uint32_t>(g.step_outputs.size());
   step.n_outputs = 1;
   g.step_outputs.push_back(static_cast<Slot>(p.first_slot));
@@ -526,24 +595,24 @@ void count_outside_uses(PlanGraph& g, uint32_t root) {
 
 void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t root) {
   uint64_t key = 0;
-  if (g.nodes[root].n_members == 1 && add_known_single(g, scratch, root, key)) return;
+  const bool single = g.nodes[root].first_member == root;  // a root is its group's last member
+  if (single && add_known_single(g, scratch, root, key)) return;
   Draft& d = scratch.draft;
   if (!builder.build(g.nodes[root].first_member, d)) {
     // Conversions between many dtypes made the program too long: its members become programs of
     // their own.
-    LEGATO_CHECK(g.nodes[root].n_members > 1, "one node exceeds the limits of a program");
+    LEGATO_CHECK(!single, "one node exceeds the limits of a program");
     for (uint32_t m = g.nodes[root].first_member, next;; m = next) {
       next = g.nodes[m].next_member;
       bool last = next == m;
       PlanNode& p = g.nodes[m];
       p.group = p.first_member = p.next_member = m;
-      p.n_members = 1;
       g.slots[p.first_slot].stored = true;
       add_program_step(g, builder, scratch, m);
       if (last) return;
     }
   }
-  if (g.nodes[root].n_members > 1) count_outside_uses(g, root);
+  if (!single) count_outside_uses(g, root);
   Step& step = g.steps.emplace_back();
   step.kind = NodeKind::pointwise;
   step.node = root;
@@ -555,6 +624,8 @@ void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t
   step.first_literal = static_cast<uint32_t>(g.step_literals.size());
   g.step_literals.insert(g.step_literals.end(), d.literal_values,
                          d.literal_values + d.head.n_literals);
+  g.step_literal_nodes.insert(g.step_literal_nodes.end(), d.literal_nodes,
+                              d.literal_nodes + d.head.n_literals);
   step.first_output = static_cast<uint32_t>(g.step_outputs.size());
   step.n_outputs = d.head.n_outputs;
   g.step_outputs.insert(g.step_outputs.end(), d.output_slots, d.output_slots + d.head.n_outputs);
@@ -581,14 +652,13 @@ void plan_steps(PlanGraph& g, bool fuse) {
       })) {
     PlanNode& p = g.nodes[last];
     p.group = p.first_member = p.next_member = last;
-    p.n_members = 1;
     g.slots[p.first_slot].stored = true;
     Builder builder(g, s.value_of);
     return add_program_step(g, builder, s, last);
   }
   Edges& edges = s.edges;
   edges.build(g, fuse);
-  assign_groups(g, edges, fuse);
+  assign_groups(g, edges, s.exact, fuse);
   for (auto& p : g.nodes) p.last_member = ~0u;
   link_members(g);
   Builder builder(g, s.value_of);
