@@ -14,6 +14,7 @@
 
 #include "legato/base/error.h"
 #include "legato/fuse/graph.h"
+#include "legato/fuse/known_plans.h"
 
 namespace legato::fuse {
 
@@ -476,6 +477,7 @@ struct Scratch {
   struct Frame {  // of the walk over groups
     uint32_t root, member, edge;
   };
+  KnownPlans known;
   Edges edges;
   OperandCount exact;
   std::vector<Frame> stack;
@@ -656,6 +658,7 @@ void plan_steps(PlanGraph& g, bool fuse) {
     Builder builder(g, s.value_of);
     return add_program_step(g, builder, s, last);
   }
+  if (s.known.find(g, fuse)) return;
   Edges& edges = s.edges;
   edges.build(g, fuse);
   assign_groups(g, edges, s.exact, fuse);
@@ -704,6 +707,7 @@ void plan_steps(PlanGraph& g, bool fuse) {
       }
     }
   }
+  s.known.keep(g);
 }
 
 }  // namespace legato::fuse
