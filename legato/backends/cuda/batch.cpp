@@ -42,6 +42,19 @@ constexpr int kSeenBefore = 2;  // how often a batch's like has come when it bec
 
 }  // namespace
 
+/// What a call of a library launches.
+struct LaunchBatch::Captured {
+  std::unique_ptr<LibraryCall> call;
+  CUgraph graph = nullptr;  // null: it cannot be captured
+  uint64_t form = 0, number = 0;
+
+  Captured() = default;
+  Captured(const Captured&) = delete;
+  ~Captured() {
+    if (graph) driver().cuGraphDestroy(graph);
+  }
+};
+
 /// A batch that has come before.
 struct LaunchBatch::Known {
   int seen = 0;
@@ -70,6 +83,11 @@ struct LaunchBatch::Known {
     nodes.assign(pending.size(), nullptr);
     bool made = d.cuGraphCreate(&graph, 0) == CUDA_SUCCESS;
     for (size_t i = 0; i < nodes.size() && made; ++i) {
+      if (const Captured* call = std::exchange(launches[i].captured, nullptr)) {
+        made = d.cuGraphAddChildGraphNode(&nodes[i], graph, i ? &nodes[i - 1] : nullptr, i ? 1 : 0,
+                                          call->graph) == CUDA_SUCCESS;
+        continue;
+      }
       void* arguments[] = {params.data() + launches[i].at};
       const CUDA_KERNEL_NODE_PARAMS p = node_params(launches[i].launch, arguments);
       made = d.cuGraphAddKernelNode(&nodes[i], graph, i ? &nodes[i - 1] : nullptr, i ? 1 : 0, &p) ==
@@ -81,9 +99,16 @@ struct LaunchBatch::Known {
   }
 
   /// Gives its launches these parameters. False if the driver does not: then they are mixed up.
-  bool change(const std::byte* from) {
+  bool change(const std::vector<Pending>& pending, const std::byte* from) {
     for (size_t i = 0; i < launches.size(); ++i) {
-      const Pending& l = launches[i];
+      Pending& l = launches[i];
+      if (const Captured* call = pending[i].captured) {
+        if (std::exchange(l.number, call->number) == call->number) continue;
+        if (driver().cuGraphExecChildGraphNodeSetParams(exec, nodes[i], call->graph) !=
+            CUDA_SUCCESS)
+          return false;
+        continue;
+      }
       std::byte* mine = params.data() + l.at;
       if (std::memcmp(mine, from + l.at, l.launch.bytes) == 0) continue;
       std::memcpy(mine, from + l.at, l.launch.bytes);
@@ -125,20 +150,66 @@ void LaunchBatch::launch(const PlainLaunch& l, const void* params, int64_t work,
     accept(l);
     return;
   }
-  if (pending_.empty()) {
-    hash_ = 0;
-    first_work_ = work;
-  }
+  begin(work);
   hash_ = mix(hash_, reinterpret_cast<uintptr_t>(l.function));
   hash_ = mix(hash_, uint64_t{l.blocks} << 32 | l.threads);
   hash_ = mix(hash_, uint64_t{l.shared_bytes} << 32 | l.bytes);
   std::memcpy(params_.get() + params_used_, params, l.bytes);
   pending_.push_back({l, static_cast<uint32_t>(params_used_)});
   params_used_ += aligned(l.bytes);
+  added(queue);
+}
+
+void LaunchBatch::begin(int64_t work) {
+  if (!pending_.empty()) return;
+  hash_ = 0;
+  first_work_ = work;
+}
+
+void LaunchBatch::added(CUstream queue) {
   const uint32_t limit = limit_.load(std::memory_order_relaxed);
   if (pending_.size() < limit) return;
   submit_locked(queue);
   limit_.store(std::min(2 * limit, kMost), std::memory_order_relaxed);
+}
+
+LaunchBatch::Call LaunchBatch::call(const LibraryCall& call, int64_t work, CUstream queue) {
+  if (!on_) return Call::run;
+  const std::string_view key = call.key();
+  std::lock_guard guard(lock_);
+  if (const auto found = captured_.find(key); found != captured_.end()) {
+    if (!found->second->graph) return Call::run;
+    put_aside(*found->second, work, queue);
+    return Call::put_aside;
+  }
+  const uint64_t hash = std::hash<std::string_view>{}(key);
+  return std::exchange(met_[hash % kMet], hash) == hash ? Call::capture : Call::run;
+}
+
+void LaunchBatch::keep(const LibraryCall& call, CUgraph graph, int64_t work, CUstream queue) {
+  auto fresh = std::make_unique<Captured>();
+  fresh->graph = graph;
+  fresh->call = call.copy();
+  fresh->form = call.form();
+  std::lock_guard guard(lock_);
+  if (captured_.size() >= kMostCaptured) {  // a new start: what comes round is soon here again
+    submit_locked(queue);                   // reads them
+    captured_.clear();
+  }
+  fresh->number = ++captured_made_;
+  const std::string_view key = fresh->call->key();
+  const auto [at, added] = captured_.emplace(key, std::move(fresh));  // or another thread has
+  if (at->second->graph) put_aside(*at->second, work, queue);
+}
+
+void LaunchBatch::put_aside(const Captured& captured, int64_t work, CUstream queue) {
+  begin(work);
+  hash_ = mix(hash_, captured.form);
+  Pending& p = pending_.emplace_back();
+  p.form = captured.form;
+  p.number = captured.number;
+  p.captured = &captured;
+  added(queue);
 }
 
 void LaunchBatch::submit(CUstream queue) noexcept {
@@ -174,11 +245,12 @@ bool LaunchBatch::submit_as_graph(CUstream queue) {
     if (!known.make(pending_, params_.get(), params_used_)) return false;
     nodes_ += pending_.size();
   } else {
-    const bool same = std::equal(
-        known.launches.begin(), known.launches.end(), pending_.begin(), pending_.end(),
-        [](const Pending& a, const Pending& b) { return same_kernel(a.launch, b.launch); });
+    const bool same = std::equal(known.launches.begin(), known.launches.end(), pending_.begin(),
+                                 pending_.end(), [](const Pending& a, const Pending& b) {
+                                   return a.form == b.form && same_kernel(a.launch, b.launch);
+                                 });
     if (!same) return false;  // two batches of one hash
-    if (!known.change(params_.get())) {
+    if (!known.change(pending_, params_.get())) {
       nodes_ -= pending_.size();
       known.drop();
       return false;
@@ -188,17 +260,17 @@ bool LaunchBatch::submit_as_graph(CUstream queue) {
 }
 
 void LaunchBatch::submit_one_by_one(CUstream queue) noexcept {
-  for (const Pending& p : pending_) {
-    const CUresult status = launch_now(p.launch, params_.get() + p.at, queue);
-    if (status == CUDA_SUCCESS) continue;
+  try {
+    for (const Pending& p : pending_)
+      if (p.captured)
+        p.captured->call->run(queue);
+      else
+        check(launch_now(p.launch, params_.get() + p.at, queue),
+              "launching kernels that had been put aside");
+  } catch (...) {
     if (lost_) return;
     lost_from_ = first_work_;
-    try {
-      throw_driver_error(status, "launching kernels that had been put aside");
-    } catch (...) {
-      lost_ = std::current_exception();
-    }
-    return;
+    lost_ = std::current_exception();
   }
 }
 
@@ -241,6 +313,7 @@ void LaunchBatch::forget(CUfunction function, CUstream queue) noexcept {
 void LaunchBatch::drop_graphs() noexcept {
   std::lock_guard guard(lock_);
   known_.clear();
+  if (pending_.empty()) captured_.clear();
   nodes_ = 0;
 }
 

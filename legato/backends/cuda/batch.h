@@ -18,10 +18,12 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "legato/backends/cuda/driver.h"
+#include "legato/backends/cuda/library_call.h"
 
 namespace legato::cuda {
 
@@ -44,6 +46,15 @@ class LaunchBatch {
   /// belongs to. Throws what the driver refuses, naming `what`.
   void launch(const PlainLaunch& launch, const void* params, int64_t work, CUstream queue,
               const char* what);
+  /// What is to be done with a call of a library.
+  enum class Call : uint8_t {
+    put_aside,  // nothing: it has been captured before
+    capture,    // capture it, then keep() it
+    run         // nothing is known of it
+  };
+  Call call(const LibraryCall& call, int64_t work, CUstream queue);
+  /// Keeps what the call launches, and puts it aside. Null: it cannot be captured.
+  void keep(const LibraryCall& call, CUgraph captured, int64_t work, CUstream queue);
   /// Gives the queue what waits.
   void submit(CUstream queue) noexcept;
   /// Throws if any of the first `work` pieces was lost.
@@ -57,9 +68,13 @@ class LaunchBatch {
 
  private:
   struct Known;
+  struct Captured;
   struct Pending {
     PlainLaunch launch;
-    uint32_t at;  // where its struct begins in params_
+    uint32_t at = 0;  // where its struct begins in params_
+    // Of a call of a library instead:
+    uint64_t form = 0, number = 0;       // the number is that of what was captured
+    const Captured* captured = nullptr;  // while it waits
   };
   static constexpr uint32_t kFirst = 8, kMost = 32;
   static constexpr size_t kParamBytes = 4096;      // what a kernel's struct may have at most
@@ -67,9 +82,13 @@ class LaunchBatch {
   static constexpr size_t kMostNodes = 32768;      // in graphs
   static constexpr uint64_t kBetweenRoom = 20000;  // batches: then what comes round is kept
   static constexpr size_t kAccepted = 256;
+  static constexpr size_t kMostCaptured = 2048, kMet = 1024;
 
   bool accepted(const PlainLaunch& l) const;
   void accept(const PlainLaunch& l);
+  void begin(int64_t work);
+  void added(CUstream queue);
+  void put_aside(const Captured& captured, int64_t work, CUstream queue);
   void submit_locked(CUstream queue) noexcept;
   bool submit_as_graph(CUstream queue);
   void submit_one_by_one(CUstream queue) noexcept;
@@ -87,6 +106,9 @@ class LaunchBatch {
   int64_t first_work_ = 0;
   PlainLaunch accepted_[kAccepted];
   std::unordered_map<uint64_t, std::unique_ptr<Known>> known_;
+  std::unordered_map<std::string_view, std::unique_ptr<Captured>> captured_;  // by their own keys
+  uint64_t met_[kMet] = {};  // hashes of calls that have come once
+  uint64_t captured_made_ = 0;
   uint64_t uses_ = 0, room_made_ = 0;
   size_t nodes_ = 0;
   int64_t lost_from_ = INT64_MAX;

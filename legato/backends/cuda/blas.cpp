@@ -212,6 +212,60 @@ Plans& plans() {
   return p;
 }
 
+// All that a call depends on, of fields without gaps.
+struct BlasKey {
+  const Plan* plan;
+  Handle handle;
+  BlasArguments arguments;
+  void* workspace;
+};
+static_assert(sizeof(BlasKey) == 3 * sizeof(void*) + sizeof(BlasArguments));
+
+class BlasCall final : public LibraryCall {
+ public:
+  BlasCall(const std::shared_ptr<Plan>& plan, Handle handle, const BlasArguments& arguments,
+           void* workspace, uint64_t form)
+      : plan_(plan), form_(form), key_{plan.get(), handle, arguments, workspace} {}
+  std::string_view key() const override {
+    return {reinterpret_cast<const char*>(&key_), sizeof key_};
+  }
+  uint64_t form() const override { return form_; }
+  std::unique_ptr<LibraryCall> copy() const override { return std::make_unique<BlasCall>(*this); }
+
+  void run(CUstream stream) const override {
+    Library& l = library();
+    Plan& plan = *plan_;
+    const BlasProduct& product = plan.product;
+    const BlasArguments& args = key_.arguments;
+    // The factors in the type that goes with the computation.
+    const std::complex<float> alpha32(static_cast<float>(args.alpha)),
+        beta32(static_cast<float>(args.beta));
+    const std::complex<double> alpha64(args.alpha), beta64(args.beta);
+    const bool wide = product.in == Dtype::float64 || product.in == Dtype::complex128;
+    const void* alpha = wide ? static_cast<const void*>(&alpha64) : &alpha32;
+    const void* beta = wide ? static_cast<const void*>(&beta64) : &beta32;
+    std::unique_lock<std::mutex> lock;
+    int status = 0;
+    if (product.epilogue & kBias) {
+      lock = std::unique_lock(plan.bias_lock);
+      status =
+          l.cublasLtMatmulDescSetAttribute(plan.desc, kBiasPointer, &args.bias, sizeof args.bias);
+    }
+    if (ok(status))
+      status = l.cublasLtMatmul(key_.handle, plan.desc, alpha, args.a, plan.a, args.b, plan.b, beta,
+                                args.c, plan.c, args.d, plan.d, &plan.algo, key_.workspace,
+                                plan.workspace_bytes, stream);
+    if (!ok(status))
+      throw EvalError(cat("GPU: a matrix product of ", product.n, " x ", product.k, " by ",
+                          product.k, " x ", product.m, " failed (cuBLASLt gave ", status, ")"));
+  }
+
+ private:
+  std::shared_ptr<Plan> plan_;  // so that no other one gets its address, which is in the key
+  uint64_t form_;
+  BlasKey key_;
+};
+
 // What a thread used last is found without a lock.
 struct Recent {
   static constexpr size_t kSlots = 64;
@@ -243,31 +297,12 @@ bool blas_multiply(GpuDevice& device, Launch& launch, const BlasProduct& given,
     if (!recent.plan[slot]) return false;
     recent.handle[slot] = plans().handle(product.device);
   }
-  Plan& plan = *recent.plan[slot];
-  if (!plan.usable) return false;
-
-  // The factors in the type that goes with the computation.
-  const std::complex<float> alpha32(static_cast<float>(args.alpha)),
-      beta32(static_cast<float>(args.beta));
-  const std::complex<double> alpha64(args.alpha), beta64(args.beta);
-  const bool wide = product.in == Dtype::float64 || product.in == Dtype::complex128;
-  const void* alpha = wide ? static_cast<const void*>(&alpha64) : &alpha32;
-  const void* beta = wide ? static_cast<const void*>(&beta64) : &beta32;
-  void* workspace =
-      plan.workspace_bytes ? launch.workspace(static_cast<int64_t>(plan.workspace_bytes)) : nullptr;
-  std::unique_lock<std::mutex> lock;
-  if (product.epilogue & kBias) {
-    lock = std::unique_lock(plan.bias_lock);
-    if (!ok(l.cublasLtMatmulDescSetAttribute(plan.desc, kBiasPointer, &args.bias,
-                                             sizeof args.bias)))
-      return false;
-  }
-  const int status = l.cublasLtMatmul(recent.handle[slot], plan.desc, alpha, args.a, plan.a, args.b,
-                                      plan.b, beta, args.c, plan.c, args.d, plan.d, &plan.algo,
-                                      workspace, plan.workspace_bytes, device.queue());
-  if (!ok(status))
-    throw EvalError(cat("GPU: a matrix product of ", product.n, " x ", product.k, " by ", product.k,
-                        " x ", product.m, " failed (cuBLASLt gave ", status, ")"));
+  const std::shared_ptr<Plan>& plan = recent.plan[slot];
+  if (!plan->usable) return false;
+  void* workspace = plan->workspace_bytes
+                        ? launch.workspace(static_cast<int64_t>(plan->workspace_bytes))
+                        : nullptr;
+  device.launch(BlasCall(plan, recent.handle[slot], args, workspace, h));
   return true;
 }
 

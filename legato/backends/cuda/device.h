@@ -116,6 +116,8 @@ class GpuDevice {
     static_assert(std::is_class_v<Params>, "give the size of what is no struct");
     launch(f, blocks, threads, params, sizeof(Params), what, shared_bytes);
   }
+  /// A call of a library: carried out, put aside or recorded.
+  void launch(const LibraryCall& call);
   /// A kernel with any parameters on a grid of three axes.
   struct Grid {
     unsigned blocks[3], threads[3];
@@ -201,6 +203,8 @@ class GpuDevice {
     }
   }
   void wait_for_queues() noexcept;
+  // What the call launches; null if it cannot be captured now.
+  CUgraph capture(const LibraryCall& call);
   // Throws while this thread records: `what` cannot be repeated.
   void refuse_to_record(const char* what) const;
 
@@ -212,6 +216,9 @@ class GpuDevice {
   static inline thread_local uint8_t entered_[64] = {};  // which queue, by the device's number
   CUstream recorded_queue_ = nullptr;  // carries out nothing; the runtime records once at a time
   static inline thread_local const GpuDevice* recorder_ = nullptr;  // on which this thread records
+  // Of calls of libraries. To be held as well where a stream that is captured would not do.
+  std::mutex capture_lock_;
+  CUstream captured_queue_ = nullptr;  // guarded by capture_lock_
   CUmemoryPool pool_ = nullptr;
   int multiprocessors_ = 0, capability_ = 0;
   int64_t total_memory_ = 0;

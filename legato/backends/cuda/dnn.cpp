@@ -212,28 +212,65 @@ bool data_type(Dtype dtype, DataType& type) {
   return true;
 }
 
-Plan::Plan(Descriptor config, Descriptor plan)
-    : config_(std::move(config)), plan_(std::move(plan)) {
-  plan_.get(Attribute::plan_workspace, Type::int64, 1, &workspace_);
+Plan::Plan(Descriptor config, Descriptor plan) {
+  auto made = std::make_shared<Descriptors>(std::move(config), std::move(plan));
+  made->plan.get(Attribute::plan_workspace, Type::int64, 1, &made->workspace);
+  descriptors_ = std::move(made);
 }
+
+class RunOfPlan final : public LibraryCall {
+ public:
+  RunOfPlan(const Plan& plan, GpuDevice& device, std::span<const int64_t> ids,
+            std::span<void* const> data, void* workspace)
+      : plan_(plan.descriptors_), device_(device), n_(ids.size()) {
+    if (n_ > kMost) throw Failure(cat("cuDNN: more than ", kMost, " operands"));
+    key_.plan = plan_.get();  // alive as long as the key is
+    key_.workspace = workspace;
+    std::copy(ids.begin(), ids.end(), key_.ids);
+    std::copy(data.begin(), data.end(), key_.data);
+  }
+  std::string_view key() const override {
+    return {reinterpret_cast<const char*>(&key_), sizeof key_};
+  }
+  uint64_t form() const override { return reinterpret_cast<uintptr_t>(plan_.get()); }
+  std::unique_ptr<LibraryCall> copy() const override { return std::make_unique<RunOfPlan>(*this); }
+
+  void run(CUstream stream) const override {
+    Descriptor pack(Kind::variant_pack);
+    pack.set(Attribute::pack_ids, std::span(key_.ids, n_))
+        .set(Attribute::pack_pointers, Type::pointer, static_cast<int64_t>(n_), key_.data)
+        .set(Attribute::pack_workspace, Type::pointer, 1, &key_.workspace)
+        .finalize();
+    Session& session = session_of(device_);
+    std::lock_guard guard(session.lock);
+    if (session.queue != stream) {
+      check(library().cudnnSetStream(session.handle, stream), "the queue of device",
+            device_.index());
+      session.queue = stream;
+    }
+    if (const int status =
+            library().cudnnBackendExecute(session.handle, plan_->plan.raw(), pack.raw());
+        status != 0) [[unlikely]]
+      refused(status, "to run a plan");
+  }
+
+ private:
+  static constexpr size_t kMost = 16;
+  struct Key {
+    const void* plan = nullptr;
+    void* workspace = nullptr;
+    int64_t ids[kMost] = {};
+    void* data[kMost] = {};
+  };
+  std::shared_ptr<const Plan::Descriptors> plan_;
+  GpuDevice& device_;
+  size_t n_;
+  Key key_;
+};
 
 void Plan::run(GpuDevice& device, std::span<const int64_t> ids, std::span<void* const> data,
                void* workspace) const {
-  Descriptor pack(Kind::variant_pack);
-  pack.set(Attribute::pack_ids, ids)
-      .set(Attribute::pack_pointers, Type::pointer, static_cast<int64_t>(data.size()), data.data())
-      .set(Attribute::pack_workspace, Type::pointer, 1, &workspace)
-      .finalize();
-  Session& session = session_of(device);
-  std::lock_guard guard(session.lock);
-  if (session.queue != device.queue()) {  // the device's, or one that is recorded
-    check(library().cudnnSetStream(session.handle, device.queue()), "the queue of device",
-          device.index());
-    session.queue = device.queue();
-  }
-  if (const int status = library().cudnnBackendExecute(session.handle, plan_.raw(), pack.raw());
-      status != 0) [[unlikely]]
-    refused(status, "to run a plan");
+  device.launch(RunOfPlan(*this, device, ids, data, workspace));
 }
 
 std::vector<std::unique_ptr<Plan>> make_plans(GpuDevice& device,

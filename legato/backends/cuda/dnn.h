@@ -87,14 +87,18 @@ class Plan {
  public:
   Plan(Descriptor config, Descriptor plan);
   /// Memory of the device that each run needs.
-  int64_t workspace_bytes() const { return workspace_; }
+  int64_t workspace_bytes() const { return descriptors_->workspace; }
   /// Runs on the device's queue: ids[i] is at data[i]. Throws Failure.
   void run(GpuDevice& device, std::span<const int64_t> ids, std::span<void* const> data,
            void* workspace) const;
 
  private:
-  Descriptor config_, plan_;
-  int64_t workspace_ = 0;
+  friend class RunOfPlan;
+  struct Descriptors {
+    Descriptor config, plan;
+    int64_t workspace = 0;
+  };
+  std::shared_ptr<const Descriptors> descriptors_;  // runs that were captured keep them, too
 };
 
 struct PlanRules {

@@ -26,6 +26,7 @@ namespace legato::cuda {
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)                             \
   X(cuGraphLaunch) X(cuGraphDestroy) X(cuGraphExecUpdate) X(cuGraphExecDestroy)                  \
   X(cuGraphCreate) X(cuGraphAddKernelNode) X(cuGraphExecKernelNodeSetParams)                      \
+  X(cuGraphAddChildGraphNode) X(cuGraphExecChildGraphNodeSetParams)                               \
   X(cuTensorMapEncodeTiled)
 // clang-format on
 

@@ -1,5 +1,6 @@
 // Recordings: CUDA graphs, captured from a queue on which nothing else runs.
 #include <algorithm>
+#include <utility>
 
 #include "legato/backends/cuda/device.h"
 #include "legato/base/error.h"
@@ -66,6 +67,45 @@ std::unique_ptr<Recording> GpuDevice::end_recording(std::unique_ptr<Recording> o
   auto made = std::make_unique<Graph>(index_, exec);
   made->reports = std::move(reports);
   return made;
+}
+
+CUgraph GpuDevice::capture(const LibraryCall& call) {
+  Driver& d = driver();
+  std::lock_guard guard(capture_lock_);
+  if (!captured_queue_ &&
+      d.cuStreamCreate(&captured_queue_, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
+    return nullptr;
+  if (d.cuStreamBeginCapture(captured_queue_, CU_STREAM_CAPTURE_MODE_RELAXED) != CUDA_SUCCESS)
+    return nullptr;
+  bool refused = false;
+  try {
+    call.run(captured_queue_);
+  } catch (const Error&) {  // the caller runs it, and hears why
+    refused = true;
+  }
+  CUgraph graph = nullptr;
+  if (d.cuStreamEndCapture(captured_queue_, &graph) != CUDA_SUCCESS) return nullptr;
+  if (refused && graph) d.cuGraphDestroy(std::exchange(graph, nullptr));
+  return graph;
+}
+
+void GpuDevice::launch(const LibraryCall& call) {
+  if (recorder_ == this) return call.run(recorded_queue_);
+  Queue& q = queues_[entered_[index_]];
+  const int64_t place = q.given.load(std::memory_order_acquire) + 1;
+  switch (q.batch->call(call, place, q.stream)) {
+    case LaunchBatch::Call::put_aside:
+      return;
+    case LaunchBatch::Call::capture: {
+      const CUgraph graph = capture(call);
+      q.batch->keep(call, graph, place, q.stream);
+      if (graph) return;
+      break;
+    }
+    case LaunchBatch::Call::run:
+      break;
+  }
+  call.run(queue());
 }
 
 Ref<DeviceCheck> GpuDevice::replay(const Recording& recording) {

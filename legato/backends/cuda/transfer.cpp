@@ -322,6 +322,7 @@ void GpuDevice::lead(CUstream stream) {
 // Where the driver refuses (a stream of the context is being captured into a graph), the host
 // waits.
 void GpuDevice::lead_all() noexcept {
+  std::lock_guard no_capture(capture_lock_);
   for_each_queue([&](Queue& queue) {
     if (driver().cuStreamQuery(queue.stream) == CUDA_SUCCESS) return;
     try {
@@ -339,6 +340,7 @@ void GpuDevice::lead_all() noexcept {
 // What queue 0 waits for counts as a piece of its work, so that other queues and copies from and to
 // the host can wait for it too.
 int64_t GpuDevice::follow_all() noexcept {
+  std::lock_guard no_capture(capture_lock_);
   for_each_queue([](Queue&) {});  // their launches
   try {
     Moment now;

@@ -67,7 +67,7 @@ CUresult lost = CUDA_SUCCESS;  // the error that ended the context
 std::map<uintptr_t, size_t> allocations;
 size_t allocated = 0;
 int calls_alloc = 0, calls_launch = 0, calls_graph = 0, calls_change = 0, calls_replay = 0,
-    calls_copy_out = 0, calls_pin = 0;
+    calls_copy_out = 0, calls_pin = 0, calls_capture = 0;
 
 size_t memory_size() {
   static const size_t size = [] {
@@ -203,6 +203,7 @@ EXPORT CUresult cuStreamCreate(CUstream* s, unsigned) {
 }
 EXPORT CUresult cuStreamBeginCapture_v2(CUstream s, CUstreamCaptureMode) {
   std::lock_guard guard(lock);
+  if (injected("capture", ++calls_capture)) return CUDA_ERROR_OUT_OF_MEMORY;
   return recorded.emplace(s, Graph{}).second ? CUDA_SUCCESS : CUDA_ERROR_ILLEGAL_STATE;
 }
 EXPORT CUresult cuStreamEndCapture(CUstream s, CUgraph* g) {
@@ -474,6 +475,34 @@ EXPORT CUresult cuGraphAddKernelNode_v2(CUgraphNode* node, CUgraph g, const CUgr
   if (!chain) return CUDA_ERROR_NOT_SUPPORTED;
   work.push_back(node_work(p));
   *node = reinterpret_cast<CUgraphNode>(work.size());
+  return CUDA_SUCCESS;
+}
+// A graph within a graph: its work as one piece.
+static Work child_work(CUgraph child) {
+  return [work = reinterpret_cast<Graph*>(child)->work] {
+    for (const Work& piece : work)
+      if (CUresult status = piece(); status != CUDA_SUCCESS) return status;
+    return CUDA_SUCCESS;
+  };
+}
+EXPORT CUresult cuGraphAddChildGraphNode(CUgraphNode* node, CUgraph g, const CUgraphNode* after,
+                                         size_t n_after, CUgraph child) {
+  auto& work = reinterpret_cast<Graph*>(g)->work;
+  const bool chain = n_after == (work.empty() ? 0 : 1) &&
+                     (!n_after || after[0] == reinterpret_cast<CUgraphNode>(work.size()));
+  if (!chain) return CUDA_ERROR_NOT_SUPPORTED;
+  work.push_back(child_work(child));
+  *node = reinterpret_cast<CUgraphNode>(work.size());
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphExecChildGraphNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                                   CUgraph child) {
+  std::lock_guard guard(lock);
+  auto& work = reinterpret_cast<Graph*>(exec)->work;
+  const size_t index = reinterpret_cast<size_t>(node) - 1;
+  if (index >= work.size()) return CUDA_ERROR_INVALID_VALUE;
+  if (injected("change", ++calls_change)) return CUDA_ERROR_OUT_OF_MEMORY;
+  work[index] = child_work(child);
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node,
