@@ -66,6 +66,7 @@ class Runner {
   Order order_of(const fuse::Step& step, const Shape& shape) const;
   void run_program(const fuse::Step& step);
   void bind_program(const fuse::Step& step, ProgramRun& run);
+  void bind_operands(const fuse::Step& step, ProgramRun& run, const Order* order, Device device);
   void program_given(const fuse::Step& step, Device device);
   void run_view(const fuse::PlanNode& n);
   void run_literal(const fuse::PlanNode& n);

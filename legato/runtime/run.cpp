@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
-#include <optional>
 
 #include "legato/runtime/evaluator.h"
 #include "legato/runtime/launch.h"
@@ -402,8 +401,8 @@ Runner::Order Runner::order_of(const Step& step, const Shape& shape) const {
 void Runner::bind_program(const Step& step, ProgramRun& run) {
   const fuse::StepInput* inputs = g_.step_inputs.data() + step.first_input;
   const Slot* outputs = g_.step_outputs.data() + step.first_output;
-  Value& first = *v_.slots[outputs[0]];
-  Device device = device_of_stream(g_.nodes[step.node].node->stream);
+  const Value& first = *v_.slots[outputs[0]];
+  const Device device = device_of_stream(g_.nodes[step.node].node->stream);
 
   // With every operand row-major or a single element, the program runs over one long axis.
   bool flat = true;
@@ -411,8 +410,17 @@ void Runner::bind_program(const Step& step, ProgramRun& run) {
     const Value& v = value(inputs[i].slot);
     flat &= v.size == 1 || (v.row_major && v.size == first.size);
   }
-  std::optional<Order> order;
-  if (!flat) order = order_of(step, first.shape);
+  if (flat) return bind_operands(step, run, nullptr, device);
+  const Order order = order_of(step, first.shape);
+  bind_operands(step, run, &order, device);
+}
+
+// `order`: null where all operands are walked as one long axis.
+void Runner::bind_operands(const Step& step, ProgramRun& run, const Order* order, Device device) {
+  const fuse::StepInput* inputs = g_.step_inputs.data() + step.first_input;
+  const Slot* outputs = g_.step_outputs.data() + step.first_output;
+  const Value& first = *v_.slots[outputs[0]];
+  const bool flat = !order;
   BoundInputs& bound = run.inputs;
   for (uint32_t i = 0; i < step.n_inputs; ++i) {
     const Value& v = value(inputs[i].slot);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -245,8 +246,10 @@ Stream new_stream(Device device) {
 
 Place place_of_stream(uint16_t index) {
   const uint32_t p = places[index].load(std::memory_order_acquire);
-  return {{static_cast<DeviceType>(p & 255), static_cast<int>(p >> 8 & 255)},
-          static_cast<int>(p >> 16)};
+  // In one word: a device that is put together from its parts is waited for by whoever reads it.
+  static_assert(sizeof(Device) == sizeof(uint64_t) && std::endian::native == std::endian::little);
+  const uint64_t device = (p & 255) | uint64_t{p >> 8 & 255} << 32;
+  return {std::bit_cast<Device>(device), static_cast<int>(p >> 16)};
 }
 
 void EnteredQueue::enter(const Place& place) {
