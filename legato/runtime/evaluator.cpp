@@ -12,6 +12,7 @@
 #include "legato/runtime/prepare.h"
 #include "legato/runtime/row_blocks.h"
 #include "legato/runtime/stream.h"
+#include "legato/runtime/watch.h"
 
 namespace legato {
 
@@ -215,10 +216,10 @@ class Collector {
   static inline std::vector<Frame>& stack_ = *new std::vector<Frame>;  // guarded by the graph lock
 };
 
-// Values that somebody outside the graph can see: more references than the graph has edges. A node
-// with several outputs is held as a whole, because it is computed, kept or computed again as a
-// whole.
-void mark_held(PlanGraph& g, std::span<const Array> roots, Collector& collector) {
+// Claims the nodes, and marks values that somebody outside the graph can see: they have more
+// references than the graph has edges. A node with several outputs is held as a whole, because it
+// is computed, kept or computed again as a whole.
+void claim_nodes(PlanGraph& g, std::span<const Array> roots, Collector& collector) {
   for (const Array& r : roots) {
     Slot s = collector.slot_of(r);
     if (s >= 0) g.slots[s].held = true;
@@ -238,6 +239,7 @@ void mark_held(PlanGraph& g, std::span<const Array> roots, Collector& collector)
     }
     if (any)
       for (int o = 0; o < n->n_out; ++o) g.slots[p.first_slot + o].held = true;
+    n->state.store(NodeState::claimed, std::memory_order_release);
   }
 }
 
@@ -342,9 +344,8 @@ bool claim(Evaluation& e, std::span<const Array> roots) {
   Collector collector(g, {});
   for (const Array& r : roots) collector.visit(r);
   if (g.nodes.empty()) return false;
-  mark_held(g, roots, collector);
+  claim_nodes(g, roots, collector);
   for (const Array* leaf : g.leaves) e.awaits_leaves |= !leaf->node()->is_done();
-  for (auto& p : g.nodes) p.node->state.store(NodeState::claimed, std::memory_order_release);
   return true;
 }
 
@@ -563,6 +564,29 @@ void launch(std::span<const Array> roots) {
       if (auto error = run(*lease.e, roots)) std::rethrow_exception(error);
   }
   for (const Array& r : roots) wait_for(r);
+}
+
+bool evaluate_at_once(const Array& root) {
+  constexpr int64_t kMostElements = 16384;
+  Node* n = root.node();
+  if (n->is_done()) return !any_asynchronous_backend();
+  if (!n->op || !n->op->pointwise.fn || root.size() > kMostElements || watch::active() ||
+      !(device_of_stream(n->stream) == Device{}))
+    return false;
+  Lease lease;
+  Evaluation& e = *lease.e;
+  {
+    std::unique_lock lock(graph_lock(), std::try_to_lock);
+    if (!lock || n->state.load(std::memory_order_acquire) != NodeState::pending ||
+        !collect_lone(e.graph, n))
+      return false;
+    for (const Array* leaf : e.graph.leaves)
+      if (!(storage_of(leaf->value()).home() == Device{})) return false;
+    n->state.store(NodeState::claimed, std::memory_order_release);
+    e.lone = true;
+  }
+  run(e, fusion_on());
+  return n->is_done();
 }
 
 void eval(std::span<const Array> roots) {

@@ -5,6 +5,7 @@
 #include "legato/io/print.h"
 #include "legato/op/composed.h"
 #include "legato/runtime/backend.h"
+#include "legato/runtime/evaluator.h"
 #include "legato/runtime/memory.h"
 #include "python/bindings/array_type.h"
 #include "python/bindings/convert.h"
@@ -312,8 +313,9 @@ namespace {
 RuntimeHooks runtime;  // the library's own
 
 // Every wait lets other Python threads run, also one inside a function that reads values to know
-// its shape.
+// its shape. What is done before another thread could have begun is no wait.
 void evaluate_without_gil(std::span<const Array> roots, bool wait) {
+  if (wait && roots.size() == 1 && evaluate_at_once(roots[0])) return;
   if (!PyGILState_Check()) return runtime.evaluate(roots, wait);
   ReleaseGil release;
   runtime.evaluate(roots, wait);
