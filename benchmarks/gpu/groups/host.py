@@ -16,11 +16,16 @@ UNIT = "µs/op"
 
 
 def timed(count: int, chain: Callable[[], object], wait: Callable[[object], object]):
-    """Microseconds an operation, the wait for the device included."""
+    """Microseconds an operation, the wait for the device included.
+
+    Each sample comes behind another chain: between samples the harness lets Python collect its garbage, 50 ms and more
+    with all peers loaded, which empties the processor's caches and lets the GPU fall asleep.
+    """
     for _ in range(3):
         wait(chain())
 
     def run() -> float:
+        wait(chain())
         start = time.perf_counter()
         wait(chain())
         return (time.perf_counter() - start) * 1e6 / count
