@@ -37,6 +37,7 @@ std::unique_ptr<Code> compile(const fuse::LaneProgram& program, const Variant& v
   if (!code->memory.seal()) return nullptr;
   code->entry = reinterpret_cast<Code::Entry>(at);
   code->step = emitter.step();
+  code->streams = variant.streamed != 0;
   code->bytes = static_cast<int64_t>(bytes);
   return code;
 }

@@ -30,8 +30,9 @@ struct Variant {
 struct Code {
   using Entry = void (*)(const Block* blocks, const fuse::LiteralValue* literals);
   Entry entry = nullptr;
-  int step = 0;       // elements an iteration takes at the least
-  int64_t bytes = 0;  // of code and constants
+  int step = 0;          // elements an iteration takes at the least
+  int64_t bytes = 0;     // of code and constants
+  bool streams = false;  // some outputs are written past the caches
   ExecutableMemory memory;
 };
 

@@ -222,9 +222,7 @@ void Emitter::fma() {
   const uint32_t id231 = twice ? Inst::kIdVfmadd231pd : Inst::kIdVfmadd231ps;
   for (int part = 0; part < value(now_).parts; ++part) {
     int x = source(s, 0), y = source(s, 1), z = source(s, 2);
-    auto dies = [&](int v) {
-      return in_loop_ && value(v).last_use == now_ && in_register(v, part);
-    };
+    auto dies = [&](int v) { return dies_here(v, part); };
     if (!dies(x) && dies(y)) std::swap(x, y);
     if (dies(z)) {  // z += x * y, the memory operand last
       if (!in_register(x, part)) std::swap(x, y);
@@ -709,7 +707,7 @@ void Emitter::rare() {
     for (int part = 0; part < value(from).parts; ++part) c.args[k][part] = rm(from, part);
   }
   for (int part = 0; part < value(now_).parts; ++part) {
-    if (in_loop_ && !is_argument && value(v).last_use == now_ && in_register(v, part)) {
+    if (!is_argument && dies_here(v, part)) {
       c.to[part] = take_over(v, part);
     } else {
       const x86::Vec x = reg(v, part);

@@ -18,6 +18,7 @@ constexpr int kPointerIds[] = {1, 2, 6, 7, 8, 9, 10, 11, 14, 15};  // rcx rdx rs
 constexpr int kMaxCopies = 4;
 constexpr int kUnrollBelow = 40;  // instructions; longer bodies overlap by themselves
 constexpr int kUnrollTwiceBelow = 8;
+constexpr int kTemporaries = 3;  // registers that an instruction may want for itself
 
 }  // namespace
 
@@ -95,11 +96,12 @@ void Emitter::analyse() {
 // of several outputs that are written by halves, in turn, leave the processor's buffers unfinished.
 int Emitter::choose_unroll() {
   int length = 0, live = 0, most = 0;
+  bool leaves = false;
   for (int v = 0; v < static_cast<int>(p_.instrs.size()); ++v) {
     const Value& x = value(v);
     if (x.uniform || x.root != v) continue;
     const LaneOp op = instr(v).op;
-    if (op == LaneOp::call || op == LaneOp::rare) return 1;
+    leaves |= op == LaneOp::call || op == LaneOp::rare;
     ++length;
     most = std::max(most, live += x.parts);
     for (int k = 0; k < instr(v).n_src; ++k) {
@@ -108,9 +110,44 @@ int Emitter::choose_unroll() {
         live -= from.parts;
     }
   }
-  if (length < kUnrollTwiceBelow && 4 * most + 3 <= registers_) return 4;
+  pressure_ = most;
+  if (leaves) return 1;
+  if (length < kUnrollTwiceBelow && 4 * most + kTemporaries <= registers_) return 4;
   if (variant_.streamed && !wide_) return 2;
-  return length < kUnrollBelow && 2 * most + 3 <= registers_ ? 2 : 1;
+  return length < kUnrollBelow && 2 * most + kTemporaries <= registers_ ? 2 : 1;
+}
+
+// What is the same for all elements and read most often, as far as there are registers that the
+// body does not want. A call would lose them.
+void Emitter::choose_residents() {
+  free_registers_ = registers_;
+  for (const LaneInstr& s : p_.instrs)
+    if (s.op == LaneOp::call) return;
+  const int spare = registers_ - unroll_ * pressure_ - kTemporaries;
+  std::vector<int> candidates;
+  for (int v = 0; v < static_cast<int>(p_.instrs.size()); ++v) {
+    const Value& x = value(v);
+    if (x.uniform && x.root == v && !x.mask && x.uses > 0) candidates.push_back(v);
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [&](int a, int b) { return value(a).uses > value(b).uses; });
+  for (int v : candidates) {
+    if (static_cast<int>(residents_.size()) + value(v).parts > spare) break;
+    for (int part = 0; part < value(v).parts; ++part) residents_.push_back(vreg(v, part));
+  }
+  free_registers_ -= static_cast<int>(residents_.size());
+}
+
+void Emitter::load_residents() {
+  for (size_t i = 0; i < residents_.size(); ++i) {
+    const size_t r = static_cast<size_t>(residents_[i]);
+    const int v = value_of_[r];
+    const x86::Vec to = vec(free_registers_ + static_cast<int>(i));
+    if (value(v).constant)
+      load_constant(to, type(v), instr(v).imm);
+    else
+      a.vmovups(to, frame(spill_[r]));
+  }
 }
 
 // --- registers ------------------------------------------------------------------------------
@@ -134,7 +171,8 @@ void Emitter::evict(int r, bool mask) {
 }
 
 int Emitter::allocate(bool mask, int owner) {
-  const int first = mask ? 1 : 0, end = mask ? 8 : registers_;
+  const int first = mask ? 1 : 0;
+  const int end = mask ? 8 : in_loop_ ? free_registers_ : registers_;
   int chosen = kNone, furthest = -1;
   for (int r = first; r < end; ++r) {
     if (pinned_[mask] >> r & 1) continue;
@@ -182,7 +220,8 @@ void Emitter::release(const LaneInstr& s, int part) {
   if (!in_loop_) return;
   for (int k = 0; k < s.n_src; ++k) {
     const int v = source(s, k);
-    if (value(v).last_use == now_ && part < value(v).parts) free_register(v, part);
+    if (value(v).last_use == now_ && part < value(v).parts && !is_resident(v, part))
+      free_register(v, part);
   }
 }
 void Emitter::release_all(const LaneInstr& s) {
@@ -444,6 +483,11 @@ void Emitter::body(int copies) {
     if (!value(value_of_[r]).uniform) spill_[r] = kNone;
   for (auto& file : owner_) std::fill(std::begin(file), std::end(file), kNone);
   in_loop_ = true;
+  for (size_t i = 0; i < residents_.size(); ++i) {
+    const int r = free_registers_ + static_cast<int>(i);
+    reg_[static_cast<size_t>(residents_[i])] = r;
+    owner_[0][r] = residents_[i];
+  }
   for (int v = 0; v < static_cast<int>(p_.instrs.size()) && supported_; ++v) {
     const Value& x = value(v);
     if (x.uniform || x.root != v || instr(v).op == LaneOp::input) continue;
@@ -585,7 +629,9 @@ void Emitter::finish_pool() {
 bool Emitter::emit() {
   analyse();
   unroll_ = choose_unroll();
+  choose_residents();
   prologue();
+  load_residents();
   const Label restart = a.newLabel(), single = a.newLabel(), loop = a.newLabel(),
               done = a.newLabel(), end = a.newLabel();
   a.bind(restart);

@@ -7,7 +7,8 @@
 //
 // Registers are given out in one pass over the straight-line body: the value that is needed last
 // makes room. Constants, literals, scalar inputs and what follows from them alone are computed
-// before the loop and are memory operands in it.
+// before the loop. Those that are read most stay in the registers that the body leaves over; the
+// others are memory operands.
 #pragma once
 
 #include <asmjit/x86.h>
@@ -54,6 +55,8 @@ class Emitter {
 
   void analyse();
   int choose_unroll();  // copies of the body in a turn of the loop
+  void choose_residents();
+  void load_residents();
   void body(int copies);
   void prologue();
   void epilogue();
@@ -94,6 +97,13 @@ class Emitter {
   /// A register or a memory operand.
   Operand rm(int v, int part = 0);
   bool in_register(int v, int part) { return reg_[static_cast<size_t>(vreg(v, part))] >= 0; }
+  bool is_resident(int v, int part) {
+    return in_register(v, part) && reg_[static_cast<size_t>(vreg(v, part))] >= free_registers_;
+  }
+  /// Whether the value's register is free for the result of this instruction.
+  bool dies_here(int v, int part) {
+    return in_loop_ && value(v).last_use == now_ && in_register(v, part) && !is_resident(v, part);
+  }
   x86::Vec dest(int part = 0);
   x86::KReg mask_dest();
   /// Makes the register of an operand that dies that of the result.
@@ -187,6 +197,9 @@ class Emitter {
   bool in_loop_ = false;
   bool supported_ = true;
   int unroll_ = 1;
+  int pressure_ = 0;            // registers that one copy of the body wants at once
+  int free_registers_ = 0;      // for the body; those behind them hold residents_, in order
+  std::vector<int> residents_;  // virtual registers
 
   int input_pointer_[fuse::kMaxInputs],
       output_pointer_[fuse::kMaxOutputs];  // numbers of Gp, or kNone

@@ -96,8 +96,21 @@ void run(const Code& code, const Operands& o, int64_t n, const fuse::LiteralValu
   blocks[0].more = rest > 0;
   if (rest == 0) return code.entry(blocks, literals);
 
-  // The last elements go through buffers of a whole step. Those of the inputs are copied first: an
-  // output that has an input's memory has not reached them.
+  // The last elements: a step that computes some of those before it once more,
+  bool again = whole > 0 && !code.streams;
+  for (int i = 0; i < o.n_in; ++i)
+    for (int k = 0; k < o.n_out; ++k) again &= o.in_size[i] == 0 || o.in[i] != o.out[k];
+  if (again) {
+    const int64_t first = n - code.step;
+    for (int i = 0; i < o.n_in; ++i) blocks[1].in[i] = o.in[i] + first * o.in_size[i];
+    for (int i = 0; i < o.n_out; ++i) blocks[1].out[i] = o.out[i] + first * o.out_size[i];
+    blocks[1].n = code.step;
+    blocks[1].more = 0;
+    return code.entry(blocks, literals);
+  }
+
+  // or one that goes through buffers, where an output has the memory of an input or is written past
+  // the caches. The inputs' elements are copied first: such an output has not reached them.
   constexpr int64_t kStepBytes = 16 * 8;
   alignas(64) char buffer[fuse::kMaxInputs + fuse::kMaxOutputs][kStepBytes];
   for (int i = 0; i < o.n_in; ++i) {
