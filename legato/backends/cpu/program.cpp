@@ -417,16 +417,18 @@ void run_program(const fuse::ProgramCall& call) {
   if (b.total == 0) return;
   bind_inputs(b);
 
-  // Outputs that the caches cannot hold go past them, which saves reading their lines first.
-  static const int64_t kStreamBytes = cpu_info().l3_bytes;
-  int64_t out_bytes = 0;
-  for (int o = 0; o < plan.n_out; ++o) out_bytes += b.total * plan.outputs[o].size;
-  const bool stream = out_bytes > kStreamBytes;
   static const int64_t kPrefetchBytes = cpu_info().l2_bytes;
   int64_t in_bytes = 0;
   for (int i = 0; i < plan.n_in; ++i)
     if (b.load[i] == Load::direct) in_bytes += b.total * size_of(plan.inputs[i].stored);
   b.prefetch = in_bytes > kPrefetchBytes;
+  // Outputs that the caches cannot hold beside the inputs go past them, which saves reading their
+  // lines first, and pushes no inputs out.
+  static const int64_t kCacheBytes = cpu_info().l3_bytes;
+  int64_t out_bytes = 0;
+  for (int o = 0; o < plan.n_out; ++o) out_bytes += b.total * plan.outputs[o].size;
+  const bool stream = out_bytes > kCacheBytes ||
+                      (out_bytes > kCacheBytes / 4 && in_bytes + out_bytes > kCacheBytes / 4 * 3);
   for (int o = 0; o < plan.n_out; ++o)
     b.streamed[o] = stream && reinterpret_cast<uintptr_t>(call.outputs[o]) % 64 == 0;
   // A precompiled loop over arrays as they are is machine code already.
