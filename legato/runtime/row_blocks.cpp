@@ -407,11 +407,12 @@ void find_row_blocks(PlanGraph& g) {
     const Backend& backend = backend_of(device);
     if (backend.fuses_rows()) {
       const RowBlock block = row_program_around(g, s, first_free);
-      if (block.n_steps < 2) continue;
-      g.row_blocks.push_back(block);
-      first_free = block.first_step + block.n_steps;
-      s = first_free - 1;
-      continue;
+      if (block.n_steps >= 2) {
+        g.row_blocks.push_back(block);
+        first_free = block.first_step + block.n_steps;
+        s = first_free - 1;
+        continue;
+      }
     }
     if (!backend.runs_by_rows() || first.size * size_of(first.dtype) < kMinBytes) continue;
     const Kernel* kernel = backend.find_kernel(*n.node->op, first.dtype);
@@ -433,7 +434,8 @@ void find_row_blocks(PlanGraph& g) {
 
 bool Runner::run_row_block(const RowBlock& block) {
   const Device device = device_of_stream(g_.nodes[g_.steps[block.first_step].node].node->stream);
-  if (backend_of(device).fuses_rows()) return run_row_program(block);
+  if (backend_of(device).fuses_rows() && run_row_program(block)) return true;
+  if (!backend_of(device).runs_by_rows()) return false;
   Binding binding(g_, &v_, device);
   if (!binding.bind(block)) return false;
   for (const PlanNode* n : binding.views) run_view(*n);
@@ -455,7 +457,7 @@ bool Runner::run_row_block(const RowBlock& block) {
   for (BlockValue& v : binding.values) {
     if (!v.made || v.view_of >= 0) continue;
     if (v.stored) {
-      allocate(*v.value, device);
+      v.value->storage ? place_at_start(*v.value) : allocate(*v.value, device);
       v.data = static_cast<std::byte*>(data_on(*v.value, device));
     } else {
       v.scratch = scratch_bytes;

@@ -8,6 +8,7 @@
 
 #include "legato/backends/cpu/copy.h"
 #include "legato/backends/cpu/program.h"
+#include "legato/backends/cpu/row_program.h"
 #include "legato/base/error.h"
 #include "legato/op/registry.h"
 
@@ -52,6 +53,8 @@ class CpuBackend final : public Backend {
   }
 
   bool runs_by_rows() const override { return true; }
+  bool fuses_rows() const override { return true; }
+  bool run_rows(int, const RowCall& call) override { return cpu::run_rows(call); }
 
   const Kernel* find_kernel(const Op& op, Dtype dtype) const override {
     return kernels_.find(op, dtype);

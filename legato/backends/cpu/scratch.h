@@ -15,6 +15,7 @@ enum class Scratch {
   conv_columns,
   conv_sums,
   rows,
+  row_program,
   sort,
   count
 };

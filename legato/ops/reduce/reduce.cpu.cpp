@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "legato/backends/cpu/computed_input.h"
+#include "legato/backends/cpu/row_program.h"
 #include "legato/base/cpu_info.h"
 #include "legato/base/thread_pool.h"
 #include "legato/ops/reduce/complex_reducer.h"
@@ -437,11 +438,20 @@ int row_axes(const void* attrs, size_t rank) {
 // What shapes and layouts are for it is seen when it runs.
 bool takes_input(const void*, const Prologue&) { return true; }
 
+template <ReduceKind kind, bool mean>
+constexpr RowReduction by_rows{.loop = [](Dtype dtype, int64_t n) -> RowReduction::Loop {
+                                 const Reducer& loops =
+                                     reducers()[static_cast<int>(kind)][static_cast<int>(dtype)];
+                                 return n <= loops.chunk ? loops.rows : nullptr;
+                               },
+                               .mean = mean};
+
 template <ReduceKind kind, bool mean = false>
 constexpr Kernel kernel{.run = [](Launch& l) { run(l, kind, mean); },
                         .accepts = AcceptLayout::any,
                         .row_axes = row_axes,
-                        .takes_input = takes_input};
+                        .takes_input = takes_input,
+                        .own = &by_rows<kind, mean>};
 
 template <class List>
 void add(KernelTable& table, const Op& op, const Kernel& k, List types) {
