@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "legato/backends/cpu/conv_plan.h"
+#include "legato/backends/cpu/conv_scatter.h"
 #include "legato/backends/cpu/gemm.h"
 #include "legato/backends/cpu/scratch.h"
 #include "legato/backends/cpu/tile.h"
@@ -377,6 +378,7 @@ void pointwise(const Conv& c, const void* x, const void* w, void* y, bool gradie
 
 void run(const Conv& c, const void* x, const void* w, void* y, bool gradient, SimdLevel level) {
   if (is_pointwise(c)) return pointwise(c, x, w, y, gradient, level);
+  if (gradient && scatters_input_gradient(c)) return scatter_input_gradient(c, x, w, y, level);
   const GemmKernels& kernels = gemm_kernels(level);
   visit_dtype(c.dtype, [&]<class E>(TypeTag<E>) {
     constexpr int64_t size = sizeof(E);
