@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <cstring>
+#include <new>
+#include <type_traits>
 
 #include "legato/array/thread_state.h"
 #include "legato/base/error.h"
@@ -65,8 +67,6 @@ Array bind(const Op& op, std::span<const Array> in, const void* attrs) {
   return Array::adopt(bind_node(op, in, attrs), 0);
 }
 
-Array bind(const Op& op, const Array& in) { return bind(op, std::span(&in, 1)); }
-
 Array bind(const Op& op, std::initializer_list<Array> in) {
   return bind(op, std::span(in.begin(), in.size()));
 }
@@ -93,10 +93,18 @@ constinit const Op literal_op{
 };
 
 Array literal(const Scalar& s, Dtype dtype) {
-  alignas(16) unsigned char check[16];
-  store_scalar(s, dtype, check);  // refuses an integer that does not fit
-  LiteralAttrs attrs{s, dtype};
-  return bind(literal_op, {}, &attrs);
+  if (!is_inexact(dtype)) {
+    alignas(16) unsigned char check[16];
+    store_scalar(s, dtype, check);  // refuses an integer that does not fit
+  }
+  // As bind() would, which asks the record for what is known here.
+  static_assert(std::is_trivially_destructible_v<LiteralAttrs>);
+  Node* n = new_node(&literal_op, {}, 1);
+  new (reserve_attrs(n, sizeof(LiteralAttrs))) LiteralAttrs{s, dtype};
+  n->out[0].dtype = dtype;
+  if (recording_origins.load(std::memory_order_relaxed)) [[unlikely]]
+    remember_origin(n);
+  return Array::adopt(n, 0);
 }
 
 constinit const Op identity_op{
@@ -148,12 +156,48 @@ Array bind_pointwise(const Op& op, std::initializer_list<Operand> operands) {
   return bind_pointwise(op, std::span(operands.begin(), operands.size()));
 }
 
+namespace {
+
+// The dtype of a pointwise op's result where all inputs are of `t`, plus one; 0: not known yet.
+unsigned known_result(const Op& op, Dtype t) {
+  if (op.infer != infer_pointwise) return 0;
+  return (std::atomic_ref<uint8_t>(op.pointwise.uniform[static_cast<size_t>(t)])
+              .load(std::memory_order_relaxed) +
+          15u) >>
+         4;
+}
+
+// What infer_pointwise() gives to inputs of one shape and of one dtype that is known.
+Array pointwise_like(const Op& op, std::span<Array> in, unsigned known) {
+  const Value& like = in[0].value();
+  Node* n = new_node_from(&op, in, 1);
+  Value& out = n->out[0];
+  out.shape = like.shape;
+  out.size = like.size;
+  out.dtype = static_cast<Dtype>(known - 1);
+  if (recording_origins.load(std::memory_order_relaxed)) [[unlikely]]
+    remember_origin(n);
+  return Array::adopt(n, 0);
+}
+
+}  // namespace
+
+Array bind(const Op& op, const Array& a) {
+  Array in[] = {a};
+  if (op.pointwise.fn)
+    if (const unsigned known = known_result(op, a.dtype())) return pointwise_like(op, in, known);
+  return bind(op, std::span<const Array>(in));
+}
+
 Array bind_pointwise(const Op& op, const Operand& a, const Operand& b) {
   if (!a.is_array() || !b.is_array()) [[unlikely]] {
     const Operand both[] = {a, b};
     return bind_pointwise(op, both);
   }
   Array in[] = {a.array(), b.array()};
+  const Value &x = in[0].value(), &y = in[1].value();
+  if (x.dtype == y.dtype && x.shape == y.shape)
+    if (const unsigned known = known_result(op, x.dtype)) return pointwise_like(op, in, known);
   return Array::adopt(complete(op, new_node_from(&op, in, 1), nullptr), 0);
 }
 
