@@ -18,8 +18,6 @@ using fuse::PlanNode;
 using fuse::Slot;
 using fuse::Step;
 
-Device device_of_stream(uint16_t stream) { return place_of_stream(stream).device; }
-
 DeviceStorage& storage_of(const Value& v) {
   LEGATO_CHECK(v.storage, "a value is read before it is computed");
   return static_cast<DeviceStorage&>(*v.storage);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <bit>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdlib>
 #include <deque>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "legato/base/error.h"
 #include "legato/op/op.h"
 #include "legato/runtime/memory.h"
+#include "legato/runtime/plan.h"
 
 namespace legato {
 namespace {
@@ -71,11 +73,15 @@ struct Entry {
 };
 
 // Where each stream's work goes, by its number: what a step of an evaluation asks for several
-// times.
-std::atomic<uint32_t> places[kDefaultStream];  // queue, device's index and type, a byte each
+// times. The words are those of a Device, with the queue where it has nothing: one that is put
+// together from its parts is waited for by whoever reads it.
+std::atomic<uint64_t> places[kDefaultStream];
+static_assert(sizeof(Device) == 8 && offsetof(Device, type) == 0 && offsetof(Device, index) == 4 &&
+              sizeof(DeviceType) == 1 && std::endian::native == std::endian::little);
 void remember(uint16_t stream, const Place& p) {
-  places[stream].store(static_cast<uint32_t>(p.queue << 16 | p.device.index << 8) |
-                           static_cast<uint32_t>(p.device.type),
+  places[stream].store(static_cast<uint64_t>(p.device.index) << 32 |
+                           static_cast<uint64_t>(p.queue) << 8 |
+                           static_cast<uint64_t>(p.device.type),
                        std::memory_order_release);
 }
 
@@ -245,11 +251,12 @@ Stream new_stream(Device device) {
 }
 
 Place place_of_stream(uint16_t index) {
-  const uint32_t p = places[index].load(std::memory_order_acquire);
-  // In one word: a device that is put together from its parts is waited for by whoever reads it.
-  static_assert(sizeof(Device) == sizeof(uint64_t) && std::endian::native == std::endian::little);
-  const uint64_t device = (p & 255) | uint64_t{p >> 8 & 255} << 32;
-  return {std::bit_cast<Device>(device), static_cast<int>(p >> 16)};
+  const uint64_t word = places[index].load(std::memory_order_acquire);
+  return {std::bit_cast<Device>(word), static_cast<int>(word >> 8 & 0xffff)};
+}
+
+Device device_of_stream(uint16_t index) {
+  return std::bit_cast<Device>(places[index].load(std::memory_order_acquire));
 }
 
 void EnteredQueue::enter(const Place& place) {
