@@ -131,6 +131,27 @@ print("right")
 """
 
 
+def test_a_loop_that_goes_round_with_two_sets_of_addresses_has_two_graphs(cache):
+    program = """
+    xs = [lg.array(draw(4, 5)) for _ in range(2)]
+    lg.eval(xs)
+    last = None
+    with lg.fusion(False):
+        for i in range(120):
+            y = xs[i % 2]
+            for k in range(6):
+                y = lg.cumsum(y, axis=0) * 0.25
+            lg.eval(y)
+            last = y  # keeps its memory until the next one is there
+    want = draw(1, 1)
+    print("right")
+    """
+    said = run(program, cache, LEGATO_EMULATOR_COUNTS=1, LEGATO_COMPILE="wait")
+    replays, changes = map(int, re.search(r"(\d+) replays, (\d+) changes", said).groups())
+    assert replays >= 100, said
+    assert changes < 120 * 12 / 2, said
+
+
 def test_products_of_a_library_are_put_aside_once_they_have_come_before(cache):
     launches, replays = counted(PRODUCTS, cache)
     assert replays >= 8, (launches, replays)

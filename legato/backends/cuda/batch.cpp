@@ -55,27 +55,22 @@ struct LaunchBatch::Captured {
   }
 };
 
-/// A batch that has come before.
-struct LaunchBatch::Known {
-  int seen = 0;
-  uint64_t used = 0;  // counts up
-  // Once it is a graph:
+/// A batch as a graph, with the parameters of one time that it came.
+struct LaunchBatch::Made {
   std::vector<Pending> launches;
   std::vector<std::byte> params;  // what its launches have now
   CUgraph graph = nullptr;        // whose nodes name those of `exec`
   CUgraphExec exec = nullptr;
   std::vector<CUgraphNode> nodes;
 
-  Known() = default;
-  Known(const Known&) = delete;
-  ~Known() { drop(); }
-  void drop() {  // the driver lets a graph that runs end first
-    if (exec) driver().cuGraphExecDestroy(std::exchange(exec, nullptr));
-    if (graph) driver().cuGraphDestroy(std::exchange(graph, nullptr));
-    seen = 0;
+  Made() = default;
+  Made(const Made&) = delete;
+  ~Made() {  // the driver lets a graph that runs end first
+    if (exec) driver().cuGraphExecDestroy(exec);
+    if (graph) driver().cuGraphDestroy(graph);
   }
 
-  /// Makes a chain of the launches. False, with nothing left of it, if the driver does not.
+  /// Makes a chain of the launches. False if the driver does not.
   bool make(const std::vector<Pending>& pending, const std::byte* from, size_t bytes) {
     Driver& d = driver();
     launches = pending;
@@ -93,30 +88,82 @@ struct LaunchBatch::Known {
       made = d.cuGraphAddKernelNode(&nodes[i], graph, i ? &nodes[i - 1] : nullptr, i ? 1 : 0, &p) ==
              CUDA_SUCCESS;
     }
-    made = made && d.cuGraphInstantiate(&exec, graph, 0) == CUDA_SUCCESS;
-    if (!made) drop();
-    return made;
+    return made && d.cuGraphInstantiate(&exec, graph, 0) == CUDA_SUCCESS;
   }
 
+  bool differs(size_t i, const std::vector<Pending>& pending, const std::byte* from) const {
+    const Pending& l = launches[i];
+    if (pending[i].captured) return l.number != pending[i].number;
+    return std::memcmp(params.data() + l.at, from + l.at, l.launch.bytes) != 0;
+  }
+  /// How many launches have other parameters; no more than `most` are counted.
+  size_t count_changes(const std::vector<Pending>& pending, const std::byte* from,
+                       size_t most) const {
+    size_t n = 0;
+    for (size_t i = 0; i < launches.size() && n < most; ++i) n += differs(i, pending, from);
+    return n;
+  }
   /// Gives its launches these parameters. False if the driver does not: then they are mixed up.
   bool change(const std::vector<Pending>& pending, const std::byte* from) {
     for (size_t i = 0; i < launches.size(); ++i) {
+      if (!differs(i, pending, from)) continue;
       Pending& l = launches[i];
       if (const Captured* call = pending[i].captured) {
-        if (std::exchange(l.number, call->number) == call->number) continue;
+        l.number = call->number;
         if (driver().cuGraphExecChildGraphNodeSetParams(exec, nodes[i], call->graph) !=
             CUDA_SUCCESS)
           return false;
         continue;
       }
       std::byte* mine = params.data() + l.at;
-      if (std::memcmp(mine, from + l.at, l.launch.bytes) == 0) continue;
       std::memcpy(mine, from + l.at, l.launch.bytes);
       void* arguments[] = {mine};
       const CUDA_KERNEL_NODE_PARAMS p = node_params(l.launch, arguments);
       if (driver().cuGraphExecKernelNodeSetParams(exec, nodes[i], &p) != CUDA_SUCCESS) return false;
     }
     return true;
+  }
+};
+
+/// A batch that has come before. Where it comes round with a few sets of addresses, each has a
+/// graph of its own.
+struct LaunchBatch::Known {
+  static constexpr size_t kMostMade = 4;
+  static constexpr int kChangedBefore = 16;  // to make a graph takes as long as to change one so
+                                             // often
+  int seen = 0, changed = 0;
+  uint64_t used = 0;  // counts up
+  std::vector<std::unique_ptr<Made>> made;
+
+  size_t nodes() const { return made.empty() ? 0 : made.size() * made[0]->launches.size(); }
+  void drop() {
+    made.clear();
+    seen = changed = 0;
+  }
+  Made* make(const std::vector<Pending>& pending, const std::byte* from, size_t bytes) {
+    auto fresh = std::make_unique<Made>();
+    if (!fresh->make(pending, from, bytes)) return nullptr;
+    return made.emplace_back(std::move(fresh)).get();
+  }
+  /// A graph with these parameters: one that has them, or the most similar one, changed. Null if
+  /// the driver refuses.
+  Made* with(const std::vector<Pending>& pending, const std::byte* from, size_t bytes, bool room) {
+    Made* best = nullptr;
+    size_t fewest = pending.size() + 1;
+    for (const auto& one : made) {
+      const size_t n = one->count_changes(pending, from, fewest);
+      if (n < fewest) {
+        fewest = n;
+        best = one.get();
+      }
+      if (n == 0) return best;
+    }
+    if (room && 2 * fewest >= pending.size() && made.size() < kMostMade &&
+        ++changed >= kChangedBefore) {
+      changed = 0;
+      if (Made* fresh = make(pending, from, bytes)) return fresh;
+    }
+    return best->change(pending, from) ? best : nullptr;
   }
 };
 
@@ -236,27 +283,27 @@ bool LaunchBatch::submit_as_graph(CUstream queue) {
   if (!entry) entry = std::make_unique<Known>();
   Known& known = *entry;
   known.used = ++uses_;
-  if (!known.exec) {
+  const bool room = nodes_ + pending_.size() <= kMostNodes;
+  Made* made = nullptr;
+  nodes_ -= known.nodes();
+  if (known.made.empty()) {
     if (known.seen++ < kSeenBefore) return false;
-    if (nodes_ + pending_.size() > kMostNodes) {
+    if (!room) {
       make_room();  // for the next one: this one may be gone
       return false;
     }
-    if (!known.make(pending_, params_.get(), params_used_)) return false;
-    nodes_ += pending_.size();
+    made = known.make(pending_, params_.get(), params_used_);
   } else {
-    const bool same = std::equal(known.launches.begin(), known.launches.end(), pending_.begin(),
-                                 pending_.end(), [](const Pending& a, const Pending& b) {
+    const std::vector<Pending>& launches = known.made[0]->launches;
+    const bool same = std::equal(launches.begin(), launches.end(), pending_.begin(), pending_.end(),
+                                 [](const Pending& a, const Pending& b) {
                                    return a.form == b.form && same_kernel(a.launch, b.launch);
                                  });
-    if (!same) return false;  // two batches of one hash
-    if (!known.change(pending_, params_.get())) {
-      nodes_ -= pending_.size();
-      known.drop();
-      return false;
-    }
+    if (same) made = known.with(pending_, params_.get(), params_used_, room);
+    if (same && !made) known.drop();  // else two batches of one hash
   }
-  return driver().cuGraphLaunch(known.exec, queue) == CUDA_SUCCESS;
+  nodes_ += known.nodes();
+  return made && driver().cuGraphLaunch(made->exec, queue) == CUDA_SUCCESS;
 }
 
 void LaunchBatch::submit_one_by_one(CUstream queue) noexcept {
@@ -283,7 +330,7 @@ template <class F>
 void LaunchBatch::drop_if(F&& f) {
   std::erase_if(known_, [&](const auto& entry) { return f(*entry.second); });
   nodes_ = 0;
-  for (auto& [hash, known] : known_) nodes_ += known->exec ? known->launches.size() : 0;
+  for (auto& [hash, known] : known_) nodes_ += known->nodes();
 }
 
 // The half that has not been used for longest goes, but not again and again: where more come round
@@ -305,7 +352,8 @@ void LaunchBatch::forget(CUfunction function, CUstream queue) noexcept {
   for (PlainLaunch& l : accepted_)
     if (l.function == function) l = {};
   drop_if([&](const Known& known) {
-    return std::any_of(known.launches.begin(), known.launches.end(),
+    return !known.made.empty() &&
+           std::any_of(known.made[0]->launches.begin(), known.made[0]->launches.end(),
                        [&](const Pending& p) { return p.launch.function == function; });
   });
 }

@@ -5,7 +5,9 @@
 // whose parameters are others than the last time. So a launch is put aside, and the device gets
 // what has come together when somebody needs its queue or the batch is full. A batch whose like
 // (the same kernels on the same grids) has come twice before becomes a graph; from then on its like
-// is that graph, changed where parameters differ. Everything else is launched one by one, as ever.
+// is that graph, changed where parameters differ. Where most of them go on differing, as with
+// buffers that take turns, a few graphs of one batch are kept, each with its parameters. Everything
+// else is launched one by one, as ever.
 //
 // What the driver may refuse is refused at the call: a kernel is put aside only after a launch of
 // it has been accepted. Launches of a batch that fail nevertheless are lost, with the device as a
@@ -68,6 +70,7 @@ class LaunchBatch {
 
  private:
   struct Known;
+  struct Made;
   struct Captured;
   struct Pending {
     PlainLaunch launch;

@@ -124,7 +124,8 @@ CUresult later(CUstream stream, Work work) {
 const struct Counts {
   ~Counts() {
     if (std::getenv("LEGATO_EMULATOR_COUNTS"))
-      std::printf("emulated driver: %d launches, %d replays\n", calls_launch, calls_replay);
+      std::printf("emulated driver: %d launches, %d replays, %d changes\n", calls_launch,
+                  calls_replay, calls_change);
   }
 } counts;
 
