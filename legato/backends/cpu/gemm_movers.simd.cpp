@@ -184,7 +184,11 @@ void load_block(const void* from, int64_t a_row, int64_t a_col, int64_t rows, in
   const S* a = static_cast<const S*>(from);
   const auto element_wise = [&](int64_t r0, int64_t r1, int64_t c0, int64_t c1) {
     for (int64_t r = r0; r < r1; ++r) {
-      for (int64_t c = c0; c < c1; ++c) d[r * d_row + c] = widen<T, S>(a[r * a_row + c * a_col]);
+      for (int64_t c = c0; c < c1; ++c) {
+        S value;  // pairs of halves, moved as one word, lie at any even address
+        __builtin_memcpy(&value, a + r * a_row + c * a_col, sizeof value);
+        d[r * d_row + c] = widen<T, S>(value);
+      }
     }
   };
   if (a_col == 1) {
