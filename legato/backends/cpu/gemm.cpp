@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "legato/backends/cpu/caches.h"
 #include "legato/backends/cpu/scratch.h"
 #include "legato/backends/cpu/tile.h"
 #include "legato/base/error.h"
@@ -159,13 +160,14 @@ class Engine {
   void axpys(const Item<T>& item) const {
     T* a = scratch<T>(Scratch::gemm_vector, static_cast<size_t>(item.k));
     move_.load(item.a.p, item.a.row, item.a.col, 1, item.k, a, item.k);
+    const bool far = lies_in_memory(item.k * item.n * size_);
     share(item.n, 64, static_cast<double>(item.n) * item.k, [&](int64_t j0, int64_t j1) {
       constexpr int64_t kChunk = 2048;  // sums that stay in the first-level cache
       T sums[kChunk];
       for (int64_t j = j0; j < j1; j += kChunk) {
         const int64_t n = std::min(kChunk, j1 - j);
         std::fill_n(sums, n, T(0));
-        move_.axpys(a, item.k, at(item.b, 0, j), item.b.row, n, sums);
+        move_.axpys(a, item.k, at(item.b, 0, j), item.b.row, n, sums, far);
         store(item, sums, n, 0, j, 1, n);
       }
     });

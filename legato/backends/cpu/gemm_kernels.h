@@ -75,7 +75,9 @@ struct Movers {
   void (*dots)(const T* a, int64_t a_row, int64_t m, const void* w, int64_t w_row, int64_t n,
                int64_t k, T* d, int64_t d_row) = nullptr;
   /// d[j] += sum over r < rows, in order, of a[r] * T(w[r * w_row + j]), columns of w contiguous.
-  void (*axpys)(const T* a, int64_t rows, const void* w, int64_t w_row, int64_t n, T* d) = nullptr;
+  /// `far`: w lies beyond the caches.
+  void (*axpys)(const T* a, int64_t rows, const void* w, int64_t w_row, int64_t n, T* d,
+                bool far) = nullptr;
 };
 
 /// Depthwise convolution: every channel by itself. Spans are taps: a counts from a position's

@@ -370,7 +370,9 @@ void dots(const T* a, int64_t a_row, int64_t m, const void* from, int64_t w_row,
 // ---- axpys: a row vector times a row-major matrix
 // -------------------------------------------------------------------
 
-template <class T, class S, int R>
+// Each row is a stream that ends before the processor has seen where it leads: from memory the next
+// rows are asked for. In the caches that costs (16 MB of 32: 240 -> 275 us).
+template <class T, class S, int R, bool far>
 LEGATO_INLINE void axpy_rows(const T* a, const S* w, int64_t w_row, int64_t n, T* d) {
   constexpr int L = kLanes<T>;
   Vector<T> av[R];
@@ -380,7 +382,10 @@ LEGATO_INLINE void axpy_rows(const T* a, const S* w, int64_t w_row, int64_t n, T
   for (; j + L <= n; j += L) {
     Vector<T> acc = load<T>(d + j);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc = multiply_add<T>(av[r], load_as<T>(w + r * w_row + j), acc);
+    for (int r = 0; r < R; ++r) {
+      if constexpr (far) __builtin_prefetch(w + (r + R) * w_row + j, 0, 2);
+      acc = multiply_add<T>(av[r], load_as<T>(w + r * w_row + j), acc);
+    }
     store<T>(d + j, acc);
   }
   if (j < n) {  // through a whole vector, so that a column's number does not depend on where a
@@ -398,11 +403,16 @@ LEGATO_INLINE void axpy_rows(const T* a, const S* w, int64_t w_row, int64_t n, T
 }
 
 template <class T, class S>
-void axpys(const T* a, int64_t rows, const void* from, int64_t w_row, int64_t n, T* d) {
+void axpys(const T* a, int64_t rows, const void* from, int64_t w_row, int64_t n, T* d, bool far) {
   const S* w = static_cast<const S*>(from);
   int64_t r = 0;
-  for (; r + 8 <= rows; r += 8) axpy_rows<T, S, 8>(a + r, w + r * w_row, w_row, n, d);
-  for (; r < rows; ++r) axpy_rows<T, S, 1>(a + r, w + r * w_row, w_row, n, d);
+  for (; r + 8 <= rows; r += 8) {
+    if (far)
+      axpy_rows<T, S, 8, true>(a + r, w + r * w_row, w_row, n, d);
+    else
+      axpy_rows<T, S, 8, false>(a + r, w + r * w_row, w_row, n, d);
+  }
+  for (; r < rows; ++r) axpy_rows<T, S, 1, false>(a + r, w + r * w_row, w_row, n, d);
 }
 
 template <class T, class S>

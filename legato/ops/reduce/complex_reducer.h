@@ -80,7 +80,8 @@ struct Loops {
       finish(&value, static_cast<O*>(out) + r, 1, 1.0);
     }
   }
-  static void columns(const void* x, int64_t row_stride, int64_t rows, int64_t cols, void* acc) {
+  static void columns(const void* x, int64_t row_stride, int64_t rows, int64_t cols, void* acc,
+                      bool) {
     const C* p = static_cast<const C*>(x);
     C* a = static_cast<C*>(acc);
     std::copy_n(p, cols, a);

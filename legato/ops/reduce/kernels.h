@@ -28,9 +28,10 @@ struct Reducer {
   void (*lanes)(const void* x, int64_t n, void* lanes) = nullptr;
   /// The one accumulator of the lanes.
   void (*fold)(const void* lanes, void* acc) = nullptr;
-  /// acc[j] = reduction over r of x[r * row_stride + j], for 1 <= rows <= kReduceRows.
-  void (*columns)(const void* x, int64_t row_stride, int64_t rows, int64_t cols,
-                  void* acc) = nullptr;
+  /// acc[j] = reduction over r of x[r * row_stride + j], for 1 <= rows <= kReduceRows. `far`: x
+  /// lies beyond the caches.
+  void (*columns)(const void* x, int64_t row_stride, int64_t rows, int64_t cols, void* acc,
+                  bool far) = nullptr;
   /// a[j] = a[j] combined with b[j].
   void (*combine)(void* a, const void* b, int64_t n) = nullptr;
   /// out[j] = acc[j] / divisor, rounded to the output's dtype.

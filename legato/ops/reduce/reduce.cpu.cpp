@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "legato/backends/cpu/caches.h"
 #include "legato/backends/cpu/computed_input.h"
 #include "legato/backends/cpu/row_program.h"
 #include "legato/base/cpu_info.h"
@@ -280,6 +281,7 @@ void reduce_columns(const Plan& p, Launch& launch, const Axis& inner,
                      std::max<int64_t>(1, std::min(tall, kReduceRows) * width * p.in_bytes))))));
   const int64_t parts = std::max<int64_t>(1, (segments + per_task - 1) / per_task);
   const int64_t groups = count(outer), tile_bytes = width * acc;
+  const bool far = lies_in_memory(p.n_kept * p.n_reduced * p.in_bytes);
   char* partial = nullptr;
   if (parts > 1)
     partial = static_cast<char*>(launch.workspace(groups * tiles * parts * tile_bytes));
@@ -290,7 +292,7 @@ void reduce_columns(const Plan& p, Launch& launch, const Axis& inner,
       for (int64_t half = fold / 2; half >= 1; half /= 2)
         loops.combine(sums, sums + half * inner.size * acc, half * inner.size);
       if (left) {
-        loops.columns(p.at(o.in + tall * row_stride), rows.stride, left, inner.size, spare);
+        loops.columns(p.at(o.in + tall * row_stride), rows.stride, left, inner.size, spare, false);
         loops.combine(sums, spare, inner.size);
       }
       return finish_columns(p, sums, o.out, inner.size, inner.out_stride);
@@ -307,7 +309,7 @@ void reduce_columns(const Plan& p, Launch& launch, const Axis& inner,
     for (int64_t s = part * per_task; s < std::min(segments, (part + 1) * per_task); ++s) {
       const int64_t begin = s % pieces * kReduceRows, n = std::min(kReduceRows, tall - begin);
       loops.columns(p.at(base + locate(others, s / pieces).in + begin * row_stride), row_stride, n,
-                    cols, counter.next());
+                    cols, counter.next(), far);
       counter.push();
     }
     char* sums = counter.result();

@@ -130,7 +130,8 @@ struct Loops {
     __builtin_memcpy(&b, lanes, sizeof b);
     *static_cast<A*>(acc) = fold<Op, A>(b);
   }
-  static void columns(const void* x, int64_t row_stride, int64_t rows, int64_t cols, void* acc) {
+  static void columns(const void* x, int64_t row_stride, int64_t rows, int64_t cols, void* acc,
+                      bool far) {
     const T* p = static_cast<const T*>(x);
     A* a = static_cast<A*>(acc);
     int64_t done = rows % 8;
@@ -138,8 +139,12 @@ struct Loops {
       one_row(p, cols, a, true);
       for (int64_t r = 1; r < done; ++r) one_row(p + r * row_stride, cols, a, false);
     }
-    for (; done < rows; done += 8)
-      eight_rows(p + done * row_stride, row_stride, cols, a, done == 0);
+    for (; done < rows; done += 8) {
+      if (far)
+        eight_rows<true>(p + done * row_stride, row_stride, cols, a, done == 0);
+      else
+        eight_rows<false>(p + done * row_stride, row_stride, cols, a, done == 0);
+    }
   }
   static void combine(void* a, const void* b, int64_t n) {
     A* p = static_cast<A*>(a);
@@ -163,11 +168,17 @@ struct Loops {
       store<A, A>(a + i, v, m);
     });
   }
-  // Eight streams at once, so that the accumulators are read and written an eighth as often.
+  // Eight streams at once, so that the accumulators are read and written an eighth as often. Each
+  // ends with its row, before the processor has seen where it leads: from memory the next rows are
+  // asked for (10^7 float32 in rows of 1000, a Zen 4: 1.84 -> 1.14 ms); in the caches that costs.
+  template <bool far>
   static void eight_rows(const T* p, int64_t stride, int64_t cols, A* a, bool first) {
     int64_t i = 0;
     for (; i + kWidth<A> <= cols; i += kWidth<A>) {
-      auto row = [&](int64_t r) LEGATO_LAMBDA_INLINE { return K::get(p + r * stride + i, Full{}); };
+      auto row = [&](int64_t r) LEGATO_LAMBDA_INLINE {
+        if constexpr (far) __builtin_prefetch(p + (r + 8) * stride + i, 0, 2);
+        return K::get(p + r * stride + i, Full{});
+      };
       V<A> low = Op::combine(Op::combine(row(0), row(1)), Op::combine(row(2), row(3)));
       V<A> high = Op::combine(Op::combine(row(4), row(5)), Op::combine(row(6), row(7)));
       V<A> v = Op::combine(low, high);
