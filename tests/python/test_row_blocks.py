@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,17 @@ def test_intermediates_take_no_memory():
         result = softmax(x)
         mx.eval(result)
     assert mx.get_peak_memory() - before < 2 * x.nbytes
+
+
+@pytest.mark.parametrize("function", [softmax, softmax_with_intermediates, layer_norm])
+@pytest.mark.skipif(os.environ.get("LEGATO_JIT") == "0", reason="programs have no machine code")
+@pytest.mark.skipif(os.environ.get("LEGATO_SIMD") == "base", reason="machine code is for AVX2")
+def test_programs_and_reductions_alone_are_one_row_program(function):
+    with mx.stream(mx.cpu):
+        x = sample((1000, 333), "float32")
+        mx.eval(x)
+        results(function, x)  # machine code is there after the first run at the latest
+        before = _core._eval_counts()
+        results(function, x)
+        after = _core._eval_counts()
+    assert after["row_programs"] - before["row_programs"] == 1

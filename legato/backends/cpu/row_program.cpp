@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kMinBytes = 128 << 10;   // smaller values stay in the cache between steps anyhow
 constexpr int64_t kBlockBytes = 20 << 10;  // of the rows of a block: most of L1
 constexpr int64_t kMaxRowBytes = 192 << 10;  // longer rows leave L2 between steps
-constexpr int64_t kMinRow = 64;  // elements; a call for each shorter row costs more than it saves
+constexpr int64_t kMinRow = 96;  // elements; a call for each shorter row costs more than it saves
 constexpr int64_t kMinRows = 8;  // fewer cannot be shared out evenly
 
 bool is_scalar(const RowValue& v) { return !v.wide && !v.made && v.row_stride == 0; }
@@ -117,7 +117,8 @@ class RowRun {
     if (step.wide && !part.whole && call_.n < kMinRow) return false;
     if (call_.asked) return jit::available() && jit::mode() != jit::Mode::never;
     const Plan& plan = plan_of(*step.program);
-    const int64_t elements = step.wide ? call_.rows * call_.n : call_.rows;
+    // A program over one value a row is compiled for the sake of the whole call.
+    const int64_t elements = call_.rows * call_.n;
     const int64_t steps = static_cast<int64_t>(plan.steps.size());
     part.code = plan.compiled.find(*step.program, variant, steps * (16 + elements / 8));
     return part.code != nullptr;
