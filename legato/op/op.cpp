@@ -167,9 +167,9 @@ unsigned known_result(const Op& op, Dtype t) {
          4;
 }
 
-// What infer_pointwise() gives to inputs of one shape and of one dtype that is known.
-Array pointwise_like(const Op& op, std::span<Array> in, unsigned known) {
-  const Value& like = in[0].value();
+// What infer_pointwise() gives to inputs of one dtype that is known, where the result has the shape
+// of the input `like`.
+Array pointwise_like(const Op& op, std::span<Array> in, const Value& like, unsigned known) {
   Node* n = new_node_from(&op, in, 1);
   Value& out = n->out[0];
   out.shape = like.shape;
@@ -185,19 +185,32 @@ Array pointwise_like(const Op& op, std::span<Array> in, unsigned known) {
 Array bind(const Op& op, const Array& a) {
   Array in[] = {a};
   if (op.pointwise.fn)
-    if (const unsigned known = known_result(op, a.dtype())) return pointwise_like(op, in, known);
+    if (const unsigned known = known_result(op, a.dtype()))
+      return pointwise_like(op, in, a.value(), known);
   return bind(op, std::span<const Array>(in));
 }
 
 Array bind_pointwise(const Op& op, const Operand& a, const Operand& b) {
-  if (!a.is_array() || !b.is_array()) [[unlikely]] {
+  if (!a.is_array() || !b.is_array()) {
+    if (a.is_array() != b.is_array()) {  // an array and a number that takes its dtype
+      const int at = b.is_array();
+      const Value& x = (at ? b : a).array().value();
+      const Scalar& s = (at ? a : b).scalar();
+      const unsigned known = known_result(op, x.dtype);
+      if (known && (op.pointwise.weak_with >> at & 1) && weak_dtype(s, x.dtype) == x.dtype) {
+        Array in[2];
+        in[at] = (at ? b : a).array();
+        in[1 - at] = literal(s, x.dtype);
+        return pointwise_like(op, in, x, known);
+      }
+    }
     const Operand both[] = {a, b};
     return bind_pointwise(op, both);
   }
   Array in[] = {a.array(), b.array()};
   const Value &x = in[0].value(), &y = in[1].value();
   if (x.dtype == y.dtype && x.shape == y.shape)
-    if (const unsigned known = known_result(op, x.dtype)) return pointwise_like(op, in, known);
+    if (const unsigned known = known_result(op, x.dtype)) return pointwise_like(op, in, x, known);
   return Array::adopt(complete(op, new_node_from(&op, in, 1), nullptr), 0);
 }
 
