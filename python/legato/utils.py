@@ -151,19 +151,7 @@ def tree_flatten(
     """
     pairs: list[tuple[str, Any]] = []
 
-    def walk(node: Any, path: str) -> None:
-        if is_leaf is None or not is_leaf(node):
-            if isinstance(node, (list, tuple)):
-                for i, child in enumerate(node):
-                    walk(child, f"{path}.{i}")
-                return
-            if isinstance(node, dict):
-                for key, child in node.items():
-                    walk(child, f"{path}.{key}")
-                return
-        pairs.append((path[1:], node))  # without the leading dot
-
-    walk(tree, f".{prefix.removeprefix('.')}" if prefix else "")
+    _add_leaves(tree, f".{prefix.removeprefix('.')}" if prefix else "", is_leaf, pairs)
     if destination is None:
         return pairs
     if isinstance(destination, dict):
@@ -175,6 +163,23 @@ def tree_flatten(
             f"tree_flatten: destination is a {type(destination).__name__}, expected a list or a dict."
         )
     return destination
+
+
+# A function within tree_flatten that calls itself would be a cycle of references, and keep the leaves until Python
+# collects its garbage.
+def _add_leaves(
+    node: Any, path: str, is_leaf: Callable[[Any], bool] | None, pairs: list[tuple[str, Any]]
+) -> None:
+    if is_leaf is None or not is_leaf(node):
+        if isinstance(node, (list, tuple)):
+            for i, child in enumerate(node):
+                _add_leaves(child, f"{path}.{i}", is_leaf, pairs)
+            return
+        if isinstance(node, dict):
+            for key, child in node.items():
+                _add_leaves(child, f"{path}.{key}", is_leaf, pairs)
+            return
+    pairs.append((path[1:], node))  # without the leading dot
 
 
 def tree_unflatten(tree: Iterable[tuple[str, Any]] | dict[str, Any]) -> Any:

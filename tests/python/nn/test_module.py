@@ -1,6 +1,7 @@
 """Module: what is a parameter, what update, freeze, load and the rest do to it."""
 
 import copy
+import gc
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import legato.core as mx
 from legato import nn
+from legato import optimizers as optim
 from legato.utils import tree_flatten
 
 
@@ -419,3 +421,30 @@ def test_clip_grad_norm_sharded_uses_the_norm_of_all_parts(distributed):
     clipped, norm = nn.utils.clip_grad_norm_sharded({"a": mx.array([3.0, 4.0])}, 1.0)
     np.testing.assert_allclose(norm.item(), np.sqrt(75), rtol=1e-6)
     np.testing.assert_allclose(clipped["a"], np.array([3, 4]) / np.sqrt(75), rtol=1e-5)
+
+
+def test_a_training_step_leaves_nothing_to_the_garbage_collector():
+    # What it leaves are arrays: a step's parameters and gradients, kept until Python gets to it.
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    optimizer = optim.Adam(learning_rate=1e-3)
+    x, y = mx.ones((5, 3)), mx.zeros((5, 2))
+    loss = nn.value_and_grad(model, lambda m: nn.losses.mse_loss(m(x), y))
+
+    def step():
+        value, gradients = loss(model)
+        optimizer.update(model, gradients)
+        mx.eval(model.parameters(), optimizer.state, value)
+        model.update_modules(model.children())
+        tree_flatten(model.parameters())
+
+    step()
+    gc.collect()
+    gc.disable()
+    try:
+        before = mx.get_active_memory()
+        for _ in range(3):
+            step()
+        assert mx.get_active_memory() == before
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -140,28 +140,8 @@ class Module(dict):
             RuntimeError: if `is_leaf_fn` denies being a leaf to something that can't be searched.
         """
 
-        def visit(module: Module, key: str, value: Any) -> Any:
-            if is_leaf_fn is None:
-                leaf = not isinstance(value, (dict, list))
-            else:
-                leaf = is_leaf_fn(module, key, value)
-            if leaf:
-                return value if map_fn is None else map_fn(value)
-            if isinstance(value, Module):
-                return {k: visit(value, k, v) for k, v in value.items() if filter_fn(value, k, v)}
-            if isinstance(value, dict):
-                return {k: visit_within(module, f"{key}.{k}", v) for k, v in value.items()}
-            if isinstance(value, list):
-                return [visit_within(module, f"{key}.{i}", v) for i, v in enumerate(value)]
-            raise RuntimeError(
-                f"filter_and_map: '{key}' of {type(module).__name__} is of type {type(value).__name__}, which has no "
-                "elements to search, but is_leaf_fn says that it is no leaf."
-            )
-
-        def visit_within(module: Module, key: str, value: Any) -> Any:
-            return visit(module, key, value) if filter_fn(module, key, value) else {}
-
-        return {k: visit(self, k, v) for k, v in self.items() if filter_fn(self, k, v)}
+        selection = _Selection(filter_fn, map_fn, is_leaf_fn)
+        return {k: selection.of(self, k, v) for k, v in self.items() if filter_fn(self, k, v)}
 
     def parameters(self) -> dict[str, Any]:
         """The tree of all parameters, frozen ones included."""
@@ -226,49 +206,7 @@ class Module(dict):
             ValueError: if the tree has, at the place of a parameter, something that is no array, or, with `strict`,
                 elements that the module lacks. The module is then unchanged.
         """
-        changes: list[tuple[Any, Any, mx.array]] = []
-
-        def collect(holder: Any, key: Any, path: str, new: Any) -> None:
-            old = holder[key]
-            if isinstance(old, mx.array):
-                if isinstance(new, mx.array):
-                    changes.append((holder, key, new))
-                elif not _is_empty(new):
-                    raise ValueError(
-                        f"Module.update: '{path}' is a parameter of shape {tuple(old.shape)}; received invalid "
-                        f"type {type(new).__name__}, expected an array."
-                    )
-            elif not _is_empty(new):
-                descend(old, path, new)
-
-        def descend(old: Any, path: str, new: Any) -> None:
-            inside = f" of '{path}'" if path else ""
-            if isinstance(new, dict) and isinstance(old, dict):
-                for key, value in new.items():
-                    if key in old:
-                        collect(old, key, f"{path}.{key}" if path else str(key), value)
-                    elif strict:
-                        raise ValueError(
-                            f'Module does not have parameter named "{key}"{inside}; '
-                            f"{type(old).__name__} has {list(old)}."
-                        )
-            elif isinstance(new, (list, tuple)) and isinstance(old, (list, tuple)):
-                for i, value in enumerate(new[: len(old)]):
-                    collect(old, i, f"{path}.{i}", value)
-                if strict and len(new) > len(old):
-                    raise ValueError(
-                        f"Module.update: list index {len(new) - 1}{inside} is out of bounds for a list of "
-                        f"length {len(old)}."
-                    )
-            elif strict:
-                raise ValueError(
-                    f"Module.update: received invalid type {type(new).__name__} for '{path}', which is a "
-                    f"{type(old).__name__}."
-                )
-
-        descend(self, "", parameters)
-        for holder, key, new in changes:
-            holder[key] = new
+        _Parameters(strict).replace(self, parameters)
         return self
 
     def apply(
@@ -317,50 +255,7 @@ class Module(dict):
             ValueError: with `strict`, if the tree has elements that are no modules of this one. The module is then
                 unchanged.
         """
-        changes: list[tuple[Any, Any, Module]] = []
-
-        def collect(holder: Any, key: Any, path: str, new: Any) -> None:
-            old = holder[key]
-            if isinstance(new, Module) and isinstance(old, Module):
-                changes.append((holder, key, new))
-            elif _is_empty(new):
-                return
-            elif isinstance(old, (dict, list)) and not isinstance(new, Module):
-                descend(old, path, new)
-            elif strict:
-                raise ValueError(
-                    f"Module.update_modules: received invalid type {type(new).__name__} for '{path}', which is a "
-                    f"{type(old).__name__}."
-                )
-
-        def descend(old: Any, path: str, new: Any) -> None:
-            inside = f" of '{path}'" if path else ""
-            if isinstance(new, dict) and isinstance(old, dict):
-                for key, value in new.items():
-                    if key in old:
-                        collect(old, key, f"{path}.{key}" if path else str(key), value)
-                    elif strict:
-                        raise ValueError(
-                            f'Module does not have sub-module named "{key}"{inside}; '
-                            f"{type(old).__name__} has {list(old)}."
-                        )
-            elif isinstance(new, list) and isinstance(old, list):
-                for i, value in enumerate(new[: len(old)]):
-                    collect(old, i, f"{path}.{i}", value)
-                if strict and len(new) > len(old):
-                    raise ValueError(
-                        f"Module.update_modules: list index {len(new) - 1}{inside} is out of bounds for a list of "
-                        f"length {len(old)}."
-                    )
-            elif strict:
-                raise ValueError(
-                    f"Module.update_modules: received invalid type {type(new).__name__} for '{path}', which is a "
-                    f"{type(old).__name__}."
-                )
-
-        descend(self, "", modules)
-        for holder, key, new in changes:
-            holder[key] = new
+        _Modules(strict).replace(self, modules)
         return self
 
     # -- freezing and modes -------------------------------------------------------------------
@@ -554,3 +449,122 @@ def _is_empty(tree: Any) -> bool:
 
 def _path(file: Any) -> str:
     return file if isinstance(file, str) else file.__fspath__()
+
+
+# What walks over modules is a class and no function within a method: a function that calls itself by name is a cycle
+# of references, and would keep the arrays that it has met until Python collects its garbage.
+
+
+class _Selection:
+    """What `filter_and_map` takes and makes of elements."""
+
+    def __init__(
+        self,
+        filter_fn: Filter,
+        map_fn: Callable[[Any], Any] | None,
+        is_leaf_fn: Filter | None,
+    ) -> None:
+        self.filter_fn, self.map_fn, self.is_leaf_fn = filter_fn, map_fn, is_leaf_fn
+
+    def of(self, module: Module, key: str, value: Any) -> Any:
+        if self.is_leaf_fn is None:
+            leaf = not isinstance(value, (dict, list))
+        else:
+            leaf = self.is_leaf_fn(module, key, value)
+        if leaf:
+            return value if self.map_fn is None else self.map_fn(value)
+        if isinstance(value, Module):
+            return {
+                k: self.of(value, k, v) for k, v in value.items() if self.filter_fn(value, k, v)
+            }
+        if isinstance(value, dict):
+            return {k: self.within(module, f"{key}.{k}", v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.within(module, f"{key}.{i}", v) for i, v in enumerate(value)]
+        raise RuntimeError(
+            f"filter_and_map: '{key}' of {type(module).__name__} is of type {type(value).__name__}, which has no "
+            "elements to search, but is_leaf_fn says that it is no leaf."
+        )
+
+    def within(self, module: Module, key: str, value: Any) -> Any:
+        return self.of(module, key, value) if self.filter_fn(module, key, value) else {}
+
+
+class _Replacement:
+    """Elements of a module that a tree of new ones replaces: all of them, or none if there is an error."""
+
+    function: str  # in errors
+    kind: str
+    lists: Any = list
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+        self.changes: list[tuple[Any, Any, Any]] = []
+
+    def replace(self, module: Module, tree: Any) -> None:
+        self.descend(module, "", tree)
+        for holder, key, new in self.changes:
+            holder[key] = new
+
+    def collect(self, holder: Any, key: Any, path: str, new: Any) -> None:
+        raise NotImplementedError
+
+    def descend(self, old: Any, path: str, new: Any) -> None:
+        inside = f" of '{path}'" if path else ""
+        if isinstance(new, dict) and isinstance(old, dict):
+            for key, value in new.items():
+                if key in old:
+                    self.collect(old, key, f"{path}.{key}" if path else str(key), value)
+                elif self.strict:
+                    raise ValueError(
+                        f'Module does not have {self.kind} named "{key}"{inside}; '
+                        f"{type(old).__name__} has {list(old)}."
+                    )
+        elif isinstance(new, self.lists) and isinstance(old, self.lists):
+            for i, value in enumerate(new[: len(old)]):
+                self.collect(old, i, f"{path}.{i}", value)
+            if self.strict and len(new) > len(old):
+                raise ValueError(
+                    f"{self.function}: list index {len(new) - 1}{inside} is out of bounds for a list of "
+                    f"length {len(old)}."
+                )
+        elif self.strict:
+            self.refuse(path, old, new)
+
+    def refuse(self, path: str, old: Any, new: Any) -> None:
+        raise ValueError(
+            f"{self.function}: received invalid type {type(new).__name__} for '{path}', which is a "
+            f"{type(old).__name__}."
+        )
+
+
+class _Parameters(_Replacement):
+    function, kind, lists = "Module.update", "parameter", (list, tuple)
+
+    def collect(self, holder: Any, key: Any, path: str, new: Any) -> None:
+        old = holder[key]
+        if isinstance(old, mx.array):
+            if isinstance(new, mx.array):
+                self.changes.append((holder, key, new))
+            elif not _is_empty(new):
+                raise ValueError(
+                    f"Module.update: '{path}' is a parameter of shape {tuple(old.shape)}; received invalid "
+                    f"type {type(new).__name__}, expected an array."
+                )
+        elif not _is_empty(new):
+            self.descend(old, path, new)
+
+
+class _Modules(_Replacement):
+    function, kind = "Module.update_modules", "sub-module"
+
+    def collect(self, holder: Any, key: Any, path: str, new: Any) -> None:
+        old = holder[key]
+        if isinstance(new, Module) and isinstance(old, Module):
+            self.changes.append((holder, key, new))
+        elif _is_empty(new):
+            return
+        elif isinstance(old, (dict, list)) and not isinstance(new, Module):
+            self.descend(old, path, new)
+        elif self.strict:
+            self.refuse(path, old, new)
