@@ -91,7 +91,7 @@ void set_result(AttentionParams& p, const View& out) {
 // The maximum of scaled scores is that of scores, scaled, only for a positive scale.
 bool is_general(const AttentionParams& p) { return p.mask || p.sinks || !(p.scale > 0); }
 
-void attend(const Launch& l, AttentionParams& p) {
+void attend(Launch& l, AttentionParams& p) {
   const bool general = is_general(p);
   if (attend_on_hopper(l, p, general)) return;
   const Tiles& tiles = tiling_for(kTilings, p);

@@ -57,9 +57,18 @@ struct SmallAttentionParams {
   void *dq, *dk, *dv;
 };
 
+/// A mask in memory for the kernels of Hopper, bool or of the dtype of q: copied in boxes of 128
+/// bytes of a row. What queries, heads or batches share is there once.
+struct HopperMask {
+  TensorMap map;
+  MaskKind kind;
+  bool each_row, each_head, each_batch;
+};
+
 /// As AttentionParams; q, k and v as (batch, heads, rows, columns), copied in boxes of 64 columns.
 struct HopperAttentionParams {
   TensorMap q, k, v;
+  HopperMask mask;  // for the general kernels, as are sinks
   void* out;
   RowSums* sums;
   HeadStrides out_strides;
@@ -68,20 +77,18 @@ struct HopperAttentionParams {
   int walkers;  // where one tile holds all keys: blocks that share the queries of a head
   float scale;  // positive, but for the general kernels
   bool causal;
-  // For the general kernels.
-  bool mask_pairs;  // columns 2 i and 2 i + 1 of the mask can be loaded as one
-  MaskKind mask_kind;
-  const void* mask;
-  HeadStrides mask_strides;
   const float* sinks;
-  long long mask_column, sinks_batch;
+  long long sinks_batch;
 };
 
 /// The derivative on Hopper. Rows of queries are known by `log_sums`, with which a weight is
 /// 2^(score * scale * log2(e) - log_sum), and `inner`, the sum of cotangent times result: both
-/// (batch, heads, row_pitch), and infinite and zero behind the last query.
+/// (batch, heads, row_pitch), and infinite and zero behind the last query. With a mask, a log_sum
+/// of minus infinity says that the row's weights are to be made from `sums`.
 struct HopperGradParams {
   TensorMap q, k, v, cotangent;  // in boxes of as many rows as a kernel owns or walks over
+  HopperMask mask;               // for the masked kernels, as are sums
+  const RowSums* sums;           // (batch, heads, queries)
   const float *log_sums, *inner;
   void *dq, *dk, *dv;
   HeadStrides dq_strides, dk_strides, dv_strides;
@@ -99,6 +106,7 @@ struct AttentionRowParams {
   const RowSums* sums;  // (batch, heads, queries)
   float *log_sums, *inner;
   int planes, heads, queries, value_width, row_pitch;
+  bool masked;
 };
 
 }  // namespace legato::cuda

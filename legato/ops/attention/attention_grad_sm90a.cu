@@ -10,37 +10,31 @@
 // that a product leaves them in straight into the next product (lab/gpu_attention).
 #ifndef LEGATO_EMULATED
 
-#include "legato/backends/cuda/mma.cuh"
-#include "legato/backends/cuda/rows.cuh"
-#include "legato/backends/cuda/wgmma.cuh"
-#include "legato/ops/attention/attention.cuh"
+#include "legato/ops/attention/attention_hopper.cuh"
 
 namespace legato::cuda {
 
-inline constexpr float kGradLog2E = 1.4426950408889634f;
-
 /// q, k, v and g have up to `width_` columns. `groups_` warpgroups own 64 rows each and share tiles
 /// of `walked_` rows, of which `stages_` are in flight. kept: how many of the two tiles that are
-/// owned stay in registers. of_keys: owns keys; else queries.
-template <class T_, int width_, int walked_, int groups_, int stages_, int kept_, bool of_keys_>
+/// owned stay in registers. of_keys: owns keys; else queries. masked: by a mask in memory.
+template <class T_, int width_, int walked_, int groups_, int stages_, int kept_, bool of_keys_,
+          bool masked_ = false>
 struct HopperGradTiling {
   using T = T_;
   static constexpr int width = width_, walked = walked_, groups = groups_, stages = stages_;
   static constexpr int kept = kept_;
-  static constexpr bool of_keys = of_keys_;
+  static constexpr bool of_keys = of_keys_, masked = masked_;
   static constexpr int depth = (width + 15) / 16 * 16;  // of columns, as they are summed over
   static constexpr int threads = 128 * (groups + 1), owned = 64 * groups;
   static constexpr int panels = (width + 63) / 64;  // of 64 columns
   static constexpr int owned_bytes = owned * 128 * panels, walked_bytes = walked * 128 * panels;
-  // Registers that the copying warpgroup does without go to the others.
-  static constexpr int even = 65536 / threads / 8 * 8;
-  static constexpr int idle_registers = 24;
-  static constexpr int spare = (even * threads - idle_registers * 128) / (128 * groups) / 8 * 8;
-  static constexpr int registers = spare < 240 ? spare : 240;
+  using Registers = SharedRegisters<groups, 1>;
+  using Tile = std::conditional_t<of_keys, MaskTile<walked, owned>, MaskTile<owned, walked>>;
+  using Mask = std::conditional_t<masked, Tile, NoMaskTile>;
 };
 
 template <class C>
-struct HopperGradShared {
+struct HopperGradShared : MaskRoom<typename C::Mask, C::stages> {
   char own_first[C::owned_bytes], own_second[C::owned_bytes];  // keys and values, or q and g
   char walk_first[C::stages][C::walked_bytes], walk_second[C::stages][C::walked_bytes];
   float log_sums[C::stages][C::of_keys ? C::walked : 4],
@@ -99,7 +93,9 @@ LEGATO_INLINE void copy_grad_tiles(const HopperGradParams& p, HopperGradShared<C
       const int at = turn.stage, from = tile * C::walked;
       Barrier& full = s.full[at];
       s.free[at].wait(turn.parity ^ 1);
-      full.arrive_and_expect(2 * C::walked_bytes + (C::of_keys ? 2 * C::walked * 4 : 0));
+      int bytes = 2 * C::walked_bytes + (C::of_keys ? 2 * C::walked * 4 : 0);
+      if constexpr (C::masked) bytes += mask_bytes<typename C::Mask>(p.mask);
+      full.arrive_and_expect(bytes);
       if (C::of_keys) {
         const long long row =
             (static_cast<long long>(w.batch) * p.heads + head) * p.row_pitch + from;
@@ -112,6 +108,10 @@ LEGATO_INLINE void copy_grad_tiles(const HopperGradParams& p, HopperGradShared<C
       for (int i = 0; i < C::panels; ++i)
         copy_box(s.walk_second[at] + i * C::walked * 128, walk_second, full, i * 64, from, head,
                  w.batch);
+      if constexpr (C::masked)
+        copy_mask<typename C::Mask>(s.mask[at], p.mask, full, C::of_keys ? w.first : from,
+                                    C::of_keys ? from : w.first, C::of_keys ? head : w.head,
+                                    w.batch);
     }
 }
 
@@ -189,41 +189,18 @@ LEGATO_INLINE void pack_scores(uint32_t (&to)[C::walked / 4], const float (&x)[C
     to[i] = pack_halves<typename C::T>(x[2 * i], x[2 * i + 1]);
 }
 
-/// Writes 64 rows of `columns` numbers times `scale`: 32 bytes at once by four lanes.
+/// Writes 64 rows of `columns` numbers times `scale`.
 template <class C>
 LEGATO_INLINE void store_owned(void* at, const HeadStrides& strides, const float (&x)[C::width / 2],
                                float scale, const GradWork& w, int limit, int columns) {
   using T = typename C::T;
-  const int thread = static_cast<int>(threadIdx.x), t = thread % 4;
+  const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const int row = w.first + thread / 32 * 16 + thread % 32 / 4 + 8 * r;
-    const bool inside = row < limit;
-    T* to =
-        static_cast<T*>(at) + w.batch * strides.batch + w.head * strides.head + row * strides.row;
-    uint32_t pair[C::width / 8];
-#pragma unroll
-    for (int j = 0; j < C::width / 8; ++j)
-      pair[j] = pack_halves<T>(x[4 * j + 2 * r] * scale, x[4 * j + 2 * r + 1] * scale);
-#pragma unroll
-    for (int j = 0; j + 1 < C::width / 8; j += 2) {
-      // Lanes 0 and 1 get the four lanes' pairs of j, lanes 2 and 3 those of j + 1.
-      uint32_t four[2];
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const uint32_t first = __shfl_sync(~0u, pair[j], 2 * t % 4 + e, 4),
-                       second = __shfl_sync(~0u, pair[j + 1], 2 * t % 4 + e, 4);
-        four[e] = t < 2 ? first : second;
-      }
-      const int column = j * 8 + 4 * t;
-      if (inside && column < columns)
-        *reinterpret_cast<uint2*>(to + column) = uint2{four[0], four[1]};
-    }
-    if (C::width % 16 != 0) {
-      const int column = C::width - 8 + 2 * t;
-      if (inside && column < columns)
-        *reinterpret_cast<uint32_t*>(to + column) = pair[C::width / 8 - 1];
-    }
+    store_row(
+        static_cast<T*>(at) + w.batch * strides.batch + w.head * strides.head + row * strides.row,
+        x, r, scale, row < limit, columns);
   }
 }
 
@@ -271,7 +248,8 @@ LEGATO_INLINE void pull_back_hopper(const HopperGradParams& p, HopperGradShared<
   const int thread = static_cast<int>(threadIdx.x), t = thread % 4;
   const int first = w.first + thread / 128 * 64;  // of the warpgroup's rows
   const int own = w.first + thread / 32 * 16 + thread % 32 / 4;
-  const float unit = p.scale * kGradLog2E;
+  const bool counts = C::masked && counts_scores(p.mask, p.scale);
+  const float unit = counts ? kLog2E : p.scale * kLog2E;
   const int tiles = w.end - w.begin, total = tiles * w.heads;
 
   float log_sum[2] = {}, inner[2] = {};  // of the owned queries
@@ -300,11 +278,42 @@ LEGATO_INLINE void pull_back_hopper(const HopperGradParams& p, HopperGradShared<
   Turn<C::stages> turn;
   pin(sum_first);
   if constexpr (C::of_keys) pin(sum_second);
-  int tile = w.begin, used = 0;
+  int tile = w.begin, head = w.walked_head, used = 0;
 
-  // Scores of the tile at this stage become weights.
+  // Whether weights of the tile at this stage are to be made from `sums` (Note [Scores far down]).
+  auto is_far = [&](int at) {
+    bool far = false;
+    if constexpr (C::of_keys)
+      for (int i = thread % 32; i < C::walked; i += 32) far |= s.log_sums[at][i] == -INFINITY;
+    else
+      far = log_sum[0] == -INFINITY || log_sum[1] == -INFINITY;
+    return C::masked && __any_sync(~0u, far);
+  };
+  auto sums_of = [&](int query) {
+    const int of = C::of_keys ? head : w.head;
+    return query < p.queries
+               ? p.sums[(static_cast<long long>(w.batch) * p.heads + of) * p.queries + query]
+               : RowSums{};
+  };
+  bool far = false;
+
+  // Products of the tile at this stage become weights.
   auto weigh = [&](const ScoreTile<C>& scores, int at) {
+    if constexpr (C::masked) {
+      apply_mask<typename C::T, typename C::Mask, C::of_keys>(p.mask, p.scale, x, s.mask[at]);
+      far = is_far(at);
+    }
     scores.mask(p, x, first);
+    if (far) {
+#pragma unroll
+      for (int i = 0; i < C::walked / 2; ++i) {
+        const RowSums row = sums_of(scores.query(i));
+        const float score = counts || x[i] == kLowest ? x[i] : x[i] * p.scale;
+        x[i] = exp2_fast((score - row.max) * kLog2E) * row.scale;
+      }
+      pin(x);
+      return;
+    }
 #pragma unroll
     for (int j = 0; j < C::walked / 8; ++j) {
       float2 by{};
@@ -332,6 +341,10 @@ LEGATO_INLINE void pull_back_hopper(const HopperGradParams& p, HopperGradShared<
       }
     }
     scores.mask_derivative(p, y, first);
+    if (far && p.mask.kind == MaskKind::boolean)
+#pragma unroll
+      for (int i = 0; i < C::walked / 2; ++i)
+        if (sums_of(scores.query(i)).max == kLowest) y[i] = 0;
   };
   // Nothing may be under way: ptxas would wait for it.
   auto add = [&](int at) {
@@ -345,7 +358,7 @@ LEGATO_INLINE void pull_back_hopper(const HopperGradParams& p, HopperGradShared<
   };
   auto next_tile = [&] {
     const ScoreTile<C> scores{own, tile * C::walked};
-    if (++tile == w.end) tile = w.begin;
+    ++tile;
     return scores;
   };
 
@@ -367,6 +380,10 @@ LEGATO_INLINE void pull_back_hopper(const HopperGradParams& p, HopperGradShared<
     wait_products<0>();
     derive(scores, at);
     add(at);
+    if (tile == w.end) {
+      tile = w.begin;
+      ++head;
+    }
   }
   wait_products<0>();
   pin(sum_first);
@@ -395,10 +412,10 @@ LEGATO_INLINE void attention_grad_hopper(const HopperGradParams& p) {
   __syncthreads();
   const GradWork w = grad_work<C>(p);
   if (threadIdx.x >= 128 * C::groups) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::idle_registers));
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::Registers::copying));
     if (threadIdx.x == 128 * C::groups) copy_grad_tiles<C>(p, s, w);
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(C::registers));
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(C::Registers::multiplying));
     pull_back_hopper<C>(p, s, w);
   }
 }
@@ -434,13 +451,15 @@ LEGATO_INLINE void know_rows(const AttentionRowParams& p) {
   p.inner[at] = sum;
   if (row < p.queries) {
     const RowSums r = p.sums[plane * p.queries + row];
-    p.log_sums[at] = ::fmaf(r.max, kGradLog2E, -::log2f(r.scale));
+    const bool far = p.masked && !(r.max * kLog2E > -kFar);
+    p.log_sums[at] = far ? -INFINITY : ::fmaf(r.max, kLog2E, -::log2f(r.scale));
   } else {
     p.log_sums[at] = INFINITY;
   }
 }
 
-// Named after T and width; attention_sm90a.cuda.cpp knows the tilings.
+// Named after T and width; attention_sm90a.cuda.cpp knows the tilings. Those for masks have room
+// for their tiles.
 #define LEGATO_HOPPER_GRAD(T, width, name, ...)                                                  \
   extern "C" __global__ void __launch_bounds__(HopperGradTiling<T, width, __VA_ARGS__>::threads, \
                                                1)                                                \
@@ -451,19 +470,23 @@ LEGATO_INLINE void know_rows(const AttentionRowParams& p) {
   LEGATO_KERNEL(attention_grad_rows_##T##_##lanes, AttentionRowParams, 256) { \
     know_rows<T, lanes>(p);                                                   \
   }
-#define LEGATO_HOPPER_GRADS(T)                            \
-  LEGATO_HOPPER_ROWS(T, 8)                                \
-  LEGATO_HOPPER_ROWS(T, 16)                               \
-  LEGATO_HOPPER_GRAD(T, 40, keys, 64, 2, 4, 2, true)      \
-  LEGATO_HOPPER_GRAD(T, 64, keys, 64, 2, 3, 2, true)      \
-  LEGATO_HOPPER_GRAD(T, 80, keys, 80, 2, 3, 0, true)      \
-  LEGATO_HOPPER_GRAD(T, 128, keys, 48, 2, 3, 0, true)     \
-  LEGATO_HOPPER_GRAD(T, 160, keys, 32, 2, 3, 0, true)     \
-  LEGATO_HOPPER_GRAD(T, 40, queries, 64, 3, 3, 2, false)  \
-  LEGATO_HOPPER_GRAD(T, 64, queries, 64, 3, 3, 1, false)  \
-  LEGATO_HOPPER_GRAD(T, 80, queries, 96, 2, 3, 0, false)  \
-  LEGATO_HOPPER_GRAD(T, 128, queries, 80, 2, 3, 0, false) \
-  LEGATO_HOPPER_GRAD(T, 160, queries, 48, 2, 3, 0, false)
+#define LEGATO_HOPPER_GRADS(T)                                        \
+  LEGATO_HOPPER_ROWS(T, 8)                                            \
+  LEGATO_HOPPER_ROWS(T, 16)                                           \
+  LEGATO_HOPPER_GRAD(T, 40, keys, 64, 2, 4, 2, true)                  \
+  LEGATO_HOPPER_GRAD(T, 64, keys, 64, 2, 3, 2, true)                  \
+  LEGATO_HOPPER_GRAD(T, 80, keys, 80, 2, 3, 0, true)                  \
+  LEGATO_HOPPER_GRAD(T, 128, keys, 48, 2, 3, 0, true)                 \
+  LEGATO_HOPPER_GRAD(T, 160, keys, 32, 2, 3, 0, true)                 \
+  LEGATO_HOPPER_GRAD(T, 40, queries, 64, 3, 3, 2, false)              \
+  LEGATO_HOPPER_GRAD(T, 64, queries, 64, 3, 3, 1, false)              \
+  LEGATO_HOPPER_GRAD(T, 80, queries, 96, 2, 3, 0, false)              \
+  LEGATO_HOPPER_GRAD(T, 128, queries, 80, 2, 3, 0, false)             \
+  LEGATO_HOPPER_GRAD(T, 160, queries, 48, 2, 3, 0, false)             \
+  LEGATO_HOPPER_GRAD(T, 64, masked_keys, 64, 2, 3, 2, true, true)     \
+  LEGATO_HOPPER_GRAD(T, 128, masked_keys, 48, 2, 3, 0, true, true)    \
+  LEGATO_HOPPER_GRAD(T, 64, masked_queries, 64, 3, 3, 1, false, true) \
+  LEGATO_HOPPER_GRAD(T, 128, masked_queries, 64, 2, 3, 0, false, true)
 LEGATO_HOPPER_GRADS(f16)
 LEGATO_HOPPER_GRADS(bf16)
 

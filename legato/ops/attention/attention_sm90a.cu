@@ -4,15 +4,9 @@
 // tile before with its values.
 #ifndef LEGATO_EMULATED
 
-#include "legato/backends/cuda/mma.cuh"
-#include "legato/backends/cuda/rows.cuh"
-#include "legato/backends/cuda/wgmma.cuh"
-#include "legato/ops/attention/attention.cuh"
+#include "legato/ops/attention/attention_hopper.cuh"
 
 namespace legato::cuda {
-
-inline constexpr float kLog2E = 1.4426950408889634f;
-inline constexpr float kLowest = -3.40282347e38f;  // as the op's meaning excludes a key
 
 /// q and k have up to `width_` columns, v up to `value_width_`. `groups_` warpgroups share tiles of
 /// `keys_` keys, of which `stages_` are in flight. `resident_` blocks share a multiprocessor.
@@ -20,22 +14,19 @@ inline constexpr float kLowest = -3.40282347e38f;  // as the op's meaning exclud
 template <class T_, int width_, int value_width_, int keys_, int groups_, int stages_,
           int resident_, bool general_ = false>
 struct HopperTiling {
-  static constexpr bool general = general_;
   using T = T_;
+  static constexpr bool general = general_;
   static constexpr int width = width_, value_width = value_width_, keys = keys_, groups = groups_,
                        stages = stages_, resident = resident_;
   static constexpr int threads = 128 * (groups + 1), queries = 64 * groups;
   static constexpr int panels = (width + 63) / 64;  // of 64 columns
   static constexpr int q_bytes = queries * 128 * panels, kv_bytes = keys * 128 * panels;
-  // Registers that the copying warpgroup does without go to the others.
-  static constexpr int even = 65536 / (threads * resident) / 8 * 8;
-  static constexpr int idle_registers = 24;
-  static constexpr int spare = (even * threads - idle_registers * 128) / (128 * groups) / 8 * 8;
-  static constexpr int registers = spare < 240 ? spare : 240;
+  using Registers = SharedRegisters<groups, resident>;
+  using Mask = std::conditional_t<general, MaskTile<queries, keys>, NoMaskTile>;
 };
 
 template <class C>
-struct HopperShared {
+struct HopperShared : MaskRoom<typename C::Mask, C::stages> {
   char q[C::q_bytes];
   char k[C::stages][C::kv_bytes], v[C::stages][C::kv_bytes];
   Barrier q_full, k_full[C::stages], k_free[C::stages], v_full[C::stages], v_free[C::stages];
@@ -73,10 +64,17 @@ LEGATO_INLINE void copy_tiles(const HopperAttentionParams& p, HopperShared<C>& s
   for (int tile = w.tiles - 1; tile >= 0; --tile, turn.next()) {
     const int at = turn.stage;
     s.k_free[at].wait(turn.parity ^ 1);
-    s.k_full[at].arrive_and_expect(C::kv_bytes);
+    int bytes = C::kv_bytes;
+    if constexpr (C::general)
+      if (p.mask.kind != MaskKind::none) bytes += mask_bytes<typename C::Mask>(p.mask);
+    s.k_full[at].arrive_and_expect(bytes);
     for (int i = 0; i < C::panels; ++i)
       copy_box(s.k[at] + i * C::keys * 128, p.k, s.k_full[at], i * 64, tile * C::keys, w.kv_head,
                w.batch);
+    if constexpr (C::general)
+      if (p.mask.kind != MaskKind::none)
+        copy_mask<typename C::Mask>(s.mask[at], p.mask, s.k_full[at], tile * C::keys, w.first_query,
+                                    w.head, w.batch);
     s.v_free[at].wait(turn.parity ^ 1);
     s.v_full[at].arrive_and_expect(C::kv_bytes);
     for (int i = 0; i < C::panels; ++i)
@@ -86,27 +84,29 @@ LEGATO_INLINE void copy_tiles(const HopperAttentionParams& p, HopperShared<C>& s
 }
 
 /// A lane's part of 64 rows, in the layout of multiply_tile()'s c: rows g and g + 8 of its
-/// warp's 16.
+/// warp's 16. Without `general` scores count in units of `scale`.
 template <class C>
 struct Softmax {
   float max[2], sum[2], before[2];  // `before`: the factor for what was summed before
   float unit;                       // of scores, in powers of two
 
   LEGATO_INLINE explicit Softmax(const HopperAttentionParams& p, int head, int batch)
-      : max{-INFINITY, -INFINITY},
-        sum{0, 0},
-        before{0, 0},
-        unit(C::general ? kLog2E : p.scale * kLog2E) {
-    if (C::general && p.sinks) {
-      max[0] = max[1] = p.sinks[batch * p.sinks_batch + head];
-      sum[0] = sum[1] = threadIdx.x % 4 == 0 ? 1.f : 0.f;  // lanes add up theirs at the end
+      : max{-INFINITY, -INFINITY}, sum{0, 0}, before{0, 0}, unit(p.scale * kLog2E) {
+    if constexpr (C::general) {
+      const bool counts = counts_scores(p.mask, p.scale);
+      if (counts) unit = kLog2E;
+      if (p.sinks) {
+        const float sink = p.sinks[batch * p.sinks_batch + head];
+        max[0] = max[1] = counts ? sink : sink / p.scale;
+        sum[0] = sum[1] = threadIdx.x % 4 == 0 ? 1.f : 0.f;  // lanes add up theirs at the end
+      }
     }
   }
-  /// The exponent of two for a score; `by` of a maximum is what it takes. Scores of masks may be as
-  /// low as a number can be: their differences are exact.
-  LEGATO_INLINE float by(float base) const { return C::general ? -base : -base * unit; }
-  LEGATO_INLINE float power(float x, float offset) const {
-    return C::general ? exp2_fast((x + offset) * unit) : exp2_fast(::fmaf(x, unit, offset));
+
+  /// Of the scores of row g + 8 r themselves.
+  LEGATO_INLINE float maximum(const HopperAttentionParams& p, int r) const {
+    if (C::general && (counts_scores(p.mask, p.scale) || max[r] == kLowest)) return max[r];
+    return max[r] * p.scale;
   }
 
   /// Scores become weights.
@@ -119,20 +119,36 @@ struct Softmax {
       b[0] = ::fmaxf(b[0], x[i + 1]);
       b[1] = ::fmaxf(b[1], x[i + 3]);
     }
-    float offset[2], part[2][2] = {};
+    float most[2], base[2], offset[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      float most = ::fmaxf(a[r], b[r]);
-      most = ::fmaxf(most, __shfl_xor_sync(~0u, most, 1));
-      most = ::fmaxf(most, __shfl_xor_sync(~0u, most, 2));
-      offset[r] = most == -INFINITY ? 0.f : by(most);
-      before[r] = power(max[r], offset[r]);
-      max[r] = most;
+      most[r] = ::fmaxf(a[r], b[r]);
+      most[r] = ::fmaxf(most[r], __shfl_xor_sync(~0u, most[r], 1));
+      most[r] = ::fmaxf(most[r], __shfl_xor_sync(~0u, most[r], 2));
+      base[r] = most[r] == -INFINITY ? 0.f : most[r];
+      offset[r] = -base[r] * unit;
+    }
+    // See Note [Scores far down].
+    if (C::general && __any_sync(~0u, ::fmaxf(offset[0], offset[1]) > kFar))
+      weigh_by(x, most, [&](float score, int r) { return exp2_fast((score - base[r]) * unit); });
+    else
+      weigh_by(x, most,
+               [&](float score, int r) { return exp2_fast(::fmaf(score, unit, offset[r])); });
+  }
+
+ private:
+  template <class Power>
+  LEGATO_INLINE void weigh_by(float (&x)[C::keys / 2], const float (&most)[2], Power power) {
+    float part[2][2] = {};
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      before[r] = power(max[r], r);
+      max[r] = most[r];
     }
 #pragma unroll
     for (int i = 0; i < C::keys / 2; ++i) {
       const int r = i / 2 % 2;
-      x[i] = power(x[i], offset[r]);
+      x[i] = power(x[i], r);
       part[r][i % 2] += x[i];
     }
 #pragma unroll
@@ -140,63 +156,22 @@ struct Softmax {
   }
 };
 
-/// Scales, and adds or applies the mask that lies at `from` for the lane's first row.
-template <class C, class M>
+/// Scales and masks what a mask in memory hides, by its tile at this stage.
+template <class C>
 LEGATO_INLINE void apply_mask(const HopperAttentionParams& p, float (&x)[C::keys / 2],
-                              const M* from, int first_key, int row) {
-  struct alignas(2 * sizeof(M)) Pair {
-    M at[2];
-  };
-  const int t = static_cast<int>(threadIdx.x) % 4;
+                              const HopperShared<C>& s, int stage) {
+  if (p.mask.kind != MaskKind::none)
+    apply_mask<typename C::T, typename C::Mask, false>(p.mask, p.scale, x, s.mask[stage]);
+  else if (counts_scores(p.mask, p.scale))
 #pragma unroll
-  for (int i = 0; i < C::keys / 2; i += 2) {
-    const int key = first_key + i / 4 * 8 + 2 * t, below = i / 2 % 2 * 8;
-    const M* at = from + below * p.mask_strides.row + key * p.mask_column;
-    const bool inside = row + below < p.queries;
-    Pair m{};
-    if (inside && p.mask_pairs && key + 1 < p.keys) {
-      m = *reinterpret_cast<const Pair*>(at);
-    } else {
-      if (inside && key < p.keys) m.at[0] = at[0];
-      if (inside && key + 1 < p.keys) m.at[1] = at[p.mask_column];
-    }
-#pragma unroll
-    for (int e = 0; e < 2; ++e)
-      if constexpr (std::is_same_v<M, bool>)
-        x[i + e] = m.at[e] ? x[i + e] * p.scale : kLowest;
-      else
-        x[i + e] = x[i + e] * p.scale + read(m.at[e]);
-  }
+    for (int i = 0; i < C::keys / 2; ++i) x[i] *= p.scale;
 }
 
 /// Keys behind the last one, and those that a causal mask hides, get no weight.
 template <class C>
-LEGATO_INLINE void mask_scores(const HopperAttentionParams& p, float (&x)[C::keys / 2], int plane,
+LEGATO_INLINE void mask_scores(const HopperAttentionParams& p, float (&x)[C::keys / 2],
                                int first_key, int first_row, int row) {
   const int shift = p.keys - p.queries, end = first_key + C::keys;
-  if constexpr (C::general) {
-    const long long start = plane / p.heads * p.mask_strides.batch +
-                            plane % p.heads * p.mask_strides.head + row * p.mask_strides.row;
-    auto apply = [&](const auto* mask) { apply_mask<C>(p, x, mask + start, first_key, row); };
-    switch (p.mask_kind) {
-      case MaskKind::none:
-#pragma unroll
-        for (int i = 0; i < C::keys / 2; ++i) x[i] *= p.scale;
-        break;
-      case MaskKind::boolean:
-        apply(static_cast<const bool*>(p.mask));
-        break;
-      case MaskKind::f16:
-        apply(static_cast<const f16*>(p.mask));
-        break;
-      case MaskKind::bf16:
-        apply(static_cast<const bf16*>(p.mask));
-        break;
-      case MaskKind::f32:
-        apply(static_cast<const float*>(p.mask));
-        break;
-    }
-  }
   if (end <= p.keys && (!p.causal || end <= first_row + shift + 1)) return;
   const int t = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
@@ -241,13 +216,12 @@ LEGATO_INLINE void multiply_values(float (&out)[C::value_width / 2],
   commit_products();
 }
 
-/// Divides by the sums and writes 2 rows of each lane: 32 bytes at once by four lanes.
+/// Divides by the sums and writes 2 rows of each lane.
 template <class C>
 LEGATO_INLINE void store_rows(const HopperAttentionParams& p, const Softmax<C>& softmax,
                               const float (&out)[C::value_width / 2], int plane, int head,
                               int batch, int row) {
   using T = typename C::T;
-  const int t = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     float sum = softmax.sum[r];
@@ -256,34 +230,11 @@ LEGATO_INLINE void store_rows(const HopperAttentionParams& p, const Softmax<C>& 
     const float scale = 1.f / sum;
     const int query = row + 8 * r;
     const bool inside = query < p.queries;
-    T* to = static_cast<T*>(p.out) + batch * p.out_strides.batch + head * p.out_strides.head +
-            query * p.out_strides.row;
-    uint32_t pair[C::value_width / 8];
-#pragma unroll
-    for (int j = 0; j < C::value_width / 8; ++j)
-      pair[j] = pack_halves<T>(out[4 * j + 2 * r] * scale, out[4 * j + 2 * r + 1] * scale);
-#pragma unroll
-    for (int j = 0; j + 1 < C::value_width / 8; j += 2) {
-      // Lanes 0 and 1 get the four lanes' pairs of j, lanes 2 and 3 those of j + 1.
-      uint32_t four[2];
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const uint32_t first = __shfl_sync(~0u, pair[j], 2 * t % 4 + e, 4),
-                       second = __shfl_sync(~0u, pair[j + 1], 2 * t % 4 + e, 4);
-        four[e] = t < 2 ? first : second;
-      }
-      const int column = j * 8 + 4 * t;
-      if (inside && column < p.value_width)
-        *reinterpret_cast<uint2*>(to + column) = uint2{four[0], four[1]};
-    }
-    if (C::value_width % 16 != 0) {
-      const int column = C::value_width - 8 + 2 * t;
-      if (inside && column < p.value_width)
-        *reinterpret_cast<uint32_t*>(to + column) = pair[C::value_width / 8 - 1];
-    }
-    if (p.sums && inside && t == 0)
-      p.sums[static_cast<long long>(plane) * p.queries + query] = {
-          C::general ? softmax.max[r] : softmax.max[r] * p.scale, scale};
+    store_row(static_cast<T*>(p.out) + batch * p.out_strides.batch + head * p.out_strides.head +
+                  query * p.out_strides.row,
+              out, r, scale, inside, p.value_width);
+    if (p.sums && inside && threadIdx.x % 4 == 0)
+      p.sums[static_cast<long long>(plane) * p.queries + query] = {softmax.maximum(p, r), scale};
   }
 }
 
@@ -308,14 +259,25 @@ LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C
       weights[i] = pack_halves<T>(score[2 * i], score[2 * i + 1]);
   };
 
+  // Products with the keys of a stage become scores; its keys, and its mask, are then free.
+  auto finish_scores = [&](int stage, int tile) {
+    if constexpr (C::general) {
+      apply_mask<C>(p, score, s, stage);
+      __syncwarp();
+      if (lane == 0) s.k_free[stage].arrive();
+    } else {
+      if (leader) s.k_free[stage].arrive();
+    }
+    mask_scores<C>(p, score, tile * C::keys, first_row, row);
+  };
+
   s.q_full.wait(0);
   Turn<C::stages> turn, previous;
   s.k_full[0].wait(0);
   multiply_queries<C>(score, q, shared_address(s.k[0]));
   wait_products<0>();
   pin(score);
-  if (leader) s.k_free[0].arrive();
-  mask_scores<C>(p, score, w.plane, (w.tiles - 1) * C::keys, first_row, row);
+  finish_scores(0, w.tiles - 1);
   softmax.weigh(score);
   keep_weights();
   turn.next();
@@ -326,8 +288,7 @@ LEGATO_INLINE void attend_queries(const HopperAttentionParams& p, HopperShared<C
     multiply_values<C>(out, weights, shared_address(s.v[previous.stage]));
     wait_products<1>();
     pin(score);
-    if (leader) s.k_free[turn.stage].arrive();
-    mask_scores<C>(p, score, w.plane, tile * C::keys, first_row, row);
+    finish_scores(turn.stage, tile);
     softmax.weigh(score);
     pin(score);
     const int used = previous.stage;
@@ -359,7 +320,7 @@ LEGATO_INLINE void attend_hopper(const HopperAttentionParams& p) {
     for (int i = 0; i < C::stages; ++i) {
       s.k_full[i].init(1);
       s.v_full[i].init(1);
-      s.k_free[i].init(C::groups);
+      s.k_free[i].init(C::general ? 4 * C::groups : C::groups);
       s.v_free[i].init(C::groups);
     }
     publish_barriers();
@@ -367,10 +328,10 @@ LEGATO_INLINE void attend_hopper(const HopperAttentionParams& p) {
   __syncthreads();
   const Work w = work_of<C>(p);
   if (threadIdx.x >= 128 * C::groups) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::idle_registers));
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::Registers::copying));
     if (threadIdx.x == 128 * C::groups) copy_tiles<C>(p, s, w);
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(C::registers));
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(C::Registers::multiplying));
     attend_queries<C>(p, s, w);
   }
 }
@@ -425,7 +386,7 @@ LEGATO_INLINE void attend_few_keys(const HopperAttentionParams& p) {
     __syncthreads();  // these queries are no longer needed
     if (thread == 0 && tile + 2 * p.walkers < p.query_tiles)
       copy_queries(tile + 2 * p.walkers, turn.stage);
-    mask_scores<C>(p, score, plane, 0, tile * 64, row);
+    mask_scores<C>(p, score, 0, tile * 64, row);
     Softmax<C> softmax(p, head, batch);
     softmax.weigh(score);
 #pragma unroll
@@ -451,20 +412,20 @@ LEGATO_INLINE void attend_few_keys(const HopperAttentionParams& p) {
       attention_few_##T##_##width(const __grid_constant__ HopperAttentionParams p) { \
     attend_few_keys<HopperTiling<T, width, value_width, keys, 1, 1, resident>>(p);   \
   }
-#define LEGATO_HOPPER_ALL(T)                                    \
-  LEGATO_HOPPER(attention, T, 48, 40, 4, 80, 3, false)          \
-  LEGATO_HOPPER(attention, T, 64, 64, 3, 128, 2, false)         \
-  LEGATO_HOPPER(attention, T, 80, 80, 2, 128, 2, false)         \
-  LEGATO_HOPPER(attention, T, 96, 96, 2, 128, 2, false)         \
-  LEGATO_HOPPER(attention, T, 128, 128, 2, 128, 2, false)       \
-  LEGATO_HOPPER(attention, T, 160, 160, 2, 96, 2, false)        \
-  LEGATO_HOPPER(attention, T, 256, 256, 2, 64, 2, false)        \
-  LEGATO_HOPPER(attention_general, T, 64, 64, 2, 128, 2, true)  \
-  LEGATO_HOPPER(attention_general, T, 128, 128, 2, 96, 2, true) \
-  LEGATO_HOPPER(attention_general, T, 256, 256, 2, 64, 2, true) \
-  LEGATO_HOPPER_FEW(T, 48, 40, 80, 4)                           \
-  LEGATO_HOPPER_FEW(T, 64, 64, 80, 4)                           \
-  LEGATO_HOPPER_FEW(T, 80, 80, 80, 3)                           \
+#define LEGATO_HOPPER_ALL(T)                                     \
+  LEGATO_HOPPER(attention, T, 48, 40, 4, 80, 3, false)           \
+  LEGATO_HOPPER(attention, T, 64, 64, 3, 128, 2, false)          \
+  LEGATO_HOPPER(attention, T, 80, 80, 2, 128, 2, false)          \
+  LEGATO_HOPPER(attention, T, 96, 96, 2, 128, 2, false)          \
+  LEGATO_HOPPER(attention, T, 128, 128, 2, 128, 2, false)        \
+  LEGATO_HOPPER(attention, T, 160, 160, 2, 96, 2, false)         \
+  LEGATO_HOPPER(attention, T, 256, 256, 2, 64, 2, false)         \
+  LEGATO_HOPPER(attention_general, T, 64, 64, 3, 128, 2, true)   \
+  LEGATO_HOPPER(attention_general, T, 128, 128, 2, 128, 2, true) \
+  LEGATO_HOPPER(attention_general, T, 256, 256, 2, 64, 2, true)  \
+  LEGATO_HOPPER_FEW(T, 48, 40, 80, 4)                            \
+  LEGATO_HOPPER_FEW(T, 64, 64, 80, 4)                            \
+  LEGATO_HOPPER_FEW(T, 80, 80, 80, 3)                            \
   LEGATO_HOPPER_FEW(T, 128, 128, 80, 2)
 LEGATO_HOPPER_ALL(f16)
 LEGATO_HOPPER_ALL(bf16)
