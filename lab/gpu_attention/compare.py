@@ -3,7 +3,8 @@
 Run where both are installed: python lab/gpu_attention/compare.py. Medians in microseconds; before a shape is timed
 the result and the gradients of its last head are compared with float32 (the error is relative to the root of the mean
 square). Legato's times are those of the host's clock around an evaluation that is waited for, PyTorch's of events, so
-Legato's carry the cost of one call. Words among the arguments name PyTorch's kernels; none: all of them.
+Legato's carry the cost of one call. Words among the arguments name PyTorch's kernels, none: all of them; a word that
+is none of them chooses rows whose mask it names.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import legato.core as lg
 
-# batch, heads, queries, keys, width of a head, mask
+# batch, heads, queries, keys, width of a head, mask: of all queries and keys, added in float16 or bool ("kept"), or
+# bool, of the keys of each batch ("padding")
 SHAPES = [
     (16, 5, 4096, 4096, 64, None),
     (1, 5, 4096, 4096, 64, None),
@@ -29,7 +31,13 @@ SHAPES = [
     (16, 8, 4096, 77, 40, None),
     (4, 16, 4096, 4096, 128, None),
     (4, 16, 4096, 4096, 128, "causal"),
-    (4, 16, 4096, 4096, 64, "added"),
+    (16, 5, 4096, 4096, 64, "added"),
+    (16, 5, 4096, 4096, 64, "kept"),
+    (16, 5, 4096, 4096, 64, "padding"),
+    (4, 16, 4096, 4096, 128, "added"),
+    (4, 16, 4096, 4096, 128, "kept"),
+    (4, 16, 4096, 4096, 128, "padding"),
+    (16, 12, 509, 509, 64, "padding"),
 ]
 KERNELS = {
     "default": None,
@@ -73,6 +81,8 @@ def right(q, k, v, g, scale, mask):
     scores = q @ k.T * scale
     if isinstance(mask, str):
         scores += np.triu(np.full(scores.shape, -np.inf, np.float32), 1)
+    elif mask is not None and mask.dtype == bool:
+        scores = np.where(mask, scores, -np.inf)
     elif mask is not None:
         scores += mask
     weights = np.exp(scores - scores.max(-1, keepdims=True))
@@ -80,6 +90,17 @@ def right(q, k, v, g, scale, mask):
     y, d = weights @ v, g @ v.T
     d = weights * (d - (y * g).sum(-1, keepdims=True)) * scale
     return y, d @ k, d.T @ q, weights.T @ g
+
+
+def made_mask(batch, queries, keys, mask):
+    rng = np.random.default_rng(0)
+    if mask == "added":
+        return rng.standard_normal((queries, keys)).astype(np.float16)
+    if mask == "kept":
+        return rng.random((queries, keys)) > 0.3
+    if mask == "padding":
+        return np.arange(keys) < rng.integers(keys // 2, keys, (batch, 1, 1, 1))
+    return None
 
 
 def measure_legato(batch, heads, queries, keys, width, mask):
@@ -90,10 +111,13 @@ def measure_legato(batch, heads, queries, keys, width, mask):
         return lg.fast.scaled_dot_product_attention(q, k, v, scale=width**-0.5, mask=given)
 
     q, k, v, g = some(queries), some(keys), some(keys), some(queries)
-    given = lg.random.normal((queries, keys)).astype(lg.float16) if mask == "added" else mask
+    made = made_mask(batch, queries, keys, mask)
+    given = mask if made is None else lg.array(made)
+    known = mask if made is None else made if made.ndim == 2 else made[-1, 0]
+    if known is not None and not isinstance(known, str) and known.dtype != bool:
+        known = known.astype(np.float32)
     lg.eval(q, k, v, g)
     y, grads = lg.vjp(attend, [q, k, v], [g])
-    known = np.array(given.astype(lg.float32)) if mask == "added" else mask
     expected = right(*(last_head(a) for a in (q, k, v, g)), width**-0.5, known)
     errors = [
         np.abs(last_head(a) - b).max() / np.sqrt((b**2).mean())
@@ -110,11 +134,12 @@ def measure_torch(name, batch, heads, queries, keys, width, mask):
 
     q, k, v = (some(n).requires_grad_() for n in (queries, keys, keys))
     g = some(queries)
-    added = torch.randn(queries, keys, device="cuda", dtype=torch.half) if mask == "added" else None
+    made = made_mask(batch, queries, keys, mask)
+    given = None if made is None else torch.from_numpy(made).cuda()
 
     def sdpa(q, k, v):
         return torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=added, is_causal=mask == "causal"
+            q, k, v, attn_mask=given, is_causal=mask == "causal"
         )
 
     kernel = KERNELS[name]
@@ -129,9 +154,13 @@ def main():
     lg.set_default_device(lg.gpu)
     print(torch.cuda.get_device_name(), "PyTorch", torch.__version__)
     print("batch, heads, queries, keys, width, mask: forward, forward with gradients")
+    kernels = [word for word in sys.argv[1:] if word in KERNELS] or KERNELS
+    masks = [word for word in sys.argv[1:] if word not in KERNELS]
     for shape in SHAPES:
+        if masks and shape[-1] not in masks:
+            continue
         results = [measure_legato(*shape)]
-        for name in sys.argv[1:] or KERNELS:
+        for name in kernels:
             try:
                 results.append(measure_torch(name, *shape))
             except RuntimeError:  # the kernel does not take the shape

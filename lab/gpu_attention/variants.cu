@@ -32,16 +32,23 @@ void check(cudaError_t e) {
   std::exit(1);
 }
 
+// What masks are: T is added, or bool keeps; of each query, or one row for all.
+enum class Masks { none, added, kept, added_row, kept_row };
+
 // Heads of q are a multiple of those of k; rows lie as (batch, rows, heads, width).
 struct Shape {
   int batch, heads, kv_heads, queries, keys, width;
   bool causal;
+  Masks masks = Masks::none;
+  bool each_row() const { return masks == Masks::added || masks == Masks::kept; }
+  bool keeps() const { return masks == Masks::kept || masks == Masks::kept_row; }
 };
 
 // --- what is right, in double precision: a thread a row
 
 struct Right {
-  const void *q, *k, *v, *g;
+  const void *q, *k, *v, *g, *mask;
+  long long mask_pitch;  // 0: one row
   double *y, *log_sum, *inner, *dq, *dk, *dv;
   Shape s;
   double scale;
@@ -70,8 +77,10 @@ template <class T>
 struct Head {
   Rows<T> q, k, v, g;
   int shift;
-  bool causal;
+  bool causal, keeps;
   double scale;
+  const void* mask;
+  long long mask_pitch;
   __device__ Head(const Right& r, int plane) {
     const Shape& s = r.s;
     const int batch = plane / s.heads, head = plane % s.heads,
@@ -83,11 +92,17 @@ struct Head {
     shift = s.keys - s.queries;
     causal = s.causal;
     scale = r.scale;
+    mask = r.mask;
+    mask_pitch = r.mask_pitch;
+    keeps = s.masks == Masks::kept || s.masks == Masks::kept_row;
   }
   __device__ bool alike(int i) const { return causal && i + shift < 0; }
   __device__ double score(int i, int j) const {
     if (alike(i)) return 0;
-    return causal && j > i + shift ? -INFINITY : dot(q, i, k, j) * scale;
+    if (causal && j > i + shift) return -INFINITY;
+    if (mask && keeps && !static_cast<const bool*>(mask)[i * mask_pitch + j]) return -INFINITY;
+    const double x = dot(q, i, k, j) * scale;
+    return mask && !keeps ? x + read(static_cast<const T*>(mask)[i * mask_pitch + j]) : x;
   }
 };
 
@@ -161,6 +176,11 @@ __global__ void fill(T* x, long long n, unsigned seed) {
   x[i] = written<T>(sqrtf(-2 * logf(u)) * cospif(2 * v));
 }
 
+__global__ void fill_kept(bool* x, long long n) {  // three of four
+  const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
+  if (i < n) x[i] = ((i + 1) * 0x9e3779b97f4a7c15ull >> 40) % 4 != 0;
+}
+
 template <class T>
 class Problem {
  public:
@@ -177,12 +197,21 @@ class Problem {
     check(cudaMalloc(&sums, rows * sizeof(RowSums)));
     check(cudaMalloc(&log_sums, rows * 4));
     check(cudaMalloc(&inner, rows * 4));
+    if (s.masks == Masks::none) return;
+    mask_pitch = (s.keys + 15) / 16 * 16;
+    const long long n = mask_pitch * (s.each_row() ? s.queries : 1);
+    if (!s.keeps()) {
+      mask = some(n, 9);
+      return;
+    }
+    check(cudaMalloc(&mask, n));
+    fill_kept<<<(n + 255) / 256, 256>>>(static_cast<bool*>(mask), n);
   }
   ~Problem() {
     for (void* x : {static_cast<void*>(q), static_cast<void*>(g), static_cast<void*>(y),
                     static_cast<void*>(dq), static_cast<void*>(k), static_cast<void*>(v),
                     static_cast<void*>(dk), static_cast<void*>(dv), static_cast<void*>(sums),
-                    static_cast<void*>(log_sums), static_cast<void*>(inner)})
+                    static_cast<void*>(log_sums), static_cast<void*>(inner), mask})
       cudaFree(x);
   }
   Problem(const Problem&) = delete;
@@ -205,6 +234,7 @@ class Problem {
     p.query_tiles = (s.queries + C::queries - 1) / C::queries;
     p.scale = scale;
     p.causal = s.causal;
+    describe_mask(p.mask, C::queries);
     launch(forward_kernel<C>, s.batch * s.heads * p.query_tiles, C::threads,
            sizeof(HopperShared<C>), p);
   }
@@ -220,7 +250,8 @@ class Problem {
                          s.heads,
                          s.queries,
                          s.width,
-                         pitch};
+                         pitch,
+                         mask != nullptr};
     launch(rows_kernel<T>, (s.batch * s.heads * pitch + 15) / 16, 256, 0, p);
   }
   template <class C>
@@ -248,6 +279,8 @@ class Problem {
     p.tiles = ((C::of_keys ? s.keys : s.queries) + C::owned - 1) / C::owned;
     p.scale = scale;
     p.causal = s.causal;
+    p.sums = sums;
+    describe_mask(p.mask, C::of_keys ? C::walked : C::owned);
     launch(grad_kernel<C>, s.batch * (C::of_keys ? s.kv_heads : s.heads) * p.tiles, C::threads,
            sizeof(HopperGradShared<C>), p);
   }
@@ -265,6 +298,8 @@ class Problem {
             k,
             v,
             g,
+            mask,
+            s.each_row() ? mask_pitch : 0,
             right,
             right + 2 * (n + m),
             right + 2 * (n + m) + s.queries,
@@ -283,9 +318,11 @@ class Problem {
     errors[2] = error(dk, r.dk, s.keys, s.kv_heads, last);
     errors[3] = error(dv, r.dv, s.keys, s.kv_heads, last);
     cudaFree(right);
-    std::printf("%d x %d/%d, %d x %d x %d%s: y %.4f, dq %.4f, dk %.4f, dv %.4f\n", s.batch, s.heads,
-                s.kv_heads, s.queries, s.keys, s.width, s.causal ? ", causal" : "", errors[0],
-                errors[1], errors[2], errors[3]);
+    static constexpr const char* kMasks[] = {"", ", added", ", kept", ", one row added",
+                                             ", one row kept"};
+    std::printf("%d x %d/%d, %d x %d x %d%s%s: y %.4f, dq %.4f, dk %.4f, dv %.4f\n", s.batch,
+                s.heads, s.kv_heads, s.queries, s.keys, s.width, s.causal ? ", causal" : "",
+                kMasks[int(s.masks)], errors[0], errors[1], errors[2], errors[3]);
     std::fflush(stdout);
   }
 
@@ -303,25 +340,45 @@ class Problem {
             static_cast<long long>(heads) * s.width};
   }
   void describe(TensorMap& map, T* at, int heads, int rows, int box_rows) const {
+    const HeadStrides by = strides(heads, rows);
+    const cuuint64_t sizes[4] = {cuuint64_t(s.width), cuuint64_t(rows), cuuint64_t(heads),
+                                 cuuint64_t(s.batch)},
+                     pitches[3] = {cuuint64_t(by.row) * 2, cuuint64_t(by.head) * 2,
+                                   cuuint64_t(by.batch) * 2};
+    encode(
+        map,
+        std::is_same_v<T, f16> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+        at, sizes, pitches, 64, box_rows);
+  }
+  void describe_mask(HopperMask& m, int box_rows) const {
+    if (!mask) return;
+    const int bytes = s.keeps() ? 1 : 2;
+    m.kind = s.keeps()                ? MaskKind::boolean
+             : std::is_same_v<T, f16> ? MaskKind::f16
+                                      : MaskKind::bf16;
+    m.each_row = s.each_row();
+    const cuuint64_t sizes[4] = {cuuint64_t(s.keys), cuuint64_t(s.each_row() ? s.queries : 1), 1,
+                                 1},
+                     pitches[3] = {cuuint64_t(mask_pitch) * bytes, 16, 16};
+    encode(m.map, bytes == 1 ? CU_TENSOR_MAP_DATA_TYPE_UINT8 : CU_TENSOR_MAP_DATA_TYPE_UINT16, mask,
+           sizes, pitches, 128 / bytes, s.each_row() ? box_rows : 1);
+  }
+  static void encode(TensorMap& map, CUtensorMapDataType type, void* at,
+                     const cuuint64_t (&sizes)[4], const cuuint64_t (&pitches)[3], int columns,
+                     int rows) {
     using Encode = decltype(&cuTensorMapEncodeTiled);
-    static const Encode encode = [] {
+    static const Encode call = [] {
       void* f = nullptr;
       cudaDriverEntryPointQueryResult found;
       check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &f, 12000, cudaEnableDefault,
                                              &found));
       return reinterpret_cast<Encode>(f);
     }();
-    const HeadStrides by = strides(heads, rows);
-    const cuuint64_t sizes[4] = {cuuint64_t(s.width), cuuint64_t(rows), cuuint64_t(heads),
-                                 cuuint64_t(s.batch)},
-                     pitches[3] = {cuuint64_t(by.row) * 2, cuuint64_t(by.head) * 2,
-                                   cuuint64_t(by.batch) * 2};
-    const cuuint32_t box[4] = {64, cuuint32_t(box_rows), 1, 1}, step[4] = {1, 1, 1, 1};
-    const CUresult result = encode(
-        reinterpret_cast<CUtensorMap*>(&map),
-        std::is_same_v<T, f16> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-        4, at, sizes, pitches, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    const cuuint32_t box[4] = {cuuint32_t(columns), cuuint32_t(rows), 1, 1}, step[4] = {1, 1, 1, 1};
+    const CUresult result =
+        call(reinterpret_cast<CUtensorMap*>(&map), type, 4, at, sizes, pitches, box, step,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result != CUDA_SUCCESS) std::exit(2);
   }
   template <class Params>
@@ -370,9 +427,26 @@ class Problem {
   T *q, *k, *v, *g, *y, *dq, *dk, *dv;
   RowSums* sums;
   float *log_sums, *inner;
+  void* mask = nullptr;
+  long long mask_pitch = 0;
 };
 
 // --- the table
+
+template <class T, int width, class Forward, class Keys, class Queries>
+void check_masks(const char* what) {
+  std::printf("%s\n", what);
+  for (const Masks masks : {Masks::added, Masks::kept, Masks::added_row, Masks::kept_row})
+    for (const Shape& s : {Shape{1, 2, 1, 192, 192, width, false, masks},
+                           Shape{2, 2, 2, 333, 257, width, false, masks}}) {
+      Problem<T> p(s);
+      p.template forward<Forward>();
+      p.know();
+      p.template grad<Keys>();
+      p.template grad<Queries>();
+      p.print_errors();
+    }
+}
 
 template <class T, int width, class Forward, class Keys, class Queries>
 void check_all(const char* what) {
@@ -418,6 +492,12 @@ void time(const char* what, double products, const Shape& s, const std::function
 #define QUERIES(...)                    \
   time("queries " #__VA_ARGS__, 3, p.s, \
        [&] { p.grad<HopperGradTiling<f16, __VA_ARGS__, false>>(); });
+#define MASKED_KEYS(...)                    \
+  time("masked keys " #__VA_ARGS__, 4, p.s, \
+       [&] { p.grad<HopperGradTiling<f16, __VA_ARGS__, true, true>>(); });
+#define MASKED_QUERIES(...)                    \
+  time("masked queries " #__VA_ARGS__, 3, p.s, \
+       [&] { p.grad<HopperGradTiling<f16, __VA_ARGS__, false, true>>(); });
 #define SHAPE(...)                    \
   Problem<f16> p(Shape{__VA_ARGS__}); \
   std::printf("%s\n", #__VA_ARGS__);
@@ -445,6 +525,15 @@ int main(int argc, char** argv) {
     check_all<f16, 160, HopperTiling<f16, 160, 160, 96, 2, 2, 1>,
               HopperGradTiling<f16, 160, 32, 2, 3, 0, true>,
               HopperGradTiling<f16, 160, 48, 2, 3, 0, false>>("width 160");
+    check_masks<f16, 64, HopperTiling<f16, 64, 64, 128, 3, 2, 1, true>,
+                HopperGradTiling<f16, 64, 64, 2, 3, 2, true, true>,
+                HopperGradTiling<f16, 64, 64, 3, 3, 1, false, true>>("width 64");
+    check_masks<bf16, 64, HopperTiling<bf16, 64, 64, 128, 3, 2, 1, true>,
+                HopperGradTiling<bf16, 64, 64, 2, 3, 2, true, true>,
+                HopperGradTiling<bf16, 64, 64, 3, 3, 1, false, true>>("width 64, bfloat16");
+    check_masks<f16, 128, HopperTiling<f16, 128, 128, 128, 2, 2, 1, true>,
+                HopperGradTiling<f16, 128, 48, 2, 3, 0, true, true>,
+                HopperGradTiling<f16, 128, 64, 2, 3, 0, false, true>>("width 128");
   }
   if (word == "check") return 0;
   // Forward: width, value width, keys, warpgroups, stages, blocks a multiprocessor. Derivative:
