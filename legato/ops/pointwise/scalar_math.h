@@ -98,7 +98,7 @@ LEGATO_INLINE V expm1(V x) {
   V s = pow2<V>(select(k > 127, decltype(k)(126), k - 1));
   s = select(k > 127, s * V(2.f), s);
   V y = fma(p, s, s - V(0.5f)) * V(2.f);
-  y = select(k > 128, V(kInf), y);
+  y = select(n > V(128.f), V(kInf), y);
   y = select(n == V(0.f), p, y);
   return select(abs(x) < V(0x1p-25f), x, y);  // -0.0, and nothing is lost: expm1(x) = x (1 + x/2)
 }
@@ -136,22 +136,18 @@ LEGATO_INLINE V log_edges(V x, V y) {
   y = select(x == V(kInf), x, y);
   return select(x >= V(0.f), y, V(kNan));
 }
+/// log1p(f) for f in [sqrt(1/2) - 1, sqrt(2) - 1). A multiple of log(2) is added to it plainly:
+/// where that is not 0 the sum is at least 0.34, and log(2)'s rounding 0.1 ULP of it.
 template <class V>
-LEGATO_INLINE V log_of(V e, V f) {
-  V rest = fma(e, V(kLn2Low), log1p_rest(f));
-  // e * kLn2 + f rounds f's last bits away where e is large, where they don't matter.
-  V high = fma(e, V(kLn2), f);
-  V lost = fma(e, V(kLn2), -high) + f;
-  return high + (rest + lost);
+LEGATO_INLINE V log1p_near(V f) {
+  V p = poly(f, -0.0762478858f, 0.129076883f, -0.132433951f, 0.141813442f, -0.166089758f,
+             0.200019956f, -0.250015885f, 0.333333254f, -0.499999881f);
+  return fma(f * f, p, f);
 }
-// Plain sums: where e is not 0, the result is at least 0.34 and log(2)'s rounding 0.1 ULP of it.
 template <class V>
 LEGATO_INLINE V log(V x) {
   auto s = split(x);
-  V f = s.f;
-  V p = poly(f, -0.0762478858f, 0.129076883f, -0.132433951f, 0.141813442f, -0.166089758f,
-             0.200019956f, -0.250015885f, 0.333333254f, -0.499999881f);
-  return log_edges(x, fma(s.e, V(kLn2), fma(f * f, p, f)));
+  return log_edges(x, fma(s.e, V(kLn2), log1p_near(s.f)));
 }
 template <class V>
 LEGATO_INLINE V log2(V x) {
@@ -174,17 +170,17 @@ LEGATO_INLINE V log10(V x) {
   V lost = (a - sum) + high;
   return log_edges(x, sum + (rest + fma(s.e, V(two_low), lost)));
 }
+/// log(1 + x), 1 + x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)). f is x 2^-k - (1 - 2^-k), so
+/// that what 1 + x rounds away is kept; where k is 0 it is x.
 template <class V>
 LEGATO_INLINE V log1p(V x) {
+  using I = decltype(bits(x));
   V u = x + V(1.f);
-  auto s = split(u);
-  // f = (1 + x) 2^-e - 1 without the rounding of 1 + x.
-  auto k = to_int(s.e);
-  auto far = k > 40;
-  V shrink = pow2<V>(select(far, decltype(k)(0), -k));
-  V f = select(far, s.f, fma(x, shrink, shrink - V(1.f)));
-  V y = log_edges(u, log_of(s.e, f));
-  return select(abs(x) < V(0x1p-25f), x, y);
+  I k = (I(0x3fb504f2) - bits(u)) & I(-0x800000);  // -k in the place of an exponent
+  I shrink = I(0x3f800000) + k;
+  shrink = select(shrink > I(0), shrink, I(0));  // k = 128: 2^-k is as good as 0
+  V f = from_bits(bits(x) + k) - (V(1.f) - from_bits(shrink));
+  return log_edges(u, fma(to_float(k), V(-0x1p-23f * kLn2), log1p_near(f)));
 }
 
 // sin and cos. Beyond this the reduction in float32 loses bits and the lanes go through double
