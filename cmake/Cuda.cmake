@@ -63,9 +63,10 @@ function(legato_cuda_text result)
   endforeach()
   set(${result} "${all}" PARENT_SCOPE)
 endfunction()
-legato_cuda_text(cuda_element backends/cuda/element.cuh)
-legato_cuda_text(cuda_language backends/cuda/element.cuh backends/cuda/lane.cuh backends/cuda/libm.cuh fuse/functions.h
-                 ops/pointwise/scalar_math.h ops/pointwise/scalar_arith.h ops/pointwise/scalar_transcend.h)
+legato_cuda_text(cuda_element backends/cuda/element.cuh backends/cuda/element_math.cuh)
+legato_cuda_text(cuda_language backends/cuda/element.cuh backends/cuda/element_math.cuh backends/cuda/lane.cuh
+                 backends/cuda/libm.cuh fuse/functions.h ops/pointwise/scalar_math.h ops/pointwise/scalar_arith.h
+                 ops/pointwise/scalar_transcend.h)
 legato_cuda_text(cuda_lane backends/cuda/lane.cuh)
 legato_cuda_text(cuda_reduction backends/cuda/kernel_abi.h backends/cuda/divide.cuh backends/cuda/reduction_abi.h
                  backends/cuda/rows.cuh backends/cuda/extremes.cuh backends/cuda/reduction.cuh

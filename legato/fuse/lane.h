@@ -123,6 +123,24 @@ LEGATO_INLINE Lane<float> fma(Lane<float> a, Lane<float> b, Lane<float> c) {
 LEGATO_INLINE Lane<double> fma(Lane<double> a, Lane<double> b, Lane<double> c) {
   return __builtin_fma(a.value, b.value, c.value);
 }
+/// a / b where a, b and the quotient are normal numbers far from both ends of the range, or b is 1
+/// or nan: a GPU need not look for what its short division does not take.
+template <class T>
+LEGATO_INLINE Lane<T> divide_normal(Lane<T> a, Lane<T> b) {
+  return a / b;
+}
+// What a GPU approximates by one instruction or few, to 2^-20 of the result or better (the
+// logarithm to 2^-21 of 1 where it is smaller than that), and exactly where the result is a power
+// of two or, of exp2, log2 and a quotient, a whole number. Infinities and nan are as they should
+// be. Only functions of halves are made of them (ops/pointwise/scalar_half.h). Here they are exact.
+/// 2^x; 0 instead of what is below 2^-126.
+LEGATO_INLINE Lane<float> exp2_near(Lane<float> x) { return __builtin_exp2f(x.value); }
+LEGATO_INLINE Lane<float> log2_near(Lane<float> x) { return __builtin_log2f(x.value); }
+LEGATO_INLINE Lane<float> rsqrt_near(Lane<float> x) { return 1 / __builtin_sqrtf(x.value); }
+LEGATO_INLINE Lane<float> divide_near(Lane<float> a, Lane<float> b) { return a / b; }
+/// For what float16 holds: a divisor below 2^-126 may count as 0, one above 2^126 as infinite.
+LEGATO_INLINE Lane<float> divide_near16(Lane<float> a, Lane<float> b) { return a / b; }
+LEGATO_INLINE Lane<float> reciprocal_near16(Lane<float> x) { return 1 / x.value; }
 #define LEGATO_LANE_UNARY(name, builtin)                                                    \
   LEGATO_INLINE Lane<float> name(Lane<float> x) { return __builtin_##builtin##f(x.value); } \
   LEGATO_INLINE Lane<double> name(Lane<double> x) { return __builtin_##builtin(x.value); }

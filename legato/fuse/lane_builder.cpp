@@ -175,6 +175,10 @@ int LaneBuilder::arith(LaneOp op, int a, int b, int c) {
   return make(op, type, type, std::array{a});
 }
 
+int LaneBuilder::divide_normal(int a, int b) {
+  return make(LaneOp::div, type_of(a), type_of(a), std::array{a, b}, 1);
+}
+
 int LaneBuilder::compare(LaneOp op, int a, int b) {
   const Dtype from = type_of(a);
   if (from == Dtype::bool_) {

@@ -23,6 +23,8 @@ class LaneBuilder {
   int constant(Dtype type, uint64_t bits);
   /// Arithmetic, rounding, bits; operands of one type, which is the result's.
   int arith(LaneOp op, int a, int b = -1, int c = -1);
+  /// a / b, see fuse/lane.h.
+  int divide_normal(int a, int b);
   /// eq, ne, lt, le.
   int compare(LaneOp op, int a, int b);
   int select(int mask, int a, int b);
@@ -34,7 +36,7 @@ class LaneBuilder {
   int call(FnId fn, Dtype compute, Dtype result, std::span<const int> operands);
   int rare(RareFn fn, int mask, int value, std::span<const int> operands);
 
-  bool scales = false;  ///< whether LaneOp::scale may be used
+  LaneMachine machine;  ///< for which is written
 
   Dtype type_of(int value) const { return instrs_[static_cast<size_t>(value)].type; }
   int size() const { return static_cast<int>(instrs_.size()); }

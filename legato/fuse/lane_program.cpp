@@ -13,12 +13,48 @@ namespace {
 
 using pointwise::Lane;
 
-constexpr const char* kNames[] = {
-    "input",    "literal",   "constant",   "add",     "sub",  "mul",   "div",     "min",
-    "max",      "neg",       "fma",        "scale",   "sqrt", "floor", "ceil",    "trunc",
-    "rint",     "round_f16", "round_bf16", "eq",      "ne",   "lt",    "le",      "select",
-    "bit_and",  "bit_or",    "bit_xor",    "bit_not", "shl",  "shr",   "bitcast", "to_int",
-    "to_float", "convert",   "call",       "rare"};
+constexpr const char* kNames[] = {"input",
+                                  "literal",
+                                  "constant",
+                                  "add",
+                                  "sub",
+                                  "mul",
+                                  "div",
+                                  "min",
+                                  "max",
+                                  "neg",
+                                  "fma",
+                                  "scale",
+                                  "sqrt",
+                                  "floor",
+                                  "ceil",
+                                  "trunc",
+                                  "rint",
+                                  "round_f16",
+                                  "round_bf16",
+                                  "exp2_near",
+                                  "log2_near",
+                                  "rsqrt_near",
+                                  "divide_near",
+                                  "divide_near16",
+                                  "reciprocal_near16",
+                                  "eq",
+                                  "ne",
+                                  "lt",
+                                  "le",
+                                  "select",
+                                  "bit_and",
+                                  "bit_or",
+                                  "bit_xor",
+                                  "bit_not",
+                                  "shl",
+                                  "shr",
+                                  "bitcast",
+                                  "to_int",
+                                  "to_float",
+                                  "convert",
+                                  "call",
+                                  "rare"};
 static_assert(std::size(kNames) == kLaneOpCount);
 
 template <class T>
@@ -62,8 +98,27 @@ uint64_t floating(const LaneInstr& s, Lane<T> a, Lane<T> b, Lane<T> c) {
     case LaneOp::round_bf16:
       return bits_of(static_cast<float>(bfloat16_t(static_cast<float>(a.value))));
     default:
-      throw InternalError(cat("lane instruction ", name_of(s.op), " is not for ", s.from));
+      break;
   }
+  if constexpr (std::is_same_v<T, float>) {
+    switch (s.op) {
+      case LaneOp::exp2_near:
+        return put(exp2_near(a));
+      case LaneOp::log2_near:
+        return put(log2_near(a));
+      case LaneOp::rsqrt_near:
+        return put(rsqrt_near(a));
+      case LaneOp::divide_near:
+        return put(divide_near(a, b));
+      case LaneOp::divide_near16:
+        return put(divide_near16(a, b));
+      case LaneOp::reciprocal_near16:
+        return put(reciprocal_near16(a));
+      default:
+        break;
+    }
+  }
+  throw InternalError(cat("lane instruction ", name_of(s.op), " is not for ", s.from));
 }
 
 template <class T>

@@ -11,7 +11,9 @@
 // wrap to their width after each instruction.
 //
 // Rounding contract: each instruction rounds once, as IEEE 754 says; add and mul are never
-// contracted. All generators therefore agree to the bit, but for the sign and payload of a nan.
+// contracted. All generators therefore agree to the bit, but for the sign and payload of a nan, and
+// for functions whose result is a half on machines that approximate (Note [Functions of halves] in
+// ops/pointwise/scalar_half.h).
 #pragma once
 
 #include <cstdint>
@@ -34,13 +36,13 @@ enum class LaneOp : uint8_t {
   add,
   sub,
   mul,
-  div,
+  div,  // imm 1: divide_normal of fuse/lane.h
   min,
   max,
   neg,
   // Floating point only. fma rounds once; rint rounds half to even.
   fma,
-  scale,  // src[0] * 2^src[1] of float32, src[1] a whole number; only if `lower` may use it
+  scale,  // src[0] * 2^src[1] of float32, src[1] a whole number; only if LaneMachine::scales
   sqrt,
   floor,
   ceil,
@@ -48,6 +50,14 @@ enum class LaneOp : uint8_t {
   rint,
   round_f16,   // float32 to the nearest float16, as float32
   round_bf16,  // likewise bfloat16
+  // The machine's own approximations in float32, see fuse/lane.h; only if
+  // LaneMachine::approximates.
+  exp2_near,
+  log2_near,
+  rsqrt_near,
+  divide_near,
+  divide_near16,
+  reciprocal_near16,
   // Comparisons of two values of type `from`; false for nan but for ne. a > b is recorded as b < a.
   eq,
   ne,
@@ -85,7 +95,7 @@ struct LaneInstr {
   uint8_t n_src = 0;
   uint16_t fn = 0;                // call: a FnId; rare: a RareFn
   int16_t src[4] = {0, 0, 0, 0};  // instructions before this one
-  uint64_t imm = 0;               // constant, number of the input or literal, shift count
+  uint64_t imm = 0;  // constant, number of the input or literal, shift count; of div, see there
 };
 
 struct LaneProgram {
@@ -102,11 +112,20 @@ struct LaneProgram {
   LEGATO_API std::string to_string() const;
 };
 
+/// What a machine has beside the instructions that all have.
+struct LaneMachine {
+  bool scales = false;        // LaneOp::scale, which is written in other instructions if not
+  bool approximates = false;  // exp2_near and so on: functions of halves are made of them then
+};
+
 /// The program in lane instructions: converted where dtypes differ, common subexpressions computed
 /// once, constants folded, without what no output needs. Null if it holds complex values or is
-/// longer than generators should take. `scales`: whether the machine has LaneOp::scale, which is
-/// written in other instructions if not.
-LEGATO_API std::unique_ptr<LaneProgram> lower(const Program& program, bool scales = false);
+/// longer than generators should take.
+LEGATO_API std::unique_ptr<LaneProgram> lower(const Program& program, LaneMachine machine = {});
+
+/// For which half machines that approximate compute `fn` where its result is a `result`: float16 if
+/// it is the same for both, float32 if it is no half, or as short as it can be.
+LEGATO_API Dtype half_form(FnId fn, Dtype result);
 
 /// One lane of an instruction that is out of line. Operands (src for a call, the arguments for a
 /// rare) and the result are bits, zero-extended.

@@ -53,6 +53,7 @@ std::string Program::to_string() const {
     for (int i = 0; i < s.n_src; ++i) out += cat(i ? ", %" : " %", s.src[i]);
     out += cat(" : ", s.compute);
     if (s.dtype != s.compute) out += cat(" -> ", s.dtype);
+    if (is_half(s.form)) out += cat(" for ", s.form);
     out += '\n';
   }
   out += "store";

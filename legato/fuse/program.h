@@ -37,6 +37,8 @@ struct Instr {
       Dtype::float32;  // dtype of its result; may be a half, then the register holds float32
   uint16_t src[3] = {0, 0, 0};  // value numbers, all smaller than this instruction's own
   uint8_t n_src = 0;
+  // Where its result is float32, but a half in the program that it is part of: fuse::half_form().
+  Dtype form = Dtype::float32;
 };
 
 inline constexpr int kMaxInputs = 16;

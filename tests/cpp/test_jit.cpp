@@ -237,7 +237,7 @@ bool code_agrees(const Program& p, const std::vector<uint64_t>& literals, SimdLe
   const int64_t n = 1003;
   auto in = random_operands(p, n, 61);
   auto expected = interpreted(p, in, literals, n);
-  auto code = cpu::jit::compile(*fuse::lower(p, level == SimdLevel::avx512), {}, level);
+  auto code = cpu::jit::compile(*fuse::lower(p, {.scales = level == SimdLevel::avx512}), {}, level);
   if (!code) return false;
   cpu::jit::Operands o;
   for (const Operand& x : in) {
@@ -278,7 +278,7 @@ TEST_CASE("code of every vector level of this machine gives the same bits") {
 TEST_CASE("AVX-512 code is assembled for every function") {
   int failed = 0;
   auto assemble = [&](const Program& p) {
-    auto lanes = fuse::lower(p, true);
+    auto lanes = fuse::lower(p, {.scales = true});
     REQUIRE(lanes);
     for (uint32_t scalars : {0u, 1u}) {
       cpu::jit::Variant v;

@@ -120,16 +120,20 @@ void collect(Files& files) {
       if (!exists(fn, t, n)) continue;
       const Dtype result = is_test(name) ? Dtype::bool_ : t;
       const bool where = is_one_of(name, {"where"});
-      auto single = [&](Dtype stored, Dtype to) {
+      auto single = [&](Dtype stored, Dtype to, Dtype form = Dtype::float32) {
         std::vector<Dtype> in(static_cast<size_t>(n), stored);
         if (where) in[0] = Dtype::bool_;
-        return cuda::single_program(fn, compute_dtype(stored), to, in);
+        return cuda::single_program(fn, compute_dtype(stored), to, in, form);
       };
       const std::string image = cat("programs_", t == Dtype::float32   ? "f32"
                                                  : t == Dtype::float64 ? "f64"
                                                                        : "int");
       auto p = single(t, result);
       files.add(image, *p, Variant::general(n));
+      if (t == Dtype::float32)
+        for (Dtype half : {Dtype::float16, Dtype::bfloat16})
+          if (const Dtype form = fuse::half_form(fn, half); is_half(form))
+            files.add(image, *single(t, t, form), Variant::general(n));
       if (!is_common(name)) continue;
       for (Dtype stored : {t, Dtype::float16, Dtype::bfloat16}) {
         if (compute_dtype(stored) != t || t == Dtype::uint8 || t == Dtype::bool_ ||

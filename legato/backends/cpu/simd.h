@@ -110,6 +110,11 @@ struct Vec {
   friend LEGATO_INLINE Vec operator>>(Vec a, int n) { return of(a.raw >> n); }
 };
 
+/// See fuse/lane.h.
+template <class T>
+LEGATO_INLINE Vec<T> divide_normal(Vec<T> a, Vec<T> b) {
+  return a / b;
+}
 template <class T>
 LEGATO_INLINE Vec<T> select(Mask<sizeof(T)> m, Vec<T> a, Vec<T> b) {
 #if LEGATO_LEVEL_AVX512

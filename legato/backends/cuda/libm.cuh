@@ -1,6 +1,6 @@
 // The C functions that the scalar language calls, under the names which they have in generated
 // programs: lg_name for __builtin_name. Those of a complex argument are written here, in double
-// precision; CUDA has none.
+// precision; CUDA has none. And what else is the language's alone: lanes' short division.
 #pragma once
 
 namespace legato {
@@ -152,5 +152,14 @@ LEGATO_DEVICE CDouble lg_catanh(CDouble z) {
   return {beta * re, -beta * im};
 }
 LEGATO_DEVICE CDouble lg_catan(CDouble z) { return turned_back(lg_catanh(turned(z))); }
+
+namespace pointwise {
+inline namespace device {
+/// See fuse/lane.h.
+LEGATO_INLINE Lane<float> divide_normal(Lane<float> a, Lane<float> b) {
+  return Lane<float>(::legato::divide_normal(a.value, b.value));
+}
+}  // namespace device
+}  // namespace pointwise
 
 }  // namespace legato

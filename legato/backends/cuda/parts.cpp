@@ -4,6 +4,7 @@
 
 #include "legato/backends/cuda/print.h"
 #include "legato/base/error.h"
+#include "legato/fuse/lane_program.h"
 
 namespace legato::cuda {
 
@@ -50,14 +51,15 @@ class TakingApart {
   }
 
  private:
-  bool put(FnId fn, Dtype compute, Dtype result, std::span<const int> src, int value) {
+  bool put(FnId fn, Dtype compute, Dtype result, std::span<const int> src, int value,
+           Dtype form = Dtype::float32) {
     Dtype in[3];
     Part part;
     for (size_t i = 0; i < src.size(); ++i) {
       in[i] = stored_[static_cast<size_t>(src[i])];
       part.src[part.n_src++] = src[i];
     }
-    part.program = single_program(fn, compute, result, {in, src.size()});
+    part.program = single_program(fn, compute, result, {in, src.size()}, form);
     part.value = value;
     part.stored = result;
     const uint64_t key = Variant::general(part.n_src).key(part.n_src);
@@ -93,7 +95,9 @@ class TakingApart {
     // The functions were compiled for the dtype that they compute, or bool, as result.
     const Dtype result = compute_dtype(s.dtype);
     const std::span<const int> operands(src, s.n_src);
-    if (put(s.fn, s.compute, result, operands, value)) return true;
+    const Dtype form =
+        lowered_ && s.compute == Dtype::float32 ? fuse::half_form(s.fn, s.dtype) : Dtype::float32;
+    if (put(s.fn, s.compute, result, operands, value, form)) return true;
     if (result == s.compute) return false;
     const int own = static_cast<int>(stored_.size());
     stored_.push_back(s.compute);
@@ -101,6 +105,8 @@ class TakingApart {
     return put(fuse::kCastFn, s.compute, result, std::span(&own, 1), value);
   }
   const Program& p_;
+  // Whether the whole is printed from lane instructions, which know functions of halves.
+  const bool lowered_ = is_lowered(p_);
   std::unique_ptr<Parts> out_;
   std::vector<Dtype> stored_;  // of each value
 };

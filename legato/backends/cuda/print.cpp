@@ -10,7 +10,8 @@
 
 namespace legato::cuda {
 
-// Both are written by cmake/Cuda.cmake: element.cuh, and all of the scalar language behind it.
+// Both are written by cmake/Cuda.cmake: element.cuh with element_math.cuh, and all of
+// the scalar language behind them.
 extern const char kElementText[];
 extern const char kScalarLanguage[];
 extern const char kLaneText[];       // lane.cuh, which the scalar language contains
@@ -360,13 +361,14 @@ Source print_program(const Program& program, const Variant& variant, const char*
 }
 
 std::unique_ptr<Program> single_program(fuse::FnId fn, Dtype compute, Dtype result,
-                                        std::span<const Dtype> inputs) {
+                                        std::span<const Dtype> inputs, Dtype form) {
   auto p = std::make_unique<Program>();
   p->inputs.assign(inputs.begin(), inputs.end());
   Instr s;
   s.fn = fn;
   s.compute = compute;
   s.dtype = result;
+  s.form = form;
   for (; s.n_src < inputs.size(); ++s.n_src) s.src[s.n_src] = s.n_src;
   p->instrs.push_back(s);
   p->outputs = {static_cast<uint16_t>(inputs.size())};
@@ -394,8 +396,8 @@ uint64_t structure_hash(const Program& p) {
   add(p.literals.size());
   for (Dtype t : p.literals) add(static_cast<uint64_t>(t));
   for (const Instr& s : p.instrs) {
-    add(uint64_t{s.fn} << 24 | static_cast<uint64_t>(s.compute) << 16 |
-        static_cast<uint64_t>(s.dtype) << 8 | s.n_src);
+    add(static_cast<uint64_t>(s.form) << 40 | uint64_t{s.fn} << 24 |
+        static_cast<uint64_t>(s.compute) << 16 | static_cast<uint64_t>(s.dtype) << 8 | s.n_src);
     for (int i = 0; i < s.n_src; ++i) add(s.src[i]);
   }
   for (uint16_t o : p.outputs) add(uint64_t{o} << 32);

@@ -101,6 +101,8 @@ struct Element {
 };
 Element print_element(const fuse::Program& program, const char* name, int first_literal,
                       const char* params = "Params", bool registers = false);
+/// Whether it is printed from lane instructions, and not as calls of the scalar language.
+bool is_lowered(const fuse::Program& program);
 std::string rare_functions(uint32_t which);
 /// The fields of Note [Parameters of a program].
 std::string print_fields(const fuse::Program& program, const Variant& variant);
@@ -109,9 +111,10 @@ std::string print_fields(const fuse::Program& program, const Variant& variant);
 uint64_t structure_hash(const fuse::Program& program);
 
 /// fn of operands that are stored as `inputs`, in compute dtype `compute`, its result stored as
-/// `result`.
+/// `result`. `form`: see fuse::Instr.
 std::unique_ptr<fuse::Program> single_program(fuse::FnId fn, Dtype compute, Dtype result,
-                                              std::span<const Dtype> inputs);
+                                              std::span<const Dtype> inputs,
+                                              Dtype form = Dtype::float32);
 /// The C++ name of a dtype's elements in kernels: "float", "bf16", "c64".
 const char* device_type(Dtype t);
 /// A register as it is stored.

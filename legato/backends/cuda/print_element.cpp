@@ -74,7 +74,12 @@ class LanePrinter {
         return 0;
       case LaneOp::div:
       case LaneOp::sqrt:
-        return s.type == Dtype::float64 ? 40 : 12;
+        return s.type == Dtype::float64 ? 40 : s.imm ? 8 : 12;
+      case LaneOp::divide_near:
+        return 12;
+      case LaneOp::scale:
+      case LaneOp::divide_near16:
+        return 6;
       case LaneOp::call:
         return 100;
       case LaneOp::convert:
@@ -107,6 +112,24 @@ class LanePrinter {
     if (!(bound < 0 || bound > 0)) return {};
     return {s.src[1], s.src[0], s.op == LaneOp::min};
   }
+  /// The value of which `s`, bits without their sign, is the absolute value; -1: it is none.
+  int abs_of(const LaneInstr& s) const {
+    if (s.op != LaneOp::bitcast || s.type != Dtype::float32) return -1;
+    const LaneInstr& bits = at(s.src[0]);
+    if (bits.op != LaneOp::bit_and) return -1;
+    const LaneInstr &value = at(bits.src[0]), &mask = at(bits.src[1]);
+    return value.op == LaneOp::bitcast && value.from == Dtype::float32 &&
+                   mask.op == LaneOp::constant && mask.imm == 0x7fffffffu
+               ? value.src[0]
+               : -1;
+  }
+  /// An expression whose low bits hold the whole number v: the sum that rounded it, if one did.
+  std::string with_low_bits(int v) const {
+    const LaneInstr& s = at(v);
+    const bool rounded =
+        s.op == LaneOp::rint && ranges_[static_cast<size_t>(s.src[0])].within(kRoundedBySum);
+    return cat("(v", rounded ? s.src[0] : v, " + 0x1.8p23f)");
+  }
   Range range_of(const LaneInstr& s) const {
     if (s.type != Dtype::float32) return {};
     auto src = [&](int i) { return ranges_[static_cast<size_t>(s.src[i])]; };
@@ -116,6 +139,10 @@ class LanePrinter {
         const float v = std::bit_cast<float>(static_cast<uint32_t>(s.imm));
         return std::isfinite(v) ? Range{v, v} : Range{};
       }
+      case LaneOp::bitcast:
+        return abs_of(s) >= 0 ? Range{0, INFINITY} : Range{};
+      case LaneOp::add:
+        return {src(0).low + src(1).low, src(0).high + src(1).high};
       case LaneOp::mul: {
         const Range a = src(0), b = src(1);
         if (!known(a) || !known(b)) return {};
@@ -201,7 +228,8 @@ class LanePrinter {
         value = wrapped(" * ");
         break;
       case LaneOp::div:
-        value = compared(" / ");
+        value =
+            single && s.imm ? cat("divide_normal(", src(0), ", ", src(1), ")") : compared(" / ");
         break;
       case LaneOp::min:
       case LaneOp::max:
@@ -221,7 +249,20 @@ class LanePrinter {
         value = cat(function("fma"), src(0), ", ", src(1), ", ", src(2), ")");
         break;
       case LaneOp::scale:
-        throw InternalError("print_program: the program was lowered for another machine");
+        LEGATO_CHECK(ranges_[static_cast<size_t>(s.src[1])].within(0x1p20),
+                     "an exponent of unknown range");
+        value = cat("scale(", src(0), ", ", with_low_bits(s.src[1]), ")");
+        break;
+      case LaneOp::exp2_near:
+      case LaneOp::log2_near:
+      case LaneOp::rsqrt_near:
+      case LaneOp::reciprocal_near16:
+        value = cat(fuse::name_of(s.op), "(", src(0), ")");
+        break;
+      case LaneOp::divide_near:
+      case LaneOp::divide_near16:
+        value = cat(fuse::name_of(s.op), "(", src(0), ", ", src(1), ")");
+        break;
       case LaneOp::sqrt:
         value = cat(function("sqrt"), src(0), ")");
         break;
@@ -234,11 +275,14 @@ class LanePrinter {
       case LaneOp::trunc:
         value = cat(function("trunc"), src(0), ")");
         break;
-      case LaneOp::rint:
-        value = single && ranges_[static_cast<size_t>(s.src[0])].within(kRoundedBySum)
-                    ? cat("::copysignf((", src(0), " + 0x1.8p23f) - 0x1.8p23f, ", src(0), ")")
-                    : cat(function("rint"), src(0), ")");
+      case LaneOp::rint: {
+        const Range& r = ranges_[static_cast<size_t>(s.src[0])];
+        const std::string sum = cat("(", src(0), " + 0x1.8p23f) - 0x1.8p23f");
+        value = !single || !r.within(kRoundedBySum) ? cat(function("rint"), src(0), ")")
+                : r.low >= 0                        ? sum
+                                                    : cat("::copysignf(", sum, ", ", src(0), ")");
         break;
+      }
       case LaneOp::round_f16:
         value = cat("to_float(to_f16(", src(0), "))");
         break;
@@ -279,24 +323,21 @@ class LanePrinter {
         value = cat("(", t, ")(", src(0), " >> ", s.imm, ")");
         break;
       case LaneOp::bitcast:
-        value = cat("__builtin_bit_cast(", t, ", ", src(0), ")");
+        value = abs_of(s) >= 0 ? cat("::fabsf(v", abs_of(s), ")")
+                               : cat("__builtin_bit_cast(", t, ", ", src(0), ")");
         break;
       case LaneOp::to_int: {
         const bool narrow = s.from == Dtype::float32;
         const char *most = narrow ? "0x1p31f" : "0x1p63",
                    *least = narrow ? "INT32_MIN" : "INT64_MIN";
-        const bool known = narrow && ranges_[static_cast<size_t>(s.src[0])].within(0x1p30);
-        const std::string fits = known ? cat(src(0), " == ", src(0))
-                                       : cat(src(0), " > -", most, " && ", src(0), " < ", most);
-        // The integer stands in the low bits of the sum that rounded.
-        const LaneInstr& rounded = at(s.src[0]);
-        const bool summed = narrow && rounded.op == LaneOp::rint &&
-                            ranges_[static_cast<size_t>(rounded.src[0])].within(kRoundedBySum);
-        value = cat(fits, " ? ",
-                    summed ? cat("__builtin_bit_cast(int32_t, v", rounded.src[0],
-                                 " + 0x1.8p23f) - 0x4b400000")
-                           : cat("(", t, ")", src(0)),
-                    " : ", least);
+        const Range& r = ranges_[static_cast<size_t>(s.src[0])];
+        if (narrow && r.within(kRoundedBySum) && at(s.src[0]).op == LaneOp::rint)
+          value = cat("__builtin_bit_cast(int32_t, ", with_low_bits(s.src[0]), ") - 0x4b400000");
+        else if (narrow && r.within(0x1p30))
+          value = cat("(", t, ")", src(0));
+        else
+          value = cat(src(0), " > -", most, " && ", src(0), " < ", most, " ? (", t, ")", src(0),
+                      " : ", least);
         break;
       }
       case LaneOp::to_float:
@@ -378,10 +419,13 @@ class LanguagePrinter {
 
 }  // namespace
 
+// What element_math.cuh has.
+constexpr fuse::LaneMachine kGpu = {.scales = true, .approximates = true};
+
 Element print_element(const Program& p, const char* name, int first_literal, const char* params,
                       bool registers) {
   Element e;
-  const std::unique_ptr<LaneProgram> lanes = fuse::lower(p);
+  const std::unique_ptr<LaneProgram> lanes = fuse::lower(p, kGpu);
   e.text = cat("LEGATO_INLINE void ", name, "(const ", params, "& p");
   for (size_t i = 0; i < p.inputs.size(); ++i)
     e.text += cat(", const ", device_type(p.inputs[i]), "& x", i);
@@ -404,6 +448,8 @@ Element print_element(const Program& p, const char* name, int first_literal, con
   e.text += "}\n";
   return e;
 }
+
+bool is_lowered(const Program& p) { return fuse::lower(p, kGpu) != nullptr; }
 
 // What the C library is asked for where the short way is not exact, out of line.
 std::string rare_functions(uint32_t which) {

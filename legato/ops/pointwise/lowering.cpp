@@ -9,7 +9,7 @@
 
 #include "legato/base/error.h"
 #include "legato/fuse/lane_builder.h"
-#include "legato/ops/pointwise/scalar.h"
+#include "legato/ops/pointwise/scalar_half.h"
 
 namespace legato::pointwise {
 inline namespace LEGATO_LEVEL {
@@ -92,6 +92,13 @@ struct Rec {
 
   friend Rec select(RecMask m, Rec a, Rec b) { return of(recording->select(m.id, a.id, b.id)); }
   friend Rec fma(Rec a, Rec b, Rec c) { return arith(LaneOp::fma, a.id, b.id, c.id); }
+  friend Rec divide_normal(Rec a, Rec b) { return of(recording->divide_normal(a.id, b.id)); }
+  friend Rec exp2_near(Rec x) { return arith(LaneOp::exp2_near, x.id); }
+  friend Rec log2_near(Rec x) { return arith(LaneOp::log2_near, x.id); }
+  friend Rec rsqrt_near(Rec x) { return arith(LaneOp::rsqrt_near, x.id); }
+  friend Rec divide_near(Rec a, Rec b) { return arith(LaneOp::divide_near, a.id, b.id); }
+  friend Rec divide_near16(Rec a, Rec b) { return arith(LaneOp::divide_near16, a.id, b.id); }
+  friend Rec reciprocal_near16(Rec x) { return arith(LaneOp::reciprocal_near16, x.id); }
   friend Rec sqrt(Rec x) { return arith(LaneOp::sqrt, x.id); }
   friend Rec floor(Rec x) { return arith(LaneOp::floor, x.id); }
   friend Rec ceil(Rec x) { return arith(LaneOp::ceil, x.id); }
@@ -117,7 +124,7 @@ Rec<float> to_float(Rec<int32_t> x) {
   return Rec<float>::of(recording->number(LaneOp::to_float, x.id, Dtype::float32));
 }
 Rec<float> scale_by(Rec<float> p, Rec<float> n) {
-  if (recording->scales) return Rec<float>::arith(LaneOp::scale, p.id, n.id);
+  if (recording->machine.scales) return Rec<float>::arith(LaneOp::scale, p.id, n.id);
   return math::scale_by<Rec<float>>(p, n);
 }
 
@@ -172,6 +179,9 @@ inline constexpr bool called =
 struct Entry {
   int (*record)(const int* operands) = nullptr;
   LaneFunction lane = nullptr;  // where it is called
+  // For results that are halves, if shorter; for float16, if that is shorter still.
+  int (*record_half)(const int* operands) = nullptr;
+  int (*record_f16)(const int* operands) = nullptr;
 };
 
 template <class F, class T>
@@ -186,6 +196,15 @@ int record(const int* o) {
   else
     return F::apply(v(0), v(1), v(2)).id;
 }
+/// `Form`: HalfForm<F> or Float16Form<F>.
+template <class F, class Form>
+int record_form(const int* o) {
+  auto v = [&](int i) { return Rec<float>::of(o[i]); };
+  if constexpr (F::arity == 1)
+    return Form::apply(v(0)).id;
+  else
+    return Form::apply(v(0), v(1)).id;
+}
 template <class F, class T>
 uint64_t lane(const uint64_t* o) {
   auto v = [&](int i) { return Lane<T>(value_of<T>(o[i])); };
@@ -196,12 +215,18 @@ uint64_t lane(const uint64_t* o) {
 }
 template <class F, class T>
 constexpr Entry entry() {
-  if constexpr (!exists<F, T>)
+  if constexpr (!exists<F, T>) {
     return {};
-  else if constexpr (called<F, T>)
+  } else if constexpr (called<F, T>) {
     return {nullptr, lane<F, T>};
-  else
-    return {record<F, T>, nullptr};
+  } else {
+    Entry e{record<F, T>};
+    if constexpr (std::is_same_v<T, float>) {
+      if constexpr (HalfForm<F>::exists) e.record_half = record_form<F, HalfForm<F>>;
+      if constexpr (Float16Form<F>::is_own) e.record_f16 = record_form<F, Float16Form<F>>;
+    }
+    return e;
+  }
 }
 
 struct Table {
@@ -260,8 +285,8 @@ class Recording {
 /// rounded: by a cast and by a store, not by the functions between.
 class Lowering {
  public:
-  Lowering(const fuse::Program& p, bool scales) : p_(p), b_(p.inputs, p.literals) {
-    b_.scales = scales;
+  Lowering(const fuse::Program& p, fuse::LaneMachine machine) : p_(p), b_(p.inputs, p.literals) {
+    b_.machine = machine;
   }
 
   std::unique_ptr<fuse::LaneProgram> run() {
@@ -301,8 +326,15 @@ class Lowering {
       const bool condition = static_cast<Id>(s.fn) == Id::Where && i == 0;
       operands[i] = b_.convert(values_[s.src[i]], condition ? Dtype::bool_ : s.compute);
     }
-    const int v = e.record ? e.record(operands)
-                           : b_.call(s.fn, s.compute, s.compute, std::span(operands, s.n_src));
+    Dtype form = s.form;
+    if (b_.machine.approximates && s.compute == Dtype::float32 && is_half(s.dtype))
+      form = fuse::half_form(s.fn, s.dtype);
+    auto record = form == Dtype::bfloat16                  ? e.record_half
+                  : form == Dtype::float16 && e.record_f16 ? e.record_f16
+                  : form == Dtype::float16                 ? e.record_half
+                                                           : e.record;
+    const int v = record ? record(operands)
+                         : b_.call(s.fn, s.compute, s.compute, std::span(operands, s.n_src));
     return b_.convert(v, to);
   }
 
@@ -317,12 +349,20 @@ class Lowering {
 
 namespace legato::fuse {
 
-std::unique_ptr<LaneProgram> lower(const Program& program, bool scales) {
+std::unique_ptr<LaneProgram> lower(const Program& program, LaneMachine machine) {
   auto complex = [](Dtype t) { return is_complex(t); };
   bool any = std::any_of(program.inputs.begin(), program.inputs.end(), complex) ||
              std::any_of(program.literals.begin(), program.literals.end(), complex);
   for (const Instr& s : program.instrs) any |= is_complex(s.compute) || is_complex(s.dtype);
-  return any ? nullptr : pointwise::Lowering(program, scales).run();
+  return any ? nullptr : pointwise::Lowering(program, machine).run();
+}
+
+Dtype half_form(FnId fn, Dtype result) {
+  if (!is_half(result) || fn == kCastFn) return Dtype::float32;
+  const pointwise::Entry& e = pointwise::entry_of(fn, Dtype::float32);
+  if (result == Dtype::bfloat16)
+    return !e.record_half ? Dtype::float32 : e.record_f16 ? Dtype::bfloat16 : Dtype::float16;
+  return e.record_half || e.record_f16 ? Dtype::float16 : Dtype::float32;
 }
 
 LaneFunction call_function(FnId fn, Dtype compute) { return pointwise::entry_of(fn, compute).lane; }

@@ -347,7 +347,7 @@ LEGATO_INLINE V tanh(V x) {
   p = fma(p, r * r, r);
   V s = pow2<V>(to_int(n));
   V h = fma(p, s, fma(s, V(0.5f), V(-0.5f)));
-  return copysign(h / (h + V(1.f)), x);
+  return copysign(divide_normal(h, h + V(1.f)), x);
 }
 template <class V>
 LEGATO_INLINE V arcsinh(V x) {
@@ -407,7 +407,7 @@ LEGATO_INLINE V erfinv(V x) {
 template <class V>
 LEGATO_INLINE V sigmoid(V x) {
   V e = exp(-abs(x));
-  return select(x < V(0.f), e, V(1.f)) / (V(1.f) + e);
+  return divide_normal(select(x < V(0.f), e, V(1.f)), V(1.f) + e);
 }
 
 struct PowSlow {

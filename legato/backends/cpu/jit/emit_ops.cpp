@@ -54,6 +54,13 @@ void Emitter::operation(int v) {
     case LaneOp::round_f16:
     case LaneOp::round_bf16:
       return round_half();
+    case LaneOp::exp2_near:
+    case LaneOp::log2_near:
+    case LaneOp::rsqrt_near:
+    case LaneOp::divide_near:
+    case LaneOp::divide_near16:
+    case LaneOp::reciprocal_near16:
+      throw InternalError("a program was lowered for a machine that approximates");
     case LaneOp::eq:
     case LaneOp::ne:
     case LaneOp::lt:

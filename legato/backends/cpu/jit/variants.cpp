@@ -76,7 +76,7 @@ const Code* Variants::compile(const fuse::Program& program, const Variant& varia
   if (count_ == kMaxVariants) return nullptr;
   auto entry = std::make_unique<Entry>();
   entry->variant = variant;
-  auto lanes = fuse::lower(program, simd_level() == SimdLevel::avx512);
+  auto lanes = fuse::lower(program, {.scales = simd_level() == SimdLevel::avx512});
   if (lanes && (mode() == Mode::always || worthwhile(*lanes)))
     entry->code = jit::compile(*lanes, variant, simd_level());
   if (entry->code) ++compiled;
