@@ -30,7 +30,8 @@ class RowPrinter {
     for (size_t s = 0; s < c_.steps.size(); ++s) {
       const RowStep& step = c_.steps[s];
       if (!step.program) continue;
-      const Element e = print_element(*step.program, cat("element", s).c_str(), n_literals_);
+      const Element e =
+          print_element(*step.program, cat("element", s).c_str(), n_literals_, "Params", step.wide);
       n_literals_ += static_cast<int>(step.program->literals.size());
       elements += e.text;
       rare |= e.rare;
@@ -54,8 +55,8 @@ class RowPrinter {
                 f_.packs, ", V = ", f_.pack, ";\n  auto t = cuda::RowThread<",
                 f_.split ? "true" : "false", f_.full ? ", true" : ", false",
                 ">::of((int)p.group, (int)p.splits);\n"
-                "  const int64_t row = (int64_t)blockIdx.x * (cuda::kReduceThreads / t.threads()) "
-                "+ (int)threadIdx.x / t.threads();\n"
+                "  const int64_t row = (int64_t)blockIdx.x * cuda::over(cuda::kReduceThreads, "
+                "t.threads()) + cuda::over((int)threadIdx.x, t.threads());\n"
                 "  if (row < p.rows) t.packs = (int)p.packs;\n",
                 out_, "}\n}\n");
     return {language, std::move(text), 1,
@@ -83,16 +84,20 @@ class RowPrinter {
     loaded_[v] = true;
     if (value(v).wide)
       out_ += cat("  Pack<", type(v), ", V> v", v, "[K];\n", each_pack(), "    if (t.has(j)) v", v,
-                  "[u] = load_pack<", type(v), ", V>(", from(v), " + j * V);\n  }\n");
+                  "[u] = load_pack<", type(v), ", V>(", from(v), " + (uint32_t)(j * V));\n  }\n");
     else
       out_ += cat("  ", type(v), " v", v, "{};\n  if (t.packs) v", v, " = *(", from(v), ");\n");
+  }
+  void load_shared(uint32_t v) {
+    out_ += cat("    const Pack<", type(v), ", V> v", v, " = load_pack<", type(v), ", V>((const ",
+                type(v), "*)p.in[", index_[v], "] + (uint32_t)(t.within(j) * V));\n");
   }
   void store(uint32_t v) {
     if (!value(v).stored) return;
     const std::string to = cat("(", type(v), "*)p.out[", index_[v], "] + row");
     if (value(v).wide)
       out_ += cat(each_pack(), "    if (t.has(j)) store_pack<", type(v), ", V>(", to,
-                  " * (p.packs * V) + j * V, v", v, "[u]);\n  }\n");
+                  " * (p.packs * V) + (uint32_t)(j * V), v", v, "[u]);\n  }\n");
     else
       out_ += cat("  if (t.packs && t.k == 0 && t.split == 0) *(", to, ") = v", v, ";\n");
   }
@@ -111,24 +116,28 @@ class RowPrinter {
   }
 
   void print_program(const RowStep& step, size_t s) {
-    for (uint32_t v : step.out)
-      out_ += step.wide ? cat("  Pack<", type(v), ", V> v", v, "[K];\n")
-                        : cat("  ", type(v), " v", v, ";\n");
-    if (step.wide) {
-      out_ += each_pack();
-      for (uint32_t v : step.in)
-        if (in_place(v))
-          out_ += cat("    Pack<", type(v), ", V> v", v, "{};\n    if (t.has(j)) v", v,
-                      " = load_pack<", type(v), ", V>(", from(v), " + j * V);\n");
-      out_ += cat(unroll(), "    for (int i = 0; i < V; ++i) ");
+    if (!step.wide) {
+      for (uint32_t v : step.out) out_ += cat("  ", type(v), " v", v, ";\n");
+      out_ += cat("  element", s, "(p");
+      for (const auto* list : {&step.in, &step.out})
+        for (uint32_t v : *list) out_ += cat(", v", v);
+      out_ += ");\n";
+      return;
     }
-    out_ += cat("  element", s, "(p");
-    auto operand = [&](uint32_t v) {
+    for (uint32_t v : step.out) out_ += cat("  Pack<", type(v), ", V> v", v, "[K];\n");
+    out_ += each_pack();
+    for (uint32_t v : step.in)
+      if (in_place(v)) load_shared(v);
+    for (uint32_t v : step.out)
+      out_ += cat("    ", device_type(compute_dtype(value(v).dtype)), " y", v, "[V];\n");
+    out_ += cat(unroll(), "    for (int i = 0; i < V; ++i) element", s, "(p");
+    for (uint32_t v : step.in)
       out_ += cat(", v", v, !value(v).wide ? "" : in_place(v) ? ".at[i]" : "[u].at[i]");
-    };
-    for (uint32_t v : step.in) operand(v);
-    for (uint32_t v : step.out) operand(v);
-    out_ += step.wide ? ");\n  }\n" : ");\n";
+    for (uint32_t v : step.out) out_ += cat(", y", v, "[i]");
+    out_ += ");\n";
+    for (uint32_t v : step.out)
+      out_ += cat("    v", v, "[u] = cuda::as_stored<", type(v), ">(y", v, ");\n");
+    out_ += "  }\n";
   }
 
   void print_reduction(const RowStep& step, int r) {
@@ -136,9 +145,7 @@ class RowPrinter {
     const std::string f = cat("F", r);
     out_ += cat("  ", type(out), " v", out, ";\n  {\n    using T = typename ", f,
                 "::T;\n    Pack<T, V> w[K];\n", each_pack());
-    if (in_place(in))
-      out_ += cat("    Pack<", type(in), ", V> v", in, "{};\n    if (t.has(j)) v", in,
-                  " = load_pack<", type(in), ", V>(", from(in), " + j * V);\n");
+    if (in_place(in)) load_shared(in);
     out_ +=
         cat(unroll(), "    for (int i = 0; i < V; ++i) w[u].at[i] = __builtin_bit_cast(T, v", in,
             in_place(in) ? "" : "[u]", ".at[i]);\n  }\n    constexpr int bytes = cuda::row_memory<",

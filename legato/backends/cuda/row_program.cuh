@@ -12,6 +12,32 @@
 
 namespace legato::cuda {
 
+/// Registers as they are stored: halves are rounded in pairs.
+template <class T, class R, int n>
+LEGATO_INLINE Pack<T, n> as_stored(const R (&r)[n]) {
+  constexpr bool half = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
+  if constexpr (half && n % 2 == 0) {
+    struct {
+      uint32_t at[n / 2];
+    } pairs;
+#pragma unroll
+    for (int i = 0; i < n / 2; ++i) pairs.at[i] = two_halves(T{}, r[2 * i], r[2 * i + 1]);
+    return __builtin_bit_cast(Pack<T, n>, pairs);
+  } else {
+    Pack<T, n> p;
+#pragma unroll
+    for (int i = 0; i < n; ++i)
+      if constexpr (half)
+        p.at[i] = store<T>(Reg<T>(r[i]));
+      else
+        p.at[i] = r[i];
+    return p;
+  }
+}
+
+/// n / power, which is a power of two: the compiler does not know that the parameters are.
+LEGATO_INLINE int over(int n, int power) { return n >> (31 - __clz(power)); }
+
 /// Packs of V elements that are reduced at once, as in walk_packs.
 template <int V>
 inline constexpr int kRun = V > 8 ? 2 : 4;
@@ -28,7 +54,7 @@ struct RowThread {
   static LEGATO_INLINE RowThread of(int group, int splits) {
     const int thread = static_cast<int>(threadIdx.x);
     if constexpr (is_split)
-      return {group, thread & (group - 1), splits, (thread / group) & (splits - 1), 0};
+      return {group, thread & (group - 1), splits, over(thread, group) & (splits - 1), 0};
     else
       return {group, thread & (group - 1), 1, 0, 0};
   }
@@ -36,6 +62,8 @@ struct RowThread {
   LEGATO_INLINE bool has(int pack) const { return full ? packs > 0 : pack < packs; }
   /// The same, of a row that is there.
   LEGATO_INLINE bool reaches(int pack) const { return full || pack < packs; }
+  /// A pack that every row has, for reading what all rows share without asking: that one, or any.
+  LEGATO_INLINE int within(int pack) const { return reaches(pack) ? pack : 0; }
   LEGATO_INLINE int threads() const { return is_split ? group * splits : group; }
   /// Which pack of the row is the thread's u-th.
   template <int V>
@@ -46,7 +74,7 @@ struct RowThread {
   /// Runs of the row.
   template <int V>
   LEGATO_INLINE int runs() const {
-    return (packs + kRun<V> * group - 1) / (kRun<V> * group);
+    return over(packs + kRun<V> * group - 1, kRun<V> * group);
   }
 };
 
@@ -123,7 +151,7 @@ LEGATO_INLINE typename F::A reduce_split(const F& f, const Pack<typename F::T, V
   const int runs = t.template runs<V>();
   // Of this row, [run][k].
   typename F::A* given =
-      shared + static_cast<int>(threadIdx.x) / t.threads() * (runs + most - 1) * t.group + t.k;
+      shared + over(static_cast<int>(threadIdx.x), t.threads()) * (runs + most - 1) * t.group + t.k;
 #pragma unroll
   for (int first = 0; first < K; first += U) {
     const int run = first / U * t.splits + t.split, j = run * U * t.group + t.k;
