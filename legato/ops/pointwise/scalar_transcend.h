@@ -8,9 +8,12 @@
 
 #include "legato/ops/pointwise/scalar_arith.h"
 
-// clang has no builtin of it, and a header's inline functions would be compiled for the level of
-// the file that includes this one.
+#if defined(__clang__) && !defined(__CUDACC__)
+// No builtin of clang. A header's inline functions would be compiled for the level of the file that
+// includes this one.
 extern "C" double lgamma_r(double, int*) noexcept;
+#define __builtin_lgamma_r lgamma_r
+#endif
 
 namespace legato::pointwise {
 inline namespace LEGATO_LEVEL {
@@ -354,7 +357,7 @@ struct Lgamma : Function<1> {
     return call(
         [](double v) LEGATO_LAMBDA {
           int sign;
-          return ::lgamma_r(v, &sign);
+          return __builtin_lgamma_r(v, &sign);
         },
         x);
   }
