@@ -2,8 +2,8 @@
 
     python tests/cuda/check_attention.py [PATTERN...]
 
-With regular expressions only rows in whose text all of them are found. The kernels of Hopper run on hardware alone, so only there this checks
-them; on the emulated GPU (test_attention_masks.py) the same rows check the portable kernels.
+With regular expressions only rows in whose text all of them are found. The kernels of Hopper run on hardware alone, so
+only there this checks them; on the emulated GPU (test_attention_masks.py) the same rows check the portable kernels.
 """
 
 from __future__ import annotations
