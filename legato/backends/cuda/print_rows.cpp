@@ -57,7 +57,8 @@ class RowPrinter {
                 ">::of((int)p.group, (int)p.splits);\n"
                 "  const int64_t row = (int64_t)blockIdx.x * cuda::over(cuda::kReduceThreads, "
                 "t.threads()) + cuda::over((int)threadIdx.x, t.threads());\n"
-                "  if (row < p.rows) t.packs = (int)p.packs;\n",
+                "  if (row < p.rows) t.packs = (int)p.packs;\n"
+                "  const int64_t read = row < p.rows ? row : p.rows - 1;\n",
                 out_, "}\n}\n");
     return {language, std::move(text), 1,
             f_.whole_rows ? Source::Around::rows : Source::Around::reduction};
@@ -70,8 +71,13 @@ class RowPrinter {
   std::string each_pack() const {
     return cat(unroll(), "  for (int u = 0; u < K; ++u) {\n    const int j = t.pack<V>(u);\n");
   }
-  std::string from(uint32_t v) const {
-    return cat("(const ", type(v), "*)p.in[", index_[v], "] + row * p.stride[", index_[v], "]");
+  // Note [Unconditional loads]: a thread that has no pack, or no row, reads another one and does
+  // nothing with it. Under a condition the compiler unpacks bfloat16 beside each load, and so waits
+  // for one load before it starts the next.
+  std::string pack_of(uint32_t v) const {
+    return cat("load_pack<", type(v), ", V>((const ", type(v), "*)p.in[", index_[v], "]",
+               value(v).row_stride ? cat(" + read * p.stride[", index_[v], "]") : "",
+               " + (uint32_t)(t.within(j) * V));\n");
   }
 
   // Brings what is read for the first time to registers. A row that all rows share comes from the
@@ -83,14 +89,14 @@ class RowPrinter {
     if (loaded_[v] || in_place(v)) return;
     loaded_[v] = true;
     if (value(v).wide)
-      out_ += cat("  Pack<", type(v), ", V> v", v, "[K];\n", each_pack(), "    if (t.has(j)) v", v,
-                  "[u] = load_pack<", type(v), ", V>(", from(v), " + (uint32_t)(j * V));\n  }\n");
+      out_ += cat("  Pack<", type(v), ", V> v", v, "[K];\n", each_pack(), "    v", v,
+                  "[u] = ", pack_of(v), "  }\n");
     else
-      out_ += cat("  ", type(v), " v", v, "{};\n  if (t.packs) v", v, " = *(", from(v), ");\n");
+      out_ += cat("  const ", type(v), " v", v, " = *((const ", type(v), "*)p.in[", index_[v],
+                  "] + read * p.stride[", index_[v], "]);\n");
   }
-  void load_shared(uint32_t v) {
-    out_ += cat("    const Pack<", type(v), ", V> v", v, " = load_pack<", type(v), ", V>((const ",
-                type(v), "*)p.in[", index_[v], "] + (uint32_t)(t.within(j) * V));\n");
+  void load_in_place(uint32_t v) {
+    out_ += cat("    const Pack<", type(v), ", V> v", v, " = ", pack_of(v));
   }
   void store(uint32_t v) {
     if (!value(v).stored) return;
@@ -127,7 +133,7 @@ class RowPrinter {
     for (uint32_t v : step.out) out_ += cat("  Pack<", type(v), ", V> v", v, "[K];\n");
     out_ += each_pack();
     for (uint32_t v : step.in)
-      if (in_place(v)) load_shared(v);
+      if (in_place(v)) load_in_place(v);
     for (uint32_t v : step.out)
       out_ += cat("    ", device_type(compute_dtype(value(v).dtype)), " y", v, "[V];\n");
     out_ += cat(unroll(), "    for (int i = 0; i < V; ++i) element", s, "(p");
@@ -145,7 +151,7 @@ class RowPrinter {
     const std::string f = cat("F", r);
     out_ += cat("  ", type(out), " v", out, ";\n  {\n    using T = typename ", f,
                 "::T;\n    Pack<T, V> w[K];\n", each_pack());
-    if (in_place(in)) load_shared(in);
+    if (in_place(in)) load_in_place(in);
     out_ +=
         cat(unroll(), "    for (int i = 0; i < V; ++i) w[u].at[i] = __builtin_bit_cast(T, v", in,
             in_place(in) ? "" : "[u]", ".at[i]);\n  }\n    constexpr int bytes = cuda::row_memory<",

@@ -1,5 +1,6 @@
 #include "legato/backends/cuda/row_program.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -14,7 +15,8 @@ namespace legato::cuda {
 namespace {
 
 constexpr int kGoodPacks = 8, kMostPacks = 16;  // of a thread
-constexpr int kMostRegisters = 192;             // that hold rows
+constexpr int kGoodElements = 32;    // likewise: a half, too, becomes a register of its own
+constexpr int kMostRegisters = 192;  // that hold rows
 
 // How rows lie in a block.
 struct Layout {
@@ -50,15 +52,15 @@ bool lay_out(const GpuDevice& device, const RowCall& call, Layout& l) {
   for (const RowValue& v : call.values)
     if (v.wide) widest = std::max(widest, size_of(v.dtype));
   const int64_t live = live_rows(call) * pack * widest / 4;  // registers for one pack of each
-  const int64_t run = pack > 8 ? 2 : 4;
+  const int64_t run = pack > 8 ? 2 : 4, good = std::min<int64_t>(kGoodPacks, kGoodElements / pack);
   for (l.splits = 1;; l.splits *= 2) {
     // Each number of packs is another kernel, so those of long rows go in pairs.
-    int64_t packs = own <= kGoodPacks ? own : (own + 1) / 2 * 2;
+    int64_t packs = own <= good ? own : (own + 1) / 2 * 2;
     if (l.splits > 1) packs = ((own + run - 1) / run + l.splits - 1) / l.splits * run;
     l.form.packs = static_cast<int>(packs);
     l.form.split = l.splits > 1;
     l.form.full = call.n == packs * pack * l.group * l.splits;
-    if (packs <= kGoodPacks && live * packs <= kMostRegisters) return true;
+    if (packs <= good && live * packs <= kMostRegisters) return true;
     const bool more =
         l.group <= 32 && l.group * l.splits < kReduceThreads && packs > run && !l.form.whole_rows;
     if (!more) return packs <= kMostPacks && live * packs <= kMostRegisters;

@@ -62,7 +62,7 @@ struct RowThread {
   LEGATO_INLINE bool has(int pack) const { return full ? packs > 0 : pack < packs; }
   /// The same, of a row that is there.
   LEGATO_INLINE bool reaches(int pack) const { return full || pack < packs; }
-  /// A pack that every row has, for reading what all rows share without asking: that one, or any.
+  /// That pack, or one that every row has.
   LEGATO_INLINE int within(int pack) const { return reaches(pack) ? pack : 0; }
   LEGATO_INLINE int threads() const { return is_split ? group * splits : group; }
   /// Which pack of the row is the thread's u-th.
