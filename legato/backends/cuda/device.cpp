@@ -136,6 +136,21 @@ void* GpuDevice::allocate(int64_t bytes) {
   return reinterpret_cast<void*>(p);
 }
 
+unsigned* GpuDevice::counters(int64_t n) {
+  LEGATO_CHECK(n <= kCounters, "a launch asks for more counters than a queue has");
+  Queue& queue = queues_[entered_[index_]];
+  std::lock_guard lock(queue.lock);
+  if (!queue.counters) {
+    // On the queue itself, also while its launches are recorded: a replay comes later.
+    CUdeviceptr made = 0;
+    const size_t bytes = kCounters * sizeof(unsigned);
+    check(driver().cuMemAllocFromPoolAsync(&made, bytes, pool_, queue.stream), "counters");
+    check(driver().cuMemsetD8Async(made, 0, bytes, queue.stream), "clearing counters");
+    queue.counters = made;
+  }
+  return reinterpret_cast<unsigned*>(queue.counters);
+}
+
 void GpuDevice::free(void* p) noexcept {
   Queue& queue = queues_[entered_[index_]];
   queue.submit();

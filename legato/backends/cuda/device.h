@@ -100,6 +100,10 @@ class GpuDevice {
   std::unique_ptr<Recording> end_recording(std::unique_ptr<Recording> old);
   Ref<DeviceCheck> replay(const Recording& recording);
 
+  /// `n` counters for a launch on this thread's queue, all of them 0; it leaves them at 0. They are
+  /// the same each time, so that nobody has to clear them before a launch.
+  unsigned* counters(int64_t n);
+
   /// A kernel of an embedded image, by the name it has there. `shared_bytes`: how much shared
   /// memory its launches ask for, the same each time.
   CUfunction kernel(const char* image, std::string_view name, int shared_bytes = 0);
@@ -142,7 +146,7 @@ class GpuDevice {
 
  private:
   friend class ReportCheck;
-  static constexpr int kReports = 256;
+  static constexpr int kReports = 256, kCounters = 8192;
   static constexpr int64_t kFirstStageBytes = int64_t{64} << 10, kStageBytes = int64_t{8} << 20;
   struct Stage {  // pinned memory through which copies go
     void* memory = nullptr;
@@ -162,6 +166,7 @@ class GpuDevice {
     CUstream stream = nullptr;                // made when it is first entered
     std::atomic<int64_t> given{0}, ended{0};  // pieces of work
     std::mutex lock;
+    CUdeviceptr counters = 0;                    // guarded by lock; made when they are first used
     std::deque<Mark> marks;                      // guarded by lock, oldest first
     std::atomic<int64_t> follows[kQueues] = {};  // the pieces of others that its next work follows
     void submit() noexcept {

@@ -82,6 +82,11 @@ T atomicAdd(T* p, T v) {
   *p = static_cast<T>(old + v);
   return old;
 }
+inline unsigned atomicInc(unsigned* p, unsigned last) {
+  const unsigned old = *p;
+  *p = old >= last ? 0 : old + 1;
+  return old;
+}
 template <class T>
 T atomicMax(T* p, T v) {
   T old = *p;
