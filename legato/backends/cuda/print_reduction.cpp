@@ -54,26 +54,60 @@ class SourcePrinter {
     }
     out_ += cat("using F = cuda::", form_.reducer,
                 ";\nstruct Computed {\n  using T = typename F::T;\n  static constexpr int kWalk = ",
-                walk, ", kPacked = ", packed, ";\n  const Params& p;\n  long long base;\n");
+                walk, ", kPacked = ", packed, ", kAxes = ", form_.one_axis ? 1 : 2,
+                ";\n  const Params& p;\n  long long base;\n");
     for (size_t i = 0; i < n_in(); ++i)
       if (v_.access[i] == Access::scalar) out_ += cat("  ", in_type(i), " x", i, ";\n");
     out_ += "  LEGATO_INLINE Computed from(long long offset) const { return {p, base + offset";
     print_scalars("x", "");
     out_ +=
-        "}; }\n  LEGATO_INLINE T one(long long at) const { return pack<1>(at).at[0]; }\n"
-        "  template <int N>\n  LEGATO_INLINE int behind(long long at) const {\n"
-        "    return (int)(base + at) & (N - 1);\n  }\n"
-        "  template <int N>\n  LEGATO_INLINE Pack<T, N> pack(long long at) const {\n";
-    out_ += v_.wide ? "    using Index = uint64_t;\n    using Offset = int64_t;\n"
-                    : "    using Index = uint32_t;\n    using Offset = int32_t;\n";
-    out_ += "    const Index q = (Index)(base + at);\n";
+        "}; }\n  LEGATO_INLINE T one(long long at) const { return make<1>(at, fetch<1>(at)).at[0]; "
+        "}\n  template <int N>\n  LEGATO_INLINE int behind(long long at) const {\n"
+        "    return (int)(base + at) & (N - 1);\n  }\n";
+    out_ += v_.wide ? "  using Index = uint64_t;\n  using Offset = int64_t;\n"
+                    : "  using Index = uint32_t;\n  using Offset = int32_t;\n";
+    print_fetch();
+    print_make();
+    out_ += "};\n";
+  }
+
+  // What is read for N elements, and how: all of it before any of it is used.
+  void print_fetch() {
+    out_ += "  template <int N>\n  struct Raw {\n";
+    for (size_t i = 0; i < n_in(); ++i) {
+      if (v_.access[i] == Access::scalar) continue;
+      if (v_.access[i] == Access::splat)
+        out_ += cat("    ", in_type(i), " x", i, ";\n");
+      else
+        out_ += cat("    Pack<", in_type(i), ", N> x", i, ";\n");
+    }
+    out_ +=
+        "  };\n  template <int N>\n  LEGATO_INLINE Raw<N> fetch(long long at) const {\n"
+        "    const Index q = (Index)(base + at);\n    Raw<N> r;\n";
     print_offsets(false);
     for (size_t i = 0; i < n_in(); ++i) print_load(i);
-    out_ += "    Pack<T, N> result;\n";
+    bool each = false;
+    for (size_t i = 0; i < n_in(); ++i) each |= v_.access[i] == Access::each;
+    if (each) {
+      out_ += "#pragma unroll\n    for (int j = 0; j < N; ++j) {\n";
+      print_offsets(true);
+      for (size_t i = 0; i < n_in(); ++i)
+        if (v_.access[i] == Access::each)
+          out_ += cat("      r.x", i, ".at[j] = ", pointer(i), "[a", i, "];\n");
+      out_ += "    }\n";
+    }
+    out_ += "    return r;\n  }\n";
+  }
+
+  // The elements that come of it; those that others see are stored.
+  void print_make() {
+    out_ +=
+        "  template <int N>\n  LEGATO_INLINE Pack<T, N> make(long long at, const Raw<N>& r) const "
+        "{\n"
+        "    Pack<T, N> result;\n";
     for (size_t o = 0; o < n_out(); ++o)
       if (stored(o)) out_ += cat("    Pack<", out_type(o), ", N> y", o, ";\n");
     out_ += "#pragma unroll\n    for (int j = 0; j < N; ++j) {\n";
-    print_offsets(true);
     for (size_t o = 0; o < n_out(); ++o) out_ += cat("      ", out_type(o), " o", o, ";\n");
     out_ += "      element(p";
     for (size_t i = 0; i < n_in(); ++i) out_ += operand(i);
@@ -85,8 +119,8 @@ class SourcePrinter {
     for (size_t o = 0; o < n_out(); ++o)
       if (stored(o))
         out_ += cat("    store_pack<", out_type(o), ", N>((", out_type(o), "*)p.out[", o,
-                    "] + q, y", o, ");\n");
-    out_ += "    return result;\n  }\n};\n";
+                    "] + (base + at), y", o, ");\n");
+    out_ += "    return result;\n  }\n";
   }
 
   void print_scalars(const char* before, const char* after) {
@@ -119,14 +153,13 @@ class SourcePrinter {
   }
 
   void print_load(size_t i) {
-    const std::string type = cat("Pack<", in_type(i), ", N>");
     auto loop = [&](const std::string& at) {
-      out_ += cat("    ", type, " x", i, ";\n#pragma unroll\n    for (int j = 0; j < N; ++j) x", i,
-                  ".at[j] = ", pointer(i), "[", at, "];\n");
+      out_ += cat("#pragma unroll\n    for (int j = 0; j < N; ++j) r.x", i, ".at[j] = ", pointer(i),
+                  "[", at, "];\n");
     };
     auto whole = [&](const std::string& at) {
-      out_ += cat("    const ", type, " x", i, " = load_pack<", in_type(i), ", N>(", pointer(i),
-                  " + ", at, ");\n");
+      out_ +=
+          cat("    r.x", i, " = load_pack<", in_type(i), ", N>(", pointer(i), " + ", at, ");\n");
     };
     switch (v_.access[i]) {
       case Access::scalar:
@@ -140,7 +173,7 @@ class SourcePrinter {
         whole(cat("a", i));
         break;
       case Access::splat:
-        out_ += cat("    const ", in_type(i), " x", i, " = ", pointer(i), "[a", i, "];\n");
+        out_ += cat("    r.x", i, " = ", pointer(i), "[a", i, "];\n");
         break;
       case Access::gather: {
         int k = 0;
@@ -156,12 +189,11 @@ class SourcePrinter {
   std::string operand(size_t i) const {
     switch (v_.access[i]) {
       case Access::scalar:
-      case Access::splat:
         return cat(", x", i);
-      case Access::each:
-        return cat(", ", pointer(i), "[a", i, "]");
+      case Access::splat:
+        return cat(", r.x", i);
       default:
-        return cat(", x", i, ".at[j]");
+        return cat(", r.x", i, ".at[j]");
     }
   }
 
@@ -181,7 +213,7 @@ class SourcePrinter {
         call = "reduce_short";
         break;
       default:
-        out_ += "cuda::kReduceThreads / 32 * cuda::kReduceAccumulator";
+        out_ += "cuda::kRowsMemory";
     }
     out_ += cat("];\n  cuda::", call, "<F>(p.reduce, Computed{p, 0");
     for (size_t i = 0; i < n_in(); ++i)
@@ -198,7 +230,7 @@ class SourcePrinter {
 }  // namespace
 
 std::string ReductionForm::key() const {
-  return cat(reducer, " ", static_cast<int>(kernel), " ", output, " ", stored);
+  return cat(reducer, " ", static_cast<int>(kernel), " ", one_axis, " ", output, " ", stored);
 }
 
 Source print_reduction(const Program& program, const Variant& variant, const ReductionForm& form) {

@@ -21,8 +21,9 @@ enum class ReductionKernel : uint8_t {
 struct ReductionForm {
   std::string reducer;  // its type: "Arith<float, float>"
   ReductionKernel kernel = ReductionKernel::rows_dense;
-  int output = 0;       // of the program, that is reduced
-  uint32_t stored = 0;  // outputs that are written on the way: a bit each
+  bool one_axis = false;  // columns: reduced along one axis
+  int output = 0;         // of the program, that is reduced
+  uint32_t stored = 0;    // outputs that are written on the way: a bit each
   /// All of it, for a table of kernels.
   std::string key() const;
 };

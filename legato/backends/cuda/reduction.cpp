@@ -13,8 +13,8 @@
 namespace legato::cuda {
 namespace {
 
-// Of a multiprocessor, where outputs are cut; the second number of columns for less than a word.
-constexpr int kRowBlocks = 8, kColumnBlocks[] = {4, 2};
+// Of a multiprocessor, where outputs are cut. The second number of columns is for less than a word.
+constexpr int kRowBlocks = 8, kColumnBlocks[] = {3, 2};
 constexpr int64_t kColumnPacks[] = {32,
                                     16};  // side by side in a block, where outputs are many steps
 constexpr int64_t kWarpPacks = 256;       // above, a whole block takes a row if they are few
@@ -151,17 +151,17 @@ Plan plan_reduction(const GpuDevice& device, const void* data, int64_t size, Red
 void take_partials(Launch& l, const ReductionCall& call, ReduceParams& p) {
   if (p.parts <= 1) return;
   p.partial = l.workspace(p.parts * p.n_kept * call.accumulator_bytes);
-  p.counters = static_cast<unsigned*>(l.workspace(p.blocks * 4));
-  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.counters), 0,
-                                 static_cast<size_t>(p.blocks * 4), current().queue()),
-        "clearing counters");
+  p.counters = current().counters(p.blocks);
 }
 
-std::string kernel_name(ReductionKernel kernel, const std::string& reducer) {
-  switch (kernel) {
-    case ReductionKernel::columns_single:
+/// The kernel of LEGATO_REDUCTION.
+std::string kernel_name(const Plan& plan, const ReduceParams& p, const std::string& reducer) {
+  switch (plan.kernel) {
+    case ReductionKernel::rows_dense:
+      return "rows_dense_" + reducer;
     case ReductionKernel::columns_packed:
-      return "columns_" + reducer;
+    case ReductionKernel::columns_single:
+      return (p.packed && p.reduced_axes == 1 ? "columns_packed_" : "columns_") + reducer;
     case ReductionKernel::short_rows:
       return "short_" + reducer;
     default:
@@ -207,6 +207,9 @@ Generated launch_generated(Launch& l, const ReductionCall& call, const Plan& pla
   ReductionForm form;
   form.reducer = call.type;
   form.kernel = plan.kernel;
+  const bool columns = plan.kernel == ReductionKernel::columns_packed ||
+                       plan.kernel == ReductionKernel::columns_single;
+  form.one_axis = columns && p.reduced_axes == 1;
   form.output = l.prologue->output;
   for (size_t o = 0; o < program.outputs.size(); ++o)
     if (program.outputs[o]) form.stored |= 1u << o;
@@ -279,7 +282,7 @@ void reduce_over(Launch& l, const ReductionCall& call, const View& given, const 
   }
   p.in = x.data;
   take_partials(l, call, p);
-  launch_blocks(call.image, kernel_name(plan.kernel, call.reducer), plan.blocks, kReduceThreads, p);
+  launch_blocks(call.image, kernel_name(plan, p, call.reducer), plan.blocks, kReduceThreads, p);
 }
 
 }  // namespace legato::cuda

@@ -12,11 +12,13 @@
 //
 // Elements come from a source S, which is memory or, in generated kernels, a program that computes
 // them from its own operands (print_reduction.cpp):
-//   S from(offset)         the source whose element 0 is element `offset`
-//   T one(at)              an element
-//   Pack<T, N> pack<N>(at) N of them, at a multiple of N
-//   int behind<N>(at)      how far an element lies behind such a multiple
-//   kWalk, kPacked         ReduceParams::walk and ::packed where they are known; else -1
+//   S from(offset)             the source whose element 0 is element `offset`
+//   T one(at)                  an element
+//   Raw<N> fetch<N>(at)        what is read for N of them, at a multiple of N
+//   Pack<T, N> make<N>(at, r)  the elements that come of it; they are it if the types are the same
+//   int behind<N>(at)          how far an element lies behind such a multiple
+//   kWalk, kPacked, kAxes      ReduceParams::walk, ::packed, and whether one axis is reduced (1) or
+//                              several (2), where they are known; else -1
 //
 // A reducer F, made from the parameters, has types T (elements), A (accumulators) and R (results),
 //   A none()                                        what no elements give
@@ -26,28 +28,59 @@
 //   R finish(A)
 #pragma once
 
+#include "legato/backends/cuda/at_once.cuh"
 #include "legato/backends/cuda/divide.cuh"
 #include "legato/backends/cuda/lane.cuh"
 #include "legato/backends/cuda/reduction_abi.h"
 
 namespace legato::cuda {
 
-template <class E>
+template <class E, int walk, int packed, int axes>
 struct FromMemory {
   using T = E;
-  static constexpr int kWalk = -1, kPacked = -1;
+  static constexpr int kWalk = walk, kPacked = packed, kAxes = axes;
   const T* in;
   LEGATO_INLINE FromMemory from(long long offset) const { return {in + offset}; }
   LEGATO_INLINE T one(long long at) const { return in[at]; }
   template <int N>
-  LEGATO_INLINE Pack<T, N> pack(long long at) const {
+  using Raw = Pack<T, N>;
+  template <int N>
+  LEGATO_INLINE Raw<N> fetch(long long at) const {
     return load_pack<T, N>(in + at);
+  }
+  template <int N>
+  LEGATO_INLINE Pack<T, N> make(long long, const Raw<N>& raw) const {
+    return raw;
   }
   template <int N>
   LEGATO_INLINE int behind(long long at) const {
     return static_cast<int>(reinterpret_cast<unsigned long long>(in + at) / sizeof(T)) & (N - 1);
   }
 };
+
+/// Brings the packs at place(u) for those u for which there is one. All of them are read before the
+/// first one is computed, unless that takes more registers than there are.
+template <int N, int U, class S, class Has, class Place>
+LEGATO_INLINE void bring(const S& in, Pack<typename S::T, N> (&v)[U], Has has, Place place) {
+  using Raw = typename S::template Raw<N>;
+  if constexpr (std::is_same_v<Raw, Pack<typename S::T, N>>) {
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+      if (has(u)) v[u] = in.template fetch<N>(place(u));
+  } else if constexpr (sizeof(Raw) <= 48) {
+    Raw raw[U];
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+      if (has(u)) raw[u] = in.template fetch<N>(place(u));
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+      if (has(u)) v[u] = in.template make<N>(place(u), raw[u]);
+  } else {
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+      if (has(u)) v[u] = in.template make<N>(place(u), in.template fetch<N>(place(u)));
+  }
+}
 
 LEGATO_INLINE long long kept_offset(const ReduceParams& p, long long index) {
   long long offset = 0;
@@ -160,12 +193,12 @@ LEGATO_INLINE void gather_parts(const F& f, typename F::A (&acc)[V], const typen
         if (i + u * by < n) acc[e] = f.combine(acc[e], part[u][e]);
   }
 }
-/// Whether this block is the last of `parts` to come here; what the others wrote before is visible
-/// then. Every thread must take part.
+/// Whether this block is the last of `parts` to come here, which sets the counter to 0 again; what
+/// the others wrote before is visible then. Every thread must take part.
 LEGATO_INLINE bool arrives_last(unsigned* counter, int parts, unsigned* shared) {
   __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) *shared = atomicAdd(counter, 1u);
+  if (threadIdx.x == 0) *shared = atomicInc(counter, static_cast<unsigned>(parts - 1));
   __syncthreads();
   const bool last = *shared == static_cast<unsigned>(parts - 1);
   __syncthreads();
@@ -183,9 +216,11 @@ LEGATO_INLINE typename F::A walk_elements(const F& f, const ReduceParams& p, con
   typename F::A acc = f.none();
   long long i = begin + k;
   for (; i + 3ll * group < end; i += 4ll * group) {
-    T v[4];
-#pragma unroll
-    for (int u = 0; u < 4; ++u) v[u] = in.one(reduced_offset(p, i + u * group));
+    Pack<T, 1> each[4];
+    bring(
+        in, each, [](int) { return true; },
+        [&](int u) { return reduced_offset(p, i + u * group); });
+    const T v[4] = {each[0].at[0], each[1].at[0], each[2].at[0], each[3].at[0]};
     f.template take<4, 1>(acc, v, static_cast<uint32_t>(i), static_cast<uint32_t>(group));
   }
   for (; i < end; i += group) {
@@ -220,12 +255,12 @@ LEGATO_INLINE typename F::A walk_packs(const F& f, const ReduceParams& p, const 
   constexpr int U = V > 8 ? 2 : 4;
   for (long long j = k; j < packs; j += static_cast<long long>(U) * group) {
     Pack<T, V> v[U];
-#pragma unroll
-    for (int u = 0; u < U; ++u) {
-      const long long at = j + u * group;
-      if (at < packs)
-        v[u] = in.template pack<V>(dense ? first + at * V : reduced_offset(p, first + at));
-    }
+    bring(
+        in, v, [&](int u) { return j + u * group < packs; },
+        [&](int u) {
+          const long long at = j + u * group;
+          return dense ? first + at * V : reduced_offset(p, first + at);
+        });
     if (j + (U - 1) * group < packs) {
       T all[U * V];
 #pragma unroll
@@ -304,6 +339,8 @@ LEGATO_INLINE void reduce_rows(const ReduceParams& p, const S& source, unsigned 
   if (mine && k == 0) out[output] = f.finish(acc);
 }
 
+inline constexpr int kRowsMemory = kReduceThreads / 32 * kReduceAccumulator;
+
 // --- columns
 
 /// Combines, for each output, what the threads of a block have; those of depth 0 get it. `shared`:
@@ -348,9 +385,9 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, const S& source,
     auto walk = [&](auto offset) {
       for (long long i = begin + y; i < end; i += static_cast<long long>(U) * p.depth) {
         Pack<T, V> v[U];
-#pragma unroll
-        for (int u = 0; u < U; ++u)
-          if (i + u * p.depth < end) v[u] = in.template pack<V>(offset(i + u * p.depth));
+        bring(
+            in, v, [&](int u) { return i + u * p.depth < end; },
+            [&](int u) { return offset(i + u * p.depth); });
         if (i + (U - 1) * p.depth < end) {
 #pragma unroll
           for (int e = 0; e < V; ++e) {
@@ -372,13 +409,16 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, const S& source,
         }
       }
     };
-    // Along one axis without a branch at each load; not twice where what is loaded is computed.
+    // Along one axis without a loop at each load.
     const long long stride = p.reduced_stride[0];
     auto anywhere = [&](long long step) { return reduced_offset(p, step); };
-    if constexpr (S::kPacked >= 0)
+    auto along = [=](long long step) { return step * stride; };
+    if constexpr (S::kAxes == 1)
+      walk(along);
+    else if constexpr (S::kAxes > 1)
       walk(anywhere);
     else if (p.reduced_axes == 1)
-      walk([=](long long step) { return step * stride; });
+      walk(along);
     else
       walk(anywhere);
   }
@@ -446,7 +486,7 @@ LEGATO_INLINE void reduce_short(const ReduceParams& p, const S& source, unsigned
   int done = 0;
   if (in.template behind<V>(0) == 0) {
     for (int j = thread; j < count / V; j += kReduceThreads) {
-      const Pack<T, V> v = in.template pack<V>(j * V);
+      const Pack<T, V> v = in.template make<V>(j * V, in.template fetch<V>(j * V));
 #pragma unroll
       for (int e = 0; e < V; ++e) tile[short_place<T>(j * V + e)] = v.at[e];
     }
@@ -470,25 +510,45 @@ LEGATO_INLINE void reduce_short(const ReduceParams& p, const S& source, unsigned
   static_cast<typename F::R*>(p.out)[first + thread] = f.finish(acc);
 }
 
-template <class F>
-LEGATO_INLINE FromMemory<typename F::T> memory_of(const ReduceParams& p) {
-  return {static_cast<const typename F::T*>(p.in)};
+template <class F, int walk, int packed, int axes>
+LEGATO_INLINE auto memory_of(const ReduceParams& p) {
+  using T = typename F::T;
+  return FromMemory<T, walk, packed, axes>{static_cast<const T*>(p.in)};
 }
-/// The three kernels of one reducer, called rows_<name>, columns_<name> and short_<name>.
+/// How many blocks a multiprocessor is to hold at once, as far as registers go.
+template <class T>
+inline constexpr int kDenseRowsAtOnce = std::is_same_v<T, float> ? 4
+                                        : sizeof(T) == 4         ? 3
+                                                                 : 2;
+template <class T>
+inline constexpr int kColumnsAtOnce = std::is_same_v<T, float> ? 3
+                                      : sizeof(T) > 1          ? 2
+                                                               : 1;
+
+/// The kernels of one reducer: those of ReductionKernel, some of which share one.
 #define LEGATO_REDUCTION(name, ...)                                                               \
+  LEGATO_KERNEL_AT_ONCE(rows_dense_##name, ReduceParams, kReduceThreads,                          \
+                        kDenseRowsAtOnce<typename __VA_ARGS__::T>) {                              \
+    __shared__ __attribute__((aligned(16))) unsigned char memory[kRowsMemory];                    \
+    reduce_rows<__VA_ARGS__>(p, memory_of<__VA_ARGS__, 0, -1, -1>(p), memory);                    \
+  }                                                                                               \
   LEGATO_KERNEL(rows_##name, ReduceParams, kReduceThreads) {                                      \
-    __shared__ __attribute__((                                                                    \
-        aligned(16))) unsigned char memory[kReduceThreads / 32 * kReduceAccumulator];             \
-    reduce_rows<__VA_ARGS__>(p, memory_of<__VA_ARGS__>(p), memory);                               \
+    __shared__ __attribute__((aligned(16))) unsigned char memory[kRowsMemory];                    \
+    reduce_rows<__VA_ARGS__>(p, memory_of<__VA_ARGS__, -1, -1, -1>(p), memory);                   \
+  }                                                                                               \
+  LEGATO_KERNEL_AT_ONCE(columns_packed_##name, ReduceParams, kReduceThreads,                      \
+                        kColumnsAtOnce<typename __VA_ARGS__::T>) {                                \
+    __shared__ __attribute__((aligned(16))) unsigned char memory[kColumnsMemory<__VA_ARGS__>];    \
+    reduce_columns<__VA_ARGS__>(p, memory_of<__VA_ARGS__, -1, 1, 1>(p), memory);                  \
   }                                                                                               \
   LEGATO_KERNEL(columns_##name, ReduceParams, kReduceThreads) {                                   \
     __shared__ __attribute__((aligned(16))) unsigned char memory[kColumnsMemory<__VA_ARGS__>];    \
-    reduce_columns<__VA_ARGS__>(p, memory_of<__VA_ARGS__>(p), memory);                            \
+    reduce_columns<__VA_ARGS__>(p, memory_of<__VA_ARGS__, -1, -1, -1>(p), memory);                \
   }                                                                                               \
   LEGATO_KERNEL(short_##name, ReduceParams, kReduceThreads) {                                     \
     __shared__                                                                                    \
         __attribute__((aligned(16))) unsigned char memory[kShortMemory<typename __VA_ARGS__::T>]; \
-    reduce_short<__VA_ARGS__>(p, memory_of<__VA_ARGS__>(p), memory);                              \
+    reduce_short<__VA_ARGS__>(p, memory_of<__VA_ARGS__, -1, -1, -1>(p), memory);                  \
   }
 
 }  // namespace legato::cuda

@@ -17,9 +17,9 @@ enum class ReduceWalk : int {
 struct ReduceParams {
   const void* in;
   void* out;
-  void* partial;            // accumulators of the parts, [part][output]
-  unsigned* counters;       // zeroed; one for each block of outputs: parts that have arrived
-  double divisor;           // of a mean or a variance, else 1
+  void* partial;       // accumulators of the parts, [part][output]
+  unsigned* counters;  // GpuDevice::counters; of each block of outputs: parts that have arrived
+  double divisor;      // of a mean or a variance, else 1
   unsigned long long mask;  // bits that make an element true
   long long n_kept, n_reduced;
   long long n_steps;  // of one output; elements where the walk is dense
