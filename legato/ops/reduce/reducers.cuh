@@ -143,10 +143,18 @@ struct Variance {
   C divisor;
   LEGATO_INLINE explicit Variance(const ReduceParams& p) : divisor(static_cast<C>(p.divisor)) {}
   LEGATO_INLINE A none() const { return {0, 0, 0}; }
+  // Counts are right; a share that is not to the last bit moves the result by no more than
+  // rounding does.
+  static LEGATO_INLINE C share_of(C part, C whole) {
+#ifndef LEGATO_EMULATED
+    if constexpr (std::is_same_v<C, float>) return __fdividef(part, whole);
+#endif
+    return part / whole;
+  }
   LEGATO_INLINE A combine(A a, A b) const {
     if (a.n == 0) return b;
     if (b.n == 0) return a;
-    const C n = a.n + b.n, apart = b.mean - a.mean, share = b.n / n;
+    const C n = a.n + b.n, apart = b.mean - a.mean, share = share_of(b.n, n);
     return {n, a.mean + apart * share, a.squares + b.squares + apart * apart * (a.n * share)};
   }
   template <int N, int V>
