@@ -60,4 +60,40 @@ LEGATO_INLINE V extreme(V a, V b, bool largest) {
   return is_nan(b) || (largest ? less(a, b) : less(b, a)) ? b : a;
 }
 
+// --- values as unsigned numbers in the same order
+
+struct KeyPair {
+  uint64_t high, low;
+  friend LEGATO_INLINE bool operator>(KeyPair a, KeyPair b) {
+    return a.high > b.high || (a.high == b.high && a.low > b.low);
+  }
+  friend LEGATO_INLINE bool operator==(KeyPair a, KeyPair b) {
+    return a.high == b.high && a.low == b.low;
+  }
+};
+template <class V>
+LEGATO_INLINE auto ordered(V v) {
+  if constexpr (std::is_same_v<V, c64>) {
+    return static_cast<uint64_t>(ordered(v.re)) << 32 | ordered(v.im);
+  } else if constexpr (std::is_same_v<V, c128>) {
+    return KeyPair{ordered(v.re), ordered(v.im)};
+  } else {
+    using K = std::conditional_t<(sizeof(V) < 8), uint32_t, uint64_t>;
+    constexpr K top = K{1} << (8 * sizeof(K) - 1);
+    if constexpr (std::is_floating_point_v<V>) {
+      const K bits = __builtin_bit_cast(K, v + V(0));  // zeros are equal
+      return bits & top ? static_cast<K>(~bits) : static_cast<K>(bits | top);
+    } else if constexpr (V(-1) < V(0)) {
+      return static_cast<K>(static_cast<K>(v) + top);
+    } else {
+      return static_cast<K>(v);
+    }
+  }
+}
+LEGATO_INLINE KeyPair opposite(KeyPair k) { return {~k.high, ~k.low}; }
+template <class K>
+LEGATO_INLINE K opposite(K k) {
+  return static_cast<K>(~k);
+}
+
 }  // namespace legato::cuda
