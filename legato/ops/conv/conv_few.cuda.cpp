@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "legato/backends/cuda/blas.h"
 #include "legato/backends/cuda/kit.h"
 #include "legato/ops/conv/conv_dnn.h"
 #include "legato/ops/conv/ops.h"
@@ -11,19 +10,41 @@
 namespace legato::cuda {
 namespace {
 
-// Note [Few output channels]: tiles of an implicit product are 64 or more channels wide, and stay
-// mostly empty where there are four. Weights as they lie, (O, taps, C), are a matrix of O * taps
-// rows, so one product of all positions with all taps reads the input once and needs no other
-// layout; what it computes for a tap lies at the position which the tap meets. A second kernel sums
-// taps where they belong. The products are kept in float32: 36 of them a position for 3 x 3 x 4,
-// most of which the second-level cache still holds.
-constexpr int64_t kMostColumns = 64, kLeastChannels = 64, kLeastPositions = 8192;
-constexpr int64_t kMostProducts = int64_t{256} << 20;  // bytes
+constexpr int64_t kMostColumns = 64, kLeastDepth = 32;
+constexpr int kMostShared = 96 << 10;
+constexpr int kPositions = 16;  // that a warp multiplies at once
 
 bool all_ones(const Dims& d) {
   return std::all_of(d.begin(), d.end(), [](int64_t v) { return v == 1; });
 }
 bool in_words(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+// Tiles of y, the largest first: positions along the last two axes. The larger they are the less
+// their patches overlap, the smaller the more multiprocessors have one.
+constexpr int kTiles[][2] = {{16, 16}, {8, 16}, {8, 8}, {4, 8}};
+
+/// Cuts y into tiles; the bytes of shared memory that a patch takes. 0: no patch fits.
+int choose_tile(ConvFewParams& p, int64_t samples, int line) {
+  const int last = static_cast<int>(std::size(kTiles)) - 1;
+  for (int i = 0; i <= last; ++i) {
+    const bool flat = p.y_size[1] == 1;
+    p.tile[0] = 1;
+    p.tile[1] = flat ? 1 : kTiles[i][0];
+    p.tile[2] = flat ? kTiles[i][0] * kTiles[i][1] : kTiles[i][1];
+    int64_t blocks = samples, patch = 1;
+    for (int d = 0; d < 3; ++d) {
+      p.patch[d] = p.tile[d] + (p.kernel[d] - 1) * p.dilation[d];
+      p.tiles[d] = (p.y_size[d] + p.tile[d] - 1) / p.tile[d];
+      blocks *= p.tiles[d];
+      patch *= p.patch[d];
+    }
+    const int64_t bytes =
+        (patch + kPositions - 1) / kPositions * kPositions * line * int64_t{sizeof(float)};
+    if (bytes <= kMostShared && (i == last || blocks >= current().multiprocessors()))
+      return static_cast<int>(bytes);
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -32,9 +53,9 @@ bool convolve_few(Launch& l) {
   const auto& attrs = l.attrs<ConvAttrs>();
   if (x.size == 0 || w.size == 0 || attrs.groups != 1) return false;
   const int64_t depth = x.shape->back(), channels = w.dim(0), taps = w.size / (channels * depth),
-                columns = channels * taps, each = (columns + 3) / 4 * 4, positions = x.size / depth;
-  if (!is_half(y.dtype) || taps == 1 || columns > kMostColumns || depth < kLeastChannels ||
-      depth % 8 || positions < kLeastPositions || positions * each * 4 > kMostProducts ||
+                columns = channels * taps;
+  if (!is_half(y.dtype) || taps == 1 || columns > kMostColumns || depth < kLeastDepth ||
+      depth % 8 || x.size / x.dim(0) > INT32_MAX || y.size / y.dim(0) > INT32_MAX ||
       !all_ones(attrs.stride) || !all_ones(attrs.input_dilation) || !in_words(x.data) ||
       !in_words(w.data))
     return false;
@@ -45,23 +66,10 @@ bool convolve_few(Launch& l) {
     p.bias = added->bias;
     p.residual = added->residual;
   }
-  float* products = static_cast<float*>(l.workspace(positions * each * 4));
-  BlasProduct product;  // by columns: (columns, positions) = w' x
-  product.in = y.dtype;
-  product.out = Dtype::float32;
-  product.m = columns;
-  product.n = positions;
-  product.k = depth;
-  product.a = {1, depth, 0};
-  product.b = {0, depth, 0};
-  product.d.ld = each;
-  product.c = product.d;
-  if (!blas_multiply(current(), l, product, {w.data, x.data, products, nullptr, products}))
-    return false;
-  p.products = products;
+  p.x = x.data;
+  p.w = w.data;
   p.to = y.data;
-  p.n = y.size;
-  p.each = each;
+  p.depth = static_cast<int>(depth);
   p.channels = static_cast<int>(channels);
   p.taps = static_cast<int>(taps);
   p.flip = attrs.flip;
@@ -69,14 +77,24 @@ bool convolve_few(Launch& l) {
   for (size_t d = 0; d < 3; ++d) {
     const bool real = d + axes >= 3;
     const size_t i = d + axes - 3;
-    p.x[d] = real ? static_cast<int>(x.dim(i + 1)) : 1;
-    p.y[d] = real ? static_cast<int>(y.dim(i + 1)) : 1;
+    p.x_size[d] = real ? static_cast<int>(x.dim(i + 1)) : 1;
+    p.y_size[d] = real ? static_cast<int>(y.dim(i + 1)) : 1;
     p.kernel[d] = real ? static_cast<int>(w.dim(i + 1)) : 1;
     p.low[d] = real ? static_cast<int>(attrs.pad_low[i]) : 0;
     p.dilation[d] = real ? static_cast<int>(attrs.kernel_dilation[i]) : 1;
   }
-  launch_blocks("conv_few", cat("conv_few", suffix(y.dtype)), (p.n + kThreads - 1) / kThreads,
-                kThreads, p);
+  const int units = *std::find_if(std::begin(kConvFewUnits), std::end(kConvFewUnits),
+                                  [&](int u) { return u * 8 >= columns; });
+  const int line = units % 4 ? units * 8 : units * 8 + 8;  // kConvFewLine
+  const int shared = choose_tile(p, x.dim(0), line);
+  if (shared == 0) return false;
+  const int64_t blocks = x.dim(0) * p.tiles[0] * p.tiles[1] * p.tiles[2];
+  const int patch = p.patch[0] * p.patch[1] * p.patch[2],
+            warps = std::min((patch + kPositions - 1) / kPositions, kConvFewThreads / 32);
+  GpuDevice& device = current();
+  const CUfunction kernel =
+      device.kernel("conv_few", cat("conv_few_", units, suffix(y.dtype)), kMostShared);
+  device.launch(kernel, blocks, warps * 32, &p, "a convolution", shared);
   return true;
 }
 
