@@ -96,3 +96,27 @@ def test_convolutions_with_few_output_channels(blas, cache):
     """
     knobs = {} if blas else {"LEGATO_CUBLASLT": "/nowhere", "LEGATO_CUDNN": "/nowhere"}
     assert run(program, cache, **knobs) == "right"
+
+
+def test_concatenations_at_any_column(cache):
+    program = """
+    rng = np.random.default_rng(4)
+    for dtype in (np.int8, np.float16, np.float32, np.float64):
+        a = rng.integers(-9, 9, (37, 96)).astype(dtype)
+        x = lg.array(a)
+        for at in (1, 7, 16, 33, 95):
+            same = lambda y, want: np.testing.assert_array_equal(np.array(y), want)
+            same(lg.concatenate([x[:, at:], x[:, :at]], axis=1), np.concatenate([a[:, at:], a[:, :at]], 1))
+            parts = [(0, 3), (3, at), (at, at + 1), (90, 96), (at + 1, 96 + 3 - at % 4)]
+            cut = [slice(i, max(i, min(j, 96))) for i, j in parts]
+            same(lg.concatenate([x[:, c] for c in cut], axis=1), np.concatenate([a[:, c] for c in cut], 1))
+            same(lg.concatenate([x[at % 37:], x[:at % 37]]), np.concatenate([a[at % 37:], a[:at % 37]]))
+        b = a.reshape(37, 4, 24)
+        y = lg.array(b)
+        same(lg.concatenate([y[:, 1:, :5], y[:, 1:, 5:]], axis=2), b[:, 1:])
+        same(lg.concatenate([y[:, 1:], y[:, :1]], axis=1), np.concatenate([b[:, 1:], b[:, :1]], 1))
+        turned = np.concatenate([b[::2, :, 3:], b[::-2, :, :3]], 2)
+        same(lg.concatenate([y[::2, :, 3:], y[::-2, :, :3]], axis=2), turned)
+    print("right")
+    """
+    assert run(program, cache) == "right"
