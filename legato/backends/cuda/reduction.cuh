@@ -117,6 +117,16 @@ LEGATO_INLINE long long reduced_offset(const ReduceParams& p, long long step) {
   return offset + index * p.reduced_stride[0];
 }
 
+/// Combines v[0 .. N) pairwise: few steps wait for each other, and sums lose little.
+template <int N, class A, class F>
+LEGATO_INLINE A pairwise(A (&v)[N], F combine) {
+#pragma unroll
+  for (int by = 1; by < N; by *= 2)
+#pragma unroll
+    for (int i = 0; i + by < N; i += 2 * by) v[i] = combine(v[i], v[i + by]);
+  return v[0];
+}
+
 /// A value of any type, shuffled in words: __shfl takes numbers only.
 template <class A, class F>
 LEGATO_INLINE A shuffle_words(A v, F shuffle) {

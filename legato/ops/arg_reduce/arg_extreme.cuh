@@ -5,7 +5,6 @@
 #include "legato/backends/cuda/extremes.cuh"
 #include "legato/backends/cuda/reduction.cuh"
 #include "legato/backends/cuda/rows.cuh"
-#include "legato/ops/reduce/reducers.cuh"
 
 namespace legato::cuda {
 

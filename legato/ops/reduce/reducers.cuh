@@ -8,16 +8,6 @@
 
 namespace legato::cuda {
 
-/// Combines v[0 .. N) pairwise: few steps wait for each other, and sums lose little.
-template <int N, class A, class F>
-LEGATO_INLINE A pairwise(A (&v)[N], F combine) {
-#pragma unroll
-  for (int by = 1; by < N; by *= 2)
-#pragma unroll
-    for (int i = 0; i + by < N; i += 2 * by) v[i] = combine(v[i], v[i + by]);
-  return v[0];
-}
-
 // Sums (flag 0) and products. Integers accumulate in the result's width and wrap there.
 template <class E, class Result>
 struct Arith {
