@@ -211,3 +211,51 @@ def test_scans_of_several_groups_of_tiles(cache):
     print("right")
     """
     assert run(HEAD + program, cache) == "right"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "n"),
+    [("float64", 2048 * 1060 + 8), ("float64", 2048 * 40 + 5), ("int8", 70001), ("uint8", 90112)],
+)
+def test_scans_of_thousands_of_tiles(dtype, n, cache):
+    program = f"""
+    a = rng.integers(-9, 9, {n}).astype({dtype!r})
+    x = made(a)
+    want = np.cumsum(a, dtype=a.dtype)
+    same(lg.cumsum(x), want)
+    same(lg.cumsum(x[::-1], reverse=True), want[::-1])
+    same(lg.cumsum(x, reverse=True, inclusive=False)[-3:], [a[-1] + a[-2], a[-1], 0])
+    steps = (np.arange({n}) // 5000).astype(a.dtype)
+    same(lg.cummin(x - made(steps)), np.minimum.accumulate(a - steps))
+    print("right")
+    """
+    assert run(HEAD + program, cache) == "right"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+def test_long_logarithms_of_sums(dtype, cache):
+    program = f"""
+    def check(a, **how):
+        a = np.asarray(a, {dtype!r})
+        got = np.array(lg.logcumsumexp(made(a), **how)).astype(float)
+        wide = a[::-1] if how.get("reverse") else a
+        want = np.logaddexp.accumulate(wide.astype(float))
+        if how.get("inclusive") is False: want = np.concatenate([[-np.inf], want[:-1]])
+        want = want[::-1] if how.get("reverse") else want
+        digits = 2e-3 if {dtype!r} == "float16" else 1e-6
+        np.testing.assert_allclose(got, want.astype({dtype!r}), rtol=digits, atol=1e-6)
+    n = 4096 * 3 + 64
+    near = rng.standard_normal(n) * 3
+    for how in ({{}}, {{"reverse": True}}, {{"inclusive": False}}, {{"inclusive": False, "reverse": True}}):
+        check(near, **how)
+    check(near[:-3])                                  # no whole packs
+    check(near * 3000)                                # further apart than a tile may be
+    check(np.where(np.arange(n) < 5000, -np.inf, near))
+    check(np.where(np.arange(n) == 7, 9000, near))    # all that follows weighs nothing
+    check(np.where(np.arange(n) < 5000, near - 2000, near))
+    check(np.where(np.arange(n) == 6000, np.inf, near))
+    check(np.where(np.arange(n) == 9000, np.nan, near))
+    check(np.full(n, -np.inf))
+    print("right")
+    """
+    assert run(HEAD + program, cache) == "right"

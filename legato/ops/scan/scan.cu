@@ -2,10 +2,8 @@
 //
 // What is combined with what does not depend on timing.
 //
-// Scans of neighbours: a block goes along a scan, tile by tile. Where there are few scans, each is
-// cut into spans: one pass adds up each span, another one writes it, beginning with what the spans
-// before it come to. That reads elements twice; passing sums on from tile to tile in a fixed order
-// (a chain of groups, or each tile adding up what hundreds before it have) took twice as long.
+// Scans of neighbours: a block goes along a scan, tile by tile. Where there are few scans, each
+// tile is a block's (scan_long.cu).
 //
 // Scans side by side, of which there are few: a scan is cut into tiles, which blocks take in the
 // order in which they start. A block brings its tile to the chip, publishes the tile's total, finds
@@ -13,216 +11,10 @@
 // look-back: Merrill and Garland, "Single-pass parallel prefix scan with decoupled look-back",
 // NVIDIA technical report 2016). A tile combines, in order, the sum up to its group, which the last
 // tile of the group before publishes, and the totals of the tiles before it in the group.
-//
-// Sums and products of float32 run in double, as on the CPU.
-#include "legato/backends/cuda/extremes.cuh"
-#include "legato/backends/cuda/order_keys.cuh"
-#include "legato/backends/cuda/reduction.cuh"
-#include "legato/backends/cuda/rows.cuh"
-#include "legato/ops/scan/scan.cuh"
+#include "legato/ops/scan/relay.cuh"
+#include "legato/ops/scan/scanners.cuh"
 
 namespace legato::cuda {
-
-// --- what is scanned. A scanner has types T (elements), A (accumulators) and Raw (what is read for
-// one), which make() turns into an accumulator: so that several reads are on the way at once, none
-// of them waits for the one before to be turned.
-
-template <class T>
-struct WideOf {
-  using type = std::conditional_t<std::is_integral_v<T>,
-                                  std::conditional_t<(sizeof(T) < 8), uint32_t, uint64_t>, T>;
-};
-template <>
-struct WideOf<float> {
-  using type = double;
-};
-template <>
-struct WideOf<f16> {
-  using type = float;
-};
-template <>
-struct WideOf<bf16> {
-  using type = float;
-};
-template <>
-struct WideOf<c64> {
-  using type = c128;
-};
-template <class T, class A>
-LEGATO_INLINE T narrowed(A a) {
-  if constexpr (is_complex_value<T>)
-    return {static_cast<decltype(T::re)>(a.re), static_cast<decltype(T::re)>(a.im)};
-  else if constexpr (std::is_same_v<T, f16>)
-    return to_f16(static_cast<float>(a));
-  else if constexpr (std::is_same_v<T, bf16>)
-    return to_bf16(static_cast<float>(a));
-  else if constexpr (std::is_same_v<T, bool>)
-    return a != 0;
-  else
-    return static_cast<T>(a);
-}
-
-// Sums (flag 0) and products. Integers wrap, so that their sign does not matter.
-template <class E>
-struct ArithScan {
-  using T = E;
-  using A = typename WideOf<T>::type;
-  bool product;
-  LEGATO_INLINE explicit ArithScan(const ScanParams& p) : product(p.flag) {}
-  LEGATO_INLINE A none() const {
-    if constexpr (is_complex_value<A>)
-      return {static_cast<decltype(A::re)>(product), 0};
-    else
-      return static_cast<A>(product);
-  }
-  using Raw = T;
-  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
-    return static_cast<const T*>(p.x)[at];
-  }
-  LEGATO_INLINE A make(const ScanParams&, Raw v) const {
-    if constexpr (is_complex_value<T>)
-      return {v.re, v.im};
-    else
-      return static_cast<A>(read(v));
-  }
-  LEGATO_INLINE A combine(A a, A b) const {
-    if constexpr (is_complex_value<A>) {
-      if (product) return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
-      return {a.re + b.re, a.im + b.im};
-    } else {
-      return product ? a * b : a + b;
-    }
-  }
-  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
-    static_cast<T*>(p.y)[at] = narrowed<T>(a);
-  }
-  LEGATO_INLINE void store_pack(const ScanParams& p, long long at, const A (&a)[kScanPack]) const {
-    Pack<T, kScanPack> v;
-#pragma unroll
-    for (int k = 0; k < kScanPack; ++k) v.at[k] = narrowed<T>(a[k]);
-    legato::store_pack<T, kScanPack>(static_cast<T*>(p.y) + at, v);
-  }
-};
-
-// Largest (flag 1) and smallest of real values: the largest of keys, which are turned over for the
-// smallest.
-template <class K>
-struct KeyScan {
-  using T = K;
-  using A = K;
-  bool largest, floating;
-  K start;
-  LEGATO_INLINE explicit KeyScan(const ScanParams& p)
-      : largest(p.flag),
-        floating(p.form.kind == KeyForm::floating),
-        start(static_cast<K>(p.none)) {}
-  LEGATO_INLINE K turned(K key) const {
-    const bool nan = floating && key == static_cast<K>(~K{0});
-    return largest || nan ? key : static_cast<K>(~key);
-  }
-  LEGATO_INLINE A none() const { return start; }
-  using Raw = K;
-  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
-    return static_cast<const K*>(p.x)[at];
-  }
-  LEGATO_INLINE A make(const ScanParams& p, Raw v) const {
-    return turned(encode<K>(v, p.form.kind, 0, static_cast<K>(p.form.infinity)));
-  }
-  LEGATO_INLINE A combine(A a, A b) const { return b > a ? b : a; }
-  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
-    static_cast<K*>(p.y)[at] = decode<K>(turned(a), p.form);
-  }
-  LEGATO_INLINE void store_pack(const ScanParams& p, long long at, const A (&a)[kScanPack]) const {
-    Pack<K, kScanPack> v;
-#pragma unroll
-    for (int k = 0; k < kScanPack; ++k) v.at[k] = decode<K>(turned(a[k]), p.form);
-    legato::store_pack<K, kScanPack>(static_cast<K*>(p.y) + at, v);
-  }
-};
-template <class E>
-struct ComplexExtremeScan {
-  using T = E;
-  using A = E;
-  bool largest;
-  LEGATO_INLINE explicit ComplexExtremeScan(const ScanParams& p) : largest(p.flag) {}
-  LEGATO_INLINE A none() const { return end_of_range<A>(!largest); }
-  using Raw = T;
-  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
-    return static_cast<const T*>(p.x)[at];
-  }
-  LEGATO_INLINE A make(const ScanParams&, Raw v) const { return v; }
-  LEGATO_INLINE A combine(A a, A b) const { return extreme(a, b, largest); }
-  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
-    static_cast<T*>(p.y)[at] = a;
-  }
-};
-
-// Sums of v * exp(a), relative to the largest a.
-struct Scaled {
-  double top, sum;
-};
-// `fast`: e^x in float32, where values are no more precise. Terms with large exponents, whose error
-// is larger, weigh little.
-template <bool fast>
-LEGATO_INLINE double exp_below(double x) {
-  return fast ? static_cast<double>(exp_of(static_cast<float>(x))) : exp_of(x);
-}
-template <bool fast>
-LEGATO_INLINE Scaled add_scaled(Scaled a, Scaled b) {
-  if (a.top != a.top) return a;
-  if (b.top != b.top) return b;
-  if (a.top == b.top) return {a.top, a.sum + b.sum};  // infinities too
-  if (a.top < b.top) {
-    const Scaled c = a;
-    a = b;
-    b = c;
-  }
-  return {a.top, b.sum == 0 ? a.sum : a.sum + b.sum * exp_below<fast>(b.top - a.top)};
-}
-LEGATO_INLINE double no_top() { return end_of_range<double>(false); }
-
-template <class E>
-struct LogSumExpScan {
-  using T = E;
-  using A = Scaled;
-  LEGATO_INLINE explicit LogSumExpScan(const ScanParams&) {}
-  LEGATO_INLINE A none() const { return {no_top(), 0}; }
-  using Raw = T;
-  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
-    return static_cast<const T*>(p.x)[at];
-  }
-  LEGATO_INLINE A make(const ScanParams&, Raw raw) const {
-    const double v = static_cast<double>(read(raw));
-    return {v, v == no_top() ? 0. : 1.};
-  }
-  LEGATO_INLINE A combine(A a, A b) const { return add_scaled<!std::is_same_v<E, double>>(a, b); }
-  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
-    const bool infinite = a.top == no_top() || a.top == -no_top();
-    static_cast<T*>(p.y)[at] = narrowed<T>(infinite ? a.top : a.top + log_of(a.sum));
-  }
-};
-template <class E>
-struct ExpScan {
-  using T = E;
-  using A = Scaled;
-  LEGATO_INLINE explicit ExpScan(const ScanParams&) {}
-  LEGATO_INLINE A none() const { return {no_top(), 0}; }
-  struct Raw {
-    T v, a;
-  };
-  LEGATO_INLINE Raw raw(const ScanParams& p, long long at) const {
-    return {static_cast<const T*>(p.x)[at], static_cast<const T*>(p.a)[at]};
-  }
-  LEGATO_INLINE A make(const ScanParams&, Raw raw) const {
-    const double a = static_cast<double>(read(raw.a));
-    return {a, a == no_top() ? 0. : static_cast<double>(read(raw.v))};
-  }
-  LEGATO_INLINE A combine(A a, A b) const { return add_scaled<!std::is_same_v<E, double>>(a, b); }
-  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
-    const double b = static_cast<double>(read(static_cast<const T*>(p.b)[at]));
-    static_cast<T*>(p.y)[at] = narrowed<T>(a.sum == 0 ? 0. : a.sum * exp_of(a.top + b));
-  }
-};
 
 // --- what blocks tell each other
 
@@ -235,47 +27,7 @@ LEGATO_INLINE void await(const unsigned* flag, unsigned value) {
   }
   __threadfence();
 }
-/// The number of this block's tile. Blocks with smaller numbers have started, so that waiting for
-/// them ends.
-LEGATO_INLINE long long take_ticket(unsigned* ticket, unsigned* shared) {
-  if (threadIdx.x == 0) *shared = atomicAdd(ticket, 1u);
-  __syncthreads();
-  const long long mine = *shared;
-  __syncthreads();
-  return mine;
-}
-
-/// What lanes up to this one have.
-template <class S>
-LEGATO_INLINE typename S::A scan_warp(const S& s, typename S::A v) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int by = 1; by < 32; by *= 2) {
-    const typename S::A other = shuffle_up(v, by);
-    if (lane >= by) v = s.combine(other, v);
-  }
-  return v;
-}
-
 // --- scans of neighbours
-
-/// What `count` values come to, in order. By one warp; the result is lane 0's. Which value is
-/// combined with which depends on their number alone.
-template <class S>
-LEGATO_INLINE typename S::A sum_spans(const S& s, const typename S::A* values, long long count) {
-  using A = typename S::A;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const long long each = (count + 31) / 32, begin = lane * each,
-                  end = begin + each < count ? begin + each : count;
-  A acc = s.none();
-  for (long long i = begin; i < end; ++i) acc = s.combine(acc, values[i]);
-  __syncwarp();
-  for (int by = 1; by < 32; by *= 2) {
-    const A other = shuffle_down(acc, by);
-    if (lane % (2 * by) == 0) acc = s.combine(acc, other);
-  }
-  return acc;
-}
 
 /// Where element i of a warp's part of a tile lies in shared memory: a place is left out after each
 /// 16, so that lanes that read 16 elements each do not meet in a bank.
@@ -359,8 +111,12 @@ LEGATO_INLINE void raw_pack(const S& s, const ScanParams& p, long long at,
 template <class S>
 LEGATO_INLINE void write_pack(const S& s, const ScanParams& p, long long at,
                               const typename S::A (&a)[kScanPack]) {
-  if constexpr (requires { s.store_pack(p, at, a); }) {
-    s.store_pack(p, at, a);
+  if constexpr (requires { s.result(p, a[0]); }) {
+    using T = typename S::T;
+    Pack<T, kScanPack> v;
+#pragma unroll
+    for (int k = 0; k < kScanPack; ++k) v.at[k] = s.result(p, a[k]);
+    store_pack<T, kScanPack>(static_cast<T*>(p.y) + at, v);
   } else {
 #pragma unroll
     for (int k = 0; k < kScanPack; ++k) s.store(p, at + k, a[k]);
@@ -448,23 +204,17 @@ LEGATO_INLINE void scan_rows(const ScanParams& p, ScanMemory<S>& m) {
   using A = typename S::A;
   const S s(p);
   if (p.group > 0) return scan_short(s, p, &m.tile[0][0]);
-  const long long row = blockIdx.x / p.spans, span = blockIdx.x - row * p.spans;
-  const long long begin = span * p.span, end = begin + p.span < p.tiles ? begin + p.span : p.tiles;
+  const long long row = blockIdx.x;
   RowTile<S> tile;
   A earlier = s.none();  // of warp 0
-  if (p.phase == ScanParams::write_spans && span > 0 && threadIdx.x < 32)
-    earlier = sum_spans(s, static_cast<const A*>(p.totals) + blockIdx.x - span, span);
-  for (long long t = begin; t < end; ++t) {
+  for (long long t = 0; t < p.tiles; ++t) {
     tile.bring(s, p, m, row, t);
     if (threadIdx.x == 0) m.before = earlier;
     earlier = s.combine(earlier, tile.total);
     __syncthreads();
-    if (p.phase == ScanParams::add_spans) continue;
     tile.write(s, p, m, row);
     __syncthreads();
   }
-  if (p.phase == ScanParams::add_spans && threadIdx.x == 0)
-    static_cast<A*>(p.totals)[blockIdx.x] = earlier;
 }
 
 // --- scans side by side: a thread has its own

@@ -1,6 +1,7 @@
 #include "legato/ops/scan/scan.cuh"
 
 #include <algorithm>
+#include <string_view>
 
 #include "legato/backends/cuda/kit.h"
 #include "legato/base/error.h"
@@ -12,17 +13,37 @@ namespace {
 constexpr int64_t kLine = 32;         // scans side by side from which on they are read together
 constexpr int64_t kEnough = 1 << 15;  // threads that keep the memory busy, each along its scan
 
-/// Workspace for what tiles tell each other.
-void connect(Launch& l, ScanParams& p, int64_t flags, int64_t totals, int64_t sums,
-             int64_t accumulator) {
-  const int64_t bytes = (flags + 1) * 4;
-  p.ticket = static_cast<unsigned*>(l.workspace(bytes));
-  p.ready = p.ticket + 1;
-  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.ticket), 0,
+/// Workspace of zeros: a ticket, and `words` of 64 bits.
+unsigned long long* take_zeros(Launch& l, ScanParams& p, int64_t words) {
+  const int64_t bytes = (words + 1) * 8;
+  void* memory = l.workspace(bytes);
+  check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(memory), 0,
                                  static_cast<size_t>(bytes), current().queue()),
         "clearing flags");
-  p.totals = l.workspace(totals * accumulator);
-  p.sums = l.workspace(sums * accumulator);
+  p.ticket = static_cast<unsigned*>(memory);
+  return static_cast<unsigned long long*>(memory) + 1;
+}
+
+/// By tiles: Note [Relays].
+void launch_long(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
+  const bool logs =
+      l.op->name == std::string_view("logcumsumexp") && l.in[0].dtype != Dtype::float64;
+  const int threads = logs ? kLogsThreads : kLongThreads;
+  const int64_t bytes = size_of(l.in[0].dtype), pack = 16 / bytes,
+                tile = threads * pack *
+                       (bytes == 1                      ? long_packs<1, 4>
+                        : bytes == 2 && accumulator > 4 ? long_packs<2, 16>
+                                                        : long_packs<4, 8>);
+  const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.y);
+  p.packs = p.n % pack == 0 && addresses % 16 == 0;
+  p.tiles = (p.n + tile - 1) / tile;
+  const int64_t words = (accumulator + 3) / 4, tiles = p.scans * p.tiles * words,
+                groups = p.scans * ((p.tiles + 31) / 32) * words,
+                thousands = p.scans * ((p.tiles + 1023) / 1024) * words;
+  p.tile_totals = take_zeros(l, p, tiles + groups + thousands);
+  p.group_totals = p.tile_totals + tiles;
+  p.sums_up_to = p.group_totals + groups;
+  launch_blocks("scan_long", cat("scan_long_", scanner), p.scans * p.tiles, threads, p);
 }
 
 void launch_rows(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
@@ -37,21 +58,12 @@ void launch_rows(Launch& l, ScanParams& p, const std::string& scanner, int64_t a
     blocks = (p.scans + each - 1) / each;
   } else {
     p.tiles = (p.n + items * kScanThreads - 1) / (items * kScanThreads);
+    // A block for each scan, where there are enough of them.
+    if (p.tiles > 1 && p.scans < int64_t{current().multiprocessors()} * 4)
+      return launch_long(l, p, scanner, accumulator);
     const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.a) |
                            reinterpret_cast<uintptr_t>(p.b) | reinterpret_cast<uintptr_t>(p.y);
     p.packs = !p.reverse && p.n % kScanPack == 0 && addresses % 16 == 0;
-    p.span = p.tiles;
-    p.spans = 1;
-    // A block for each scan, where there are enough of them.
-    if (p.tiles > 1 && p.scans < int64_t{current().multiprocessors()} * 4) {
-      p.span = (p.tiles + kScanSpans - 1) / kScanSpans;
-      p.spans = (p.tiles + p.span - 1) / p.span;
-      blocks = p.scans * p.spans;
-      p.totals = l.workspace(blocks * accumulator);
-      p.phase = ScanParams::add_spans;
-      launch_blocks("scan", cat("scan_rows_", scanner), blocks, kScanThreads, p);
-      p.phase = ScanParams::write_spans;
-    }
   }
   launch_blocks("scan", cat("scan_rows_", scanner), blocks, kScanThreads, p);
 }
@@ -63,8 +75,9 @@ void launch_columns(Launch& l, ScanParams& p, const std::string& scanner, int64_
   const int64_t depth = accumulator > 8 ? scan_depth<16> : scan_depth<8>;
   if (p.scans < kEnough && p.n > 2 * depth) {
     p.tiles = (p.n + depth - 1) / depth;
-    connect(l, p, p.tiles * p.lines, p.tiles * p.scans,
-            (p.tiles + kColumnGroup - 1) / kColumnGroup * p.scans, accumulator);
+    p.ready = reinterpret_cast<unsigned*>(take_zeros(l, p, (p.tiles * p.lines + 1) / 2));
+    p.totals = l.workspace(p.tiles * p.scans * accumulator);
+    p.sums = l.workspace((p.tiles + kColumnGroup - 1) / kColumnGroup * p.scans * accumulator);
   }
   launch_blocks("scan", cat("scan_columns_", scanner), p.lines * p.tiles, kScanThreads, p);
 }

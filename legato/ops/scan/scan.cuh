@@ -12,19 +12,18 @@ struct ScanParams {
   const void* a;  // of exp_scan: the exponents, and what is added to them in the end
   const void* b;
   void* y;
-  unsigned* ticket;  // columns, zeroed; tiles are numbered in the order in which blocks start
+  unsigned* ticket;  // zeroed; tiles are numbered in the order in which blocks start
   unsigned* ready;   // columns, zeroed; of each tile: 1 its total is there, 2 its group's sum too
-  void* totals;      // of tiles of columns, of spans of rows
+  void* totals;      // of tiles of columns
   void* sums;        // columns: up to the last tile of each group
+  // Long scans, zeroed: Note [Relays].
+  unsigned long long *tile_totals, *group_totals, *sums_up_to;
   long long outer, n, inner;
-  long long scans;        // outer * inner
-  long long tiles;        // of a scan; columns, 1: a block goes along all of it
-  long long span, spans;  // rows: tiles of a span, spans of a scan
-  enum Phase : int { whole, add_spans, write_spans };
-  int phase;        // rows
+  long long scans;  // outer * inner
+  long long tiles;  // of a scan; columns, 1: a block goes along all of it
   long long lines;  // columns: tiles side by side
   int used;         // short rows: elements of a thread
-  int packs;        // long rows: whether each kScanPack elements may be moved at once
+  int packs;        // rows: whether neighbours may be moved at once
   int group;  // rows: threads of a scan, several scans in a block; 0: a scan has several tiles
   int reverse, inclusive;
   int flag;                 // sum or product, largest or smallest
@@ -43,6 +42,14 @@ inline constexpr int scan_depth = bytes > 8   ? 8
                                   : bytes > 4 ? 16
                                               : 32;
 inline constexpr int kColumnGroup = 16;  // tiles in a group
-inline constexpr int kScanSpans = 512;   // of a scan, at most
+/// Long scans: elements of 16 bytes, and how many times 16 bytes a thread has of a tile, by the
+/// bytes of an element and of an accumulator.
+template <int bytes>
+inline constexpr int long_pack = 16 / bytes;
+template <int bytes, int accumulator>
+inline constexpr int long_packs = bytes == 1 || (bytes == 2 && accumulator > 4) ? 2 : 4;
+// Of a block of long scans, and of logarithms of sums.
+inline constexpr int kLongThreads = 512, kLongWarps = kLongThreads / 32;
+inline constexpr int kLogsThreads = 256, kLogsWarps = kLogsThreads / 32;
 
 }  // namespace legato::cuda
