@@ -117,6 +117,11 @@ def test_concatenations_at_any_column(cache):
         same(lg.concatenate([y[:, 1:], y[:, :1]], axis=1), np.concatenate([b[:, 1:], b[:, :1]], 1))
         turned = np.concatenate([b[::2, :, 3:], b[::-2, :, :3]], 2)
         same(lg.concatenate([y[::2, :, 3:], y[::-2, :, :3]], axis=2), turned)
+        # Of a part that repeats one element over the rows.
+        repeated = np.broadcast_to(a[0, :8, None, None], (8, 3, 1))
+        one = lg.broadcast_to(x[0, :8, None, None], (8, 3, 1))
+        rest = np.arange(8 * 3 * 15).astype(dtype).reshape(8, 3, 15)
+        same(lg.concatenate([one, lg.array(rest)], axis=2), np.concatenate([repeated, rest], 2))
     print("right")
     """
     assert run(program, cache) == "right"

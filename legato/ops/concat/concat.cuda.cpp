@@ -42,12 +42,14 @@ bool are_rows(const View& v, size_t axis, int64_t& stride) {
   for (size_t i = v.ndim(); i-- > axis; dense *= v.dim(i))
     if (v.dim(i) > 1 && (*v.strides)[i] != dense) return false;
   stride = 0;
+  bool first = true;  // of these axes, from the last one on; its stride may be 0
   for (size_t i = axis; i-- > 0;) {
     if (v.dim(i) == 1) continue;
-    if (stride == 0)
+    if (first)
       stride = (*v.strides)[i];
     else if ((*v.strides)[i] != dense)
       return false;
+    first = false;
     dense = (*v.strides)[i] * v.dim(i);
   }
   return true;
