@@ -55,12 +55,12 @@ TEST_CASE("NVRTC compiles reductions that compute what they reduce") {
   p.instrs = {call("multiply", Dtype::float32, Dtype::float32, {0, 1}),
               call("exp", Dtype::float32, Dtype::float32, {2})};
   p.outputs = {2, 3};
-  compiles(p, "DD", 4, false, {"Arith<float, float>", rows_dense, 0, 0});
-  compiles(p, "SM", 4, true, {"Variance<float>", rows_packs, 1, 1});
-  compiles(p, "RB", 4, false, {"Extreme<float>", columns_packed, 1, 3});
-  compiles(p, "GE", 4, false, {"ArgExtreme<float>", short_rows, 0, 2});
-  compiles(p, "GD", 1, true, {"Any<uint32_t>", rows_elements, 0, 0});
-  compiles(p, "GG", 1, false, {"Arith<float, float>", columns_single, 1, 0});
+  compiles(p, "DD", 4, false, {"Arith<float, float>", rows_dense, false, 0, 0});
+  compiles(p, "SM", 4, true, {"Variance<float>", rows_packs, false, 1, 1});
+  compiles(p, "RB", 4, false, {"Extreme<float>", columns_packed, true, 1, 3});
+  compiles(p, "GE", 4, false, {"ArgExtreme<float>", short_rows, false, 0, 2});
+  compiles(p, "GD", 1, true, {"Any<uint32_t>", rows_elements, false, 0, 0});
+  compiles(p, "GG", 1, false, {"Arith<float, float>", columns_single, false, 1, 0});
   for (Dtype t : {Dtype::float16, Dtype::bfloat16, Dtype::float64, Dtype::int8, Dtype::bool_,
                   Dtype::complex64, Dtype::complex128}) {
     CAPTURE(t);
@@ -73,10 +73,10 @@ TEST_CASE("NVRTC compiles reductions that compute what they reduce") {
     const int pack = static_cast<int>(16 / size_of(t));
     compiles(q, "DD", pack, false,
              {exact ? "Arith<uint8_t, uint32_t>" : cat("Arith<", stored, ", ", stored, ">"),
-              rows_dense, 0, 0});
-    compiles(q, "DS", pack, false, {cat("ArgExtreme<", stored, ">"), rows_dense, 0, 1});
+              rows_dense, false, 0, 0});
+    compiles(q, "DS", pack, false, {cat("ArgExtreme<", stored, ">"), rows_dense, false, 0, 1});
     if (is_floating(t))
-      compiles(q, "DD", pack, false, {cat("Variance<", stored, ">"), columns_packed, 0, 0});
+      compiles(q, "DD", pack, false, {cat("Variance<", stored, ">"), columns_packed, false, 0, 0});
   }
 }
 
