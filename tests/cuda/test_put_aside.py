@@ -157,7 +157,9 @@ def test_products_of_a_library_are_put_aside_once_they_have_come_before(cache):
     assert replays >= 8, (launches, replays)
 
 
-@pytest.mark.parametrize("fail", ["graph:1", "change:2", "change:9", "replay:1", "replay:4", "capture:1", "capture:3"])
+@pytest.mark.parametrize(
+    "fail", ["graph:1", "change:2", "change:9", "replay:1", "replay:4", "capture:1", "capture:3"]
+)
 def test_a_product_that_cannot_be_captured_or_exchanged_is_called_as_ever(fail, cache):
     assert run(PRODUCTS, cache, LEGATO_EMULATOR_FAIL=fail, LEGATO_COMPILE="wait") == "right"
 
