@@ -64,7 +64,9 @@ def options() -> argparse.Namespace:
         metavar="NAME",
         help="write docs/benchmarks/NAME.md (default: results)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write medians and spreads there as well")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write medians and spreads there, after each row"
+    )
     found = parser.parse_args()
     if found.threads < 1:
         parser.error(f"--threads is {found.threads}; it must be at least 1")
@@ -130,6 +132,8 @@ def main() -> int:
     for row in rows:
         results.append(harness.measure(row, effort, only))
         print(harness.summary(results[-1]), flush=True)
+        if chosen.json:
+            harness.write_json(Path(chosen.json), facts, results)
 
     lost = [result for result in results if result.lost]
     unmet = [result for result in results if result.ours_missing and result.row.bars]
@@ -142,8 +146,6 @@ def main() -> int:
         print(f"  lost: {result.row.group}: {result.row.name}")
     if chosen.write is not None:
         write_page(chosen.write, facts, harness.table(results), chosen.quick)
-    if chosen.json:
-        harness.write_json(Path(chosen.json), facts, results)
     return 1 if lost or (chosen.strict and unmet) else 0
 
 
