@@ -433,19 +433,23 @@ class Problem {
 
 // --- the table
 
+template <class T, class Forward, class Keys, class Queries>
+void check_shape(const Shape& s) {
+  Problem<T> p(s);
+  p.template forward<Forward>();
+  p.know();
+  p.template grad<Keys>();
+  p.template grad<Queries>();
+  p.print_errors();
+}
+
 template <class T, int width, class Forward, class Keys, class Queries>
 void check_masks(const char* what) {
   std::printf("%s\n", what);
   for (const Masks masks : {Masks::added, Masks::kept, Masks::added_row, Masks::kept_row})
     for (const Shape& s : {Shape{1, 2, 1, 192, 192, width, false, masks},
-                           Shape{2, 2, 2, 333, 257, width, false, masks}}) {
-      Problem<T> p(s);
-      p.template forward<Forward>();
-      p.know();
-      p.template grad<Keys>();
-      p.template grad<Queries>();
-      p.print_errors();
-    }
+                           Shape{2, 2, 2, 333, 257, width, false, masks}})
+      check_shape<T, Forward, Keys, Queries>(s);
 }
 
 template <class T, int width, class Forward, class Keys, class Queries>
@@ -454,14 +458,8 @@ void check_all(const char* what) {
   for (const Shape& s :
        {Shape{1, 2, 1, 192, 192, width, false}, Shape{2, 2, 2, 333, 257, width, false},
         Shape{1, 4, 2, 150, 290, width, true}, Shape{1, 2, 2, 290, 150, width, true},
-        Shape{1, 1, 1, 70, 77, width, false}}) {
-    Problem<T> p(s);
-    p.template forward<Forward>();
-    p.know();
-    p.template grad<Keys>();
-    p.template grad<Queries>();
-    p.print_errors();
-  }
+        Shape{1, 1, 1, 70, 77, width, false}})
+    check_shape<T, Forward, Keys, Queries>(s);
 }
 
 void time(const char* what, double products, const Shape& s, const std::function<void()>& run) {
