@@ -167,7 +167,16 @@ def close(found, expected, what):
 
 
 @pytest.fixture(scope="module")
-def exchanged(tmp_path_factory):
+def on_the_cpu():
+    """The C++ half has no other device; normal numbers of a GPU differ from its in their last bits."""
+    before = mx.default_device()
+    mx.set_default_device(mx.cpu)
+    yield
+    mx.set_default_device(before)
+
+
+@pytest.fixture(scope="module")
+def exchanged(tmp_path_factory, on_the_cpu):
     """Runs the C++ half once; returns the folder, and for each name what Python computed."""
     if not PROGRAM.exists():
         pytest.skip("the C++ tests are not built")
