@@ -3,9 +3,9 @@
 //
 // Note [Life of a node]: bind() makes a node `pending`. An evaluation claims it (`claimed`), and
 // ends with `done` (its values have layout and storage, its inputs are dropped) or `failed` (its
-// error is rethrown to every reader). A node that only a fused program saw stays `pending`: it has
-// no memory, and is computed again if somebody turns out to need it. Inputs of vmap and compile are
-// `unbound`: they have no value, and reading them is an error that names the transform.
+// error is rethrown to every reader). A node that only a fused program saw goes back to `pending`:
+// it has no memory, and is computed again if somebody turns out to need it. Inputs of vmap and
+// compile are `unbound`: they have no value, and reading them is an error that names the transform.
 #pragma once
 
 #include <atomic>
@@ -135,6 +135,9 @@ struct Node {
   bool allow_tf32 = false;  // see array/precision.h
   uint16_t stream = 0;
   uint16_t n_out = 1;
+  // See Note [Values that wait] in runtime/waiting.cpp; guarded by the graph lock.
+  bool was_passing = false;               // an evaluation has computed it and not kept it
+  std::atomic<bool> needed_later{false};  // others are to be computed from its value
   uint32_t n_in = 0;
   const Op* op = nullptr;  // null for data that came from outside
   Array* in = nullptr;     // n_in inputs; inline up to three

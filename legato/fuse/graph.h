@@ -47,6 +47,7 @@ struct SlotInfo {
   uint32_t producer = 0;  // index of its node
   uint32_t uses = 0;      // edges of the graph that read it; once planned, those from other steps
   bool held = false;      // somebody outside the graph can see it: it must get memory
+  bool waits = false;     // seen, too, but memory is kept only if a step needs it anyway
   bool stored = false;    // gets memory
 };
 
@@ -95,7 +96,8 @@ struct PlanGraph {
   bool keep_leaves =
       false;  // a transform may come back to the nodes: leaves must not be overwritten
   std::vector<std::vector<Array>>
-      expansions;  // outputs of expand() for alias nodes; keeps them alive
+      expansions;           // outputs of expand() for alias nodes; keeps them alive
+  std::vector<Array> kept;  // leaves that must not be overwritten
 
   std::vector<Step> steps;
   std::vector<StepInput> step_inputs;

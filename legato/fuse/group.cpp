@@ -25,6 +25,7 @@ void PlanGraph::clear() {
   leaves.clear();
   keep_leaves = false;
   expansions.clear();
+  kept.clear();
   steps.clear();
   step_inputs.clear();
   step_literals.clear();

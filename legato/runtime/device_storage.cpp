@@ -299,6 +299,11 @@ void DeviceStorage::unshare() noexcept {
   for (Copy& copy : others_) copy.stale = true;
 }
 
+bool DeviceStorage::is_shared() const {
+  std::lock_guard lock(lock_);
+  return shares_ > 0;
+}
+
 void DeviceStorage::pin() noexcept {
   std::lock_guard lock(lock_);
   ++pins_;

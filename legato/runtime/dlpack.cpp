@@ -86,11 +86,16 @@ Ready prepare(Array& a, const Export& wanted, bool can_be_read_only) {
   const bool in_place = storage_of(a).home() == wanted.device;
   Ready r;
   if (in_place && !wanted.copy) {
-    if (!storage_of(a).sole_owner() || !is_injective(a.value())) {
+    // Note [Values that wait], waiting.cpp.
+    const bool needed = a.node()->needed_later.load(std::memory_order_relaxed);
+    if (needed || !storage_of(a).sole_owner() || !is_injective(a.value())) {
       if (!wanted.may_copy)
         throw ValueError(
-            "__dlpack__: the array shares its memory with others, so that it must be copied before "
-            "somebody may write to it, which copy=False forbids");
+            needed ? "__dlpack__: values that are still held are to be computed from the array, so "
+                     "that it must be copied before somebody may write to it, which copy=False "
+                     "forbids. Evaluate them, and pass a copy"
+                   : "__dlpack__: the array shares its memory with others, so that it must be "
+                     "copied before somebody may write to it, which copy=False forbids");
       a = copy_on(a, wanted.device);
     }
     r.array = a;

@@ -220,6 +220,9 @@ class Collector {
 // references than the graph has edges. A node with several outputs is held as a whole, because it
 // is computed, kept or computed again as a whole.
 void claim_nodes(PlanGraph& g, std::span<const Array> roots, Collector& collector) {
+  static std::vector<Slot>& may_wait_slots = *new std::vector<Slot>;  // guarded by the graph lock
+  may_wait_slots.clear();
+  bool asked_again = false;  // for a value that was not kept before
   for (const Array& r : roots) {
     Slot s = collector.slot_of(r);
     if (s >= 0) g.slots[s].held = true;
@@ -230,6 +233,7 @@ void claim_nodes(PlanGraph& g, std::span<const Array> roots, Collector& collecto
     g.keep_leaves |= captured;
     bool any =
         captured && p.kind == NodeKind::kernel;  // the open transform will need a kernel's result
+    const bool root = g.slots[p.first_slot].held;
     for (int o = 0; o < n->n_out; ++o) {
       SlotInfo& s = g.slots[p.first_slot + o];
       uint32_t refs = n->holders ? n->holders[o].load(std::memory_order_acquire)
@@ -237,10 +241,15 @@ void claim_nodes(PlanGraph& g, std::span<const Array> roots, Collector& collecto
       // A number is written out for nobody but a root.
       any |= s.held || (refs > s.uses && p.kind != NodeKind::literal);
     }
-    if (any)
+    if (any) {
       for (int o = 0; o < n->n_out; ++o) g.slots[p.first_slot + o].held = true;
+      asked_again |= n->was_passing && p.kind == NodeKind::pointwise;
+      if (!root && !captured && may_wait(p))
+        may_wait_slots.push_back(static_cast<Slot>(p.first_slot));
+    }
     n->state.store(NodeState::claimed, std::memory_order_release);
   }
+  if (!asked_again && !may_wait_slots.empty()) let_wait(g, may_wait_slots);
 }
 
 // Everything one evaluation needs. Objects are reused, so that small evaluations allocate nothing.
@@ -376,6 +385,7 @@ bool settle(const PlanNode& p, const std::exception_ptr& error, bool retry, Fail
     n->state.store(NodeState::done, std::memory_order_release);
   } else {
     for (int o = 0; o < n->n_out; ++o) n->out[o].storage = nullptr;
+    n->was_passing |= !bad;
     n->state.store(NodeState::pending, std::memory_order_release);
     return false;
   }

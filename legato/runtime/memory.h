@@ -164,6 +164,7 @@ class LEGATO_API DeviceStorage final : public Storage {
   /// copied anew whenever they are read, and once after it.
   void share() noexcept;
   void unshare() noexcept;
+  bool is_shared() const;
   /// From pin() to unpin() no replica loses its memory: somebody outside knows the address.
   void pin() noexcept;
   void unpin() noexcept;

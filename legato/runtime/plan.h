@@ -25,6 +25,12 @@ std::mutex& graph_lock();
 /// failed one.
 void collect(fuse::PlanGraph& g, std::span<const Array> roots, std::span<const Array> inputs);
 
+/// Lets those of the values at `candidates` (slots that are `held`, in order) wait that need not be
+/// written out yet: see Note [Values that wait]. With the graph lock held, between claim and plan.
+void let_wait(fuse::PlanGraph& g, std::span<const fuse::Slot> candidates);
+/// Whether a value is worth asking let_wait() about.
+bool may_wait(const fuse::PlanNode& p);
+
 /// The values of a run: where each slot's value is (to be) described. A slot of a program or kernel
 /// that has a storage before the run gets its value there.
 struct RunValues {
@@ -35,8 +41,8 @@ struct RunValues {
   std::span<uint32_t> uses;  // remaining reads of each slot; consumed
 };
 
-/// Runs the steps. Values of slots that are not `held` are dropped after their last read. Errors
-/// are kept per slot.
+/// Runs the steps. Values of slots that nobody outside sees are dropped after their last read.
+/// Errors are kept per slot.
 class Runner {
  public:
   Runner(const fuse::PlanGraph& g, const RunValues& values) : g_(g), v_(values) {}
@@ -73,6 +79,10 @@ class Runner {
   void run_kernel(const fuse::PlanNode& n);
   void run_alias(const fuse::PlanNode& n);
   void run_compiled(const fuse::PlanNode& n);
+  bool seen(fuse::Slot s) const {  // by somebody outside
+    const fuse::SlotInfo& slot = g_.slots[static_cast<size_t>(s)];
+    return slot.held || slot.waits;
+  }
   void consumed(fuse::Slot s, uint32_t edges);
   bool may_overwrite(fuse::Slot s, uint32_t edges, Device device) const;
   bool inputs_failed(const fuse::Step& step) const;

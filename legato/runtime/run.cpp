@@ -196,8 +196,7 @@ bool Runner::run_rows(const fuse::RowBlock& block) {
 void Runner::consumed(Slot s, uint32_t edges) {
   if (s < 0) return;
   v_.uses[static_cast<size_t>(s)] -= edges;
-  if (v_.uses[static_cast<size_t>(s)] == 0 && !g_.slots[static_cast<size_t>(s)].held)
-    v_.slots[s]->storage = nullptr;
+  if (v_.uses[static_cast<size_t>(s)] == 0 && !seen(s)) v_.slots[s]->storage = nullptr;
 }
 
 // Whether nobody can see the buffer of `s` on `device` after the running step: this is its last
@@ -207,8 +206,7 @@ bool Runner::may_overwrite(Slot s, uint32_t edges, Device device) const {
   if (!v.storage || !v.storage->sole_owner()) return false;
   const DeviceStorage& storage = storage_of(v);
   if (!(storage.home() == device) || storage.foreign() || !storage.is_of_this_queue()) return false;
-  if (s >= 0)
-    return !g_.slots[static_cast<size_t>(s)].held && v_.uses[static_cast<size_t>(s)] == edges;
+  if (s >= 0) return !seen(s) && v_.uses[static_cast<size_t>(s)] == edges;
   // A leaf dies with this graph if one edge of ours is all that refers to it.
   const Node* n = v_.leaf_arrays[static_cast<size_t>(~s)]->node();
   return edges == 1 && !g_.keep_leaves && n->n_out == 1 &&

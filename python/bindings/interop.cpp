@@ -25,17 +25,22 @@ bool is_injective(const Value& v) {
 }
 
 // Where only the host has the value, exports are writable. A slice or broadcast is a value of its
-// own: before its memory goes out, an array that shares it with others gets a copy. The export then
-// holds the array, which keeps the storage from being reused. Where a GPU has the value too,
-// exports are read-only: to read on the host must neither cost the GPU its copy nor leave it an old
-// one.
+// own: before its memory goes out, an array that shares it with others gets a copy, and so does one
+// from which values are yet to be computed (Note [Values that wait], runtime/waiting.cpp). The
+// export then holds the array, which keeps the storage from being reused. Where a GPU has the value
+// too, exports are read-only: to read on the host must neither cost the GPU its copy nor leave it
+// an old one.
 bool is_writable(const Array& a) { return storage_of(a.value()).is_only_on(Device{}); }
+
+bool is_needed_later(const Array& a) {
+  return a.node()->needed_later.load(std::memory_order_relaxed);
+}
 
 Array& exportable(PyObject* self) {
   Array& a = array_of(self);
   evaluate(a);
   const Value& v = a.value();
-  if (is_writable(a) && (!v.storage->sole_owner() || !is_injective(v))) {
+  if (is_writable(a) && (!v.storage->sole_owner() || !is_injective(v) || is_needed_later(a))) {
     const void* from = host_element(a);
     Dims byte_strides = v.layout.strides;
     for (auto& s : byte_strides) s *= size_of(v.dtype);
