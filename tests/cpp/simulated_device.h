@@ -3,6 +3,7 @@
 // compute on poisoned memory.
 #pragma once
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -69,7 +70,7 @@ class SimulatedBackend final : public Backend {
     cpu().copy_strided(0, to, from);
   }
 
-  int copies_in = 0, copies_out = 0, programs = 0, copies_out_that_fail = 0;
+  std::atomic<int> copies_in{0}, copies_out{0}, programs{0}, copies_out_that_fail{0};
   KernelTable kernels;  // that only this device has
 
  private:
