@@ -60,16 +60,29 @@ void long_row(const View& x, uint32_t* out, ArgLoop loop) {
   *out = static_cast<uint32_t>(winner * kPiece) + places[winner];
 }
 
+// Rows are looked through one by one along the last axis, or all of them as one.
+int row_axes(const void* attrs, size_t rank) {
+  const auto& axis = static_cast<const ArgReduceAttrs*>(attrs)->axis;
+  if (!axis) return static_cast<int>(rank);
+  return normalize_axis("argmax", *axis, rank) + 1 == static_cast<int>(rank) ? 1 : 0;
+}
+
 template <bool largest>
 void run(Launch& l) {
-  constexpr int64_t kLong = 64 << 10;  // elements: with fewer, waking a thread costs more
+  constexpr int64_t kLong = 64 << 10;   // elements: with fewer, waking a thread costs more
+  constexpr int64_t kShort = 16 << 10;  // elements: shared out they would take longer
   const View& x = l.in[0];
   const auto& attrs = l.attrs<ArgReduceAttrs>();
+  const ArgLoop loop = loop_of<largest>(x.dtype);
+  const size_t rows_axes = static_cast<size_t>(row_axes(l.raw_attrs, x.ndim()));
+  if (x.size > 0 && x.size <= kShort && rows_axes > 0) {
+    const int64_t n = rows_axes == x.ndim() ? x.size : x.shape->back();
+    return loop(x.data, l.out[0].as<uint32_t>(), n, x.size / n);
+  }
   const AxisSplit s = attrs.axis
                           ? split_axis(*x.shape, normalize_axis(l.op->name, *attrs.axis, x.ndim()))
                           : AxisSplit{1, x.size, 1};
   const RowOperand operands[] = {row_operand(x, s.n), row_operand(l.out[0], 1)};
-  const ArgLoop loop = loop_of<largest>(x.dtype);
   if (s.n == x.size && x.size >= kLong && num_threads() > 1)
     return long_row(x, l.out[0].as<uint32_t>(), loop);
   for_axis_rows(operands, 1, s, 0.1, [&](void* const* p, int64_t rows) {
@@ -77,13 +90,15 @@ void run(Launch& l) {
   });
 }
 
+template <bool largest>
+constexpr Kernel kernel{
+    .run = run<largest>, .accepts = AcceptLayout::row_major, .row_axes = row_axes};
+
 }  // namespace
 
 void register_arg_reduce_kernels(KernelTable& table) {
-  add_kernels(table, argmax_op, AllTypes{},
-              [](auto) { return Kernel{run<true>, AcceptLayout::row_major}; });
-  add_kernels(table, argmin_op, AllTypes{},
-              [](auto) { return Kernel{run<false>, AcceptLayout::row_major}; });
+  add_kernels(table, argmax_op, AllTypes{}, [](auto) { return kernel<true>; });
+  add_kernels(table, argmin_op, AllTypes{}, [](auto) { return kernel<false>; });
 }
 
 }  // namespace legato::cpu

@@ -385,10 +385,26 @@ void reduce(Plan& p, Launch& launch) {
     reduce_segments(p, launch, p.reduced[nearest], without(p.reduced, nearest), true);
 }
 
+// Rows without gaps, so few and short that one call does them: no axes need to be merged.
+bool reduce_few(Launch& launch, ReduceKind kind, bool mean, const Dims& axes) {
+  const View &in = launch.in[0], &out = launch.out[0];
+  if (launch.prologue || !in.row_major || in.size == 0 || is_complex(in.dtype) ||
+      in.size * size_of(in.dtype) > kTaskBytes)
+    return false;
+  for (size_t i = 0; i < axes.size(); ++i)
+    if (axes[i] != static_cast<int64_t>(in.ndim() - axes.size() + i)) return false;
+  const Reducer& loops = reducers()[static_cast<int>(kind)][static_cast<int>(in.dtype)];
+  const int64_t n = in.size / out.size;
+  if (n > loops.chunk) return false;
+  loops.rows(in.data, n, n, out.size, out.data, mean ? static_cast<double>(n) : 1.0);
+  return true;
+}
+
 void run(Launch& launch, ReduceKind kind, bool mean) {
   const View& in = launch.in[0];
   const auto& attrs = launch.attrs<ReduceAttrs>();
   const Dims axes = reduced_axes(launch.op->name, attrs.axis, in.ndim());
+  if (reduce_few(launch, kind, mean, axes)) return;
   Plan p;
   p.in = in.as<char>();
   p.out = launch.out[0].as<char>();
