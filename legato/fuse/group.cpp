@@ -15,6 +15,7 @@
 #include "legato/base/error.h"
 #include "legato/fuse/graph.h"
 #include "legato/fuse/known_plans.h"
+#include "legato/fuse/known_singles.h"
 
 namespace legato::fuse {
 
@@ -493,14 +494,6 @@ struct Scratch {
   static constexpr size_t kRecent = 64;
   Recent recent[kRecent];
 
-  // Programs of one node, by what determines them.
-  struct Single {
-    uint64_t key = 0;
-    std::shared_ptr<Program> program;
-  };
-  Single singles[256];
-  Single& single(uint64_t key) { return singles[key * 0x9e3779b97f4a7c15u >> 56]; }
-
   const std::shared_ptr<Program>& program() {
     uint64_t h = hash_draft(draft);
     Recent& r = recent[h % kRecent];
@@ -535,46 +528,32 @@ void link_members(PlanGraph& g) {
 
 // A program step for one node whose like this thread has planned before; otherwise the key under
 // which to keep its program, and false.
-bool add_known_single(PlanGraph& g, Scratch& scratch, uint32_t i, uint64_t& key) {
+bool add_known_single(PlanGraph& g, uint32_t i, uint64_t& key) {
   const PlanNode& p = g.nodes[i];
-  const Op& op = *p.node->op;
-  key = 0;
-  if (op.id < 0 || p.n_in > 3) return false;
-  // The op, and for each operand its dtype, whether it is a literal, and which one it equals.
-  key = static_cast<uint64_t>(op.id + 1) << 32 | static_cast<uint64_t>(p.node->out[0].dtype) << 24;
-  uint32_t literals[3];
-  StepInput inputs[3];
-  uint32_t n_literals = 0, n_inputs = 0;
-  for (uint32_t k = 0; k < p.n_in; ++k) {
-    const Slot in = g.in_slots[p.first_in + k];
-    const uint32_t producer = in >= 0 ? g.slots[in].producer : 0;
-    uint32_t which = 0;
-    const bool literal = in >= 0 && g.nodes[producer].node->op == &literal_op;
-    if (literal) {
-      while (which < n_literals && literals[which] != producer) ++which;
-      if (which == n_literals) literals[n_literals++] = producer;
-    } else {
-      while (which < n_inputs && inputs[which].slot != in) ++which;
-      if (which == n_inputs) inputs[n_inputs++] = {in, 0};
-      ++inputs[which].edges;
-    }
-    key |= (static_cast<uint64_t>(p.node->in[k].dtype()) | uint64_t{literal} << 4 |
-            uint64_t{which} << 5)
-           << (8 * k);
-  }
-  const Scratch::Single& known = scratch.single(key);
-  if (known.key != key) return false;
+  const Slot* in = g.in_slots.data() + p.first_in;
+  const auto producer = [&](uint32_t k) { return g.slots[static_cast<size_t>(in[k])].producer; };
+  const SingleOperands operands = single_operands(
+      *p.node,
+      [&](uint32_t k) { return in[k] >= 0 && g.nodes[producer(k)].node->op == &literal_op; },
+      [&](uint32_t j, uint32_t k) { return in[j] == in[k]; });
+  key = operands.key;
+  if (!key) return false;
+  const std::shared_ptr<Program>* known = known_single(key);
+  if (!known) return false;
   Step& step = g.steps.emplace_back();
   step.kind = NodeKind::pointwise;
   step.node = i;
-  step.program = known.program;
+  step.program = *known;
   step.first_input = static_cast<uint32_t>(g.step_inputs.size());
-  step.n_inputs = n_inputs;
-  g.step_inputs.insert(g.step_inputs.end(), inputs, inputs + n_inputs);
+  step.n_inputs = operands.n_inputs;
+  for (uint32_t k = 0; k < operands.n_inputs; ++k)
+    g.step_inputs.push_back({in[operands.inputs[k]], operands.edges[k]});
   step.first_literal = static_cast<uint32_t>(g.step_literals.size());
-  for (uint32_t k = 0; k < n_literals; ++k)
-    g.step_literals.push_back(literal_value(*g.nodes[literals[k]].node));
-  g.step_literal_nodes.insert(g.step_literal_nodes.end(), literals, literals + n_literals);
+  for (uint32_t k = 0; k < operands.n_literals; ++k) {
+    const uint32_t number = producer(operands.literals[k]);
+    g.step_literals.push_back(literal_value(*g.nodes[number].node));
+    g.step_literal_nodes.push_back(number);
+  }
   step.first_output = static_cast<uint32_t>(g.step_outputs.size());
   step.n_outputs = 1;
   g.step_outputs.push_back(static_cast<Slot>(p.first_slot));
@@ -599,7 +578,7 @@ void count_outside_uses(PlanGraph& g, uint32_t root) {
 void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t root) {
   uint64_t key = 0;
   const bool single = g.nodes[root].first_member == root;  // a root is its group's last member
-  if (single && add_known_single(g, scratch, root, key)) return;
+  if (single && add_known_single(g, root, key)) return;
   Draft& d = scratch.draft;
   if (!builder.build(g.nodes[root].first_member, d)) {
     // Conversions between many dtypes made the program too long: its members become programs of
@@ -620,7 +599,7 @@ void add_program_step(PlanGraph& g, Builder& builder, Scratch& scratch, uint32_t
   step.kind = NodeKind::pointwise;
   step.node = root;
   step.program = scratch.program();
-  if (key) scratch.single(key) = {key, step.program};
+  if (key) keep_single(key, step.program);
   step.first_input = static_cast<uint32_t>(g.step_inputs.size());
   step.n_inputs = d.head.n_inputs;
   g.step_inputs.insert(g.step_inputs.end(), d.input_slots, d.input_slots + d.head.n_inputs);

@@ -414,8 +414,7 @@ void finish(Evaluation& e, const std::exception_ptr& error, bool retry, Failed f
   }
   // Nobody but us looks at the inputs of these nodes from here on: they are done or failed.
   for (Node* n : e.dying) detach_inputs(n);
-  ended.fetch_add(1, std::memory_order_release);
-  ended.notify_all();
+  claims_ended();
 }
 
 // Waits for values that other evaluations are computing. Returns the error of one that failed.
@@ -546,6 +545,11 @@ void collect(PlanGraph& g, std::span<const Array> roots, std::span<const Array> 
   }
 }
 
+void claims_ended() {
+  ended.fetch_add(1, std::memory_order_release);
+  ended.notify_all();
+}
+
 bool fusion_on() { return fusion_flag().load(std::memory_order_relaxed); }
 bool set_fusion(bool on) { return fusion_flag().exchange(on); }
 
@@ -574,29 +578,6 @@ void launch(std::span<const Array> roots) {
       if (auto error = run(*lease.e, roots)) std::rethrow_exception(error);
   }
   for (const Array& r : roots) wait_for(r);
-}
-
-bool evaluate_at_once(const Array& root) {
-  constexpr int64_t kMostElements = 16384;
-  Node* n = root.node();
-  if (n->is_done()) return !any_asynchronous_backend();
-  if (!n->op || !n->op->pointwise.fn || root.size() > kMostElements || watch::active() ||
-      !(device_of_stream(n->stream) == Device{}))
-    return false;
-  Lease lease;
-  Evaluation& e = *lease.e;
-  {
-    std::unique_lock lock(graph_lock(), std::try_to_lock);
-    if (!lock || n->state.load(std::memory_order_acquire) != NodeState::pending ||
-        !collect_lone(e.graph, n))
-      return false;
-    for (const Array* leaf : e.graph.leaves)
-      if (!(storage_of(leaf->value()).home() == Device{})) return false;
-    n->state.store(NodeState::claimed, std::memory_order_release);
-    e.lone = true;
-  }
-  run(e, fusion_on());
-  return n->is_done();
 }
 
 void eval(std::span<const Array> roots) {

@@ -12,9 +12,9 @@ namespace legato {
 /// only inside a transform.
 LEGATO_API void eval(std::span<const Array> roots);
 /// Computes `root` if that takes hardly longer than to let another thread run: one pointwise
-/// operation on the CPU, on some thousand elements that exist. Waits for nobody. False, with the
-/// value still to be asked for, if it is not that simple, if it fails, or if somebody else is
-/// looking at the graph just now.
+/// operation or reduction on the CPU, on some thousand elements that exist. Waits for nobody.
+/// False, with the value still to be asked for, if it is not that simple, if it has not come
+/// before, if it fails, or if somebody else is looking at the graph just now.
 LEGATO_API bool evaluate_at_once(const Array& root);
 /// Starts computing `roots` on their stream's thread and returns. Errors surface where the values
 /// are read.

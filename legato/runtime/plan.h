@@ -25,6 +25,9 @@ std::mutex& graph_lock();
 /// failed one.
 void collect(fuse::PlanGraph& g, std::span<const Array> roots, std::span<const Array> inputs);
 
+/// Tells those who wait for claimed nodes that some have got their states.
+void claims_ended();
+
 /// Lets those of the values at `candidates` (slots that are `held`, in order) wait that need not be
 /// written out yet: see Note [Values that wait]. With the graph lock held, between claim and plan.
 void let_wait(fuse::PlanGraph& g, std::span<const fuse::Slot> candidates);

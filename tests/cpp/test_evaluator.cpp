@@ -222,33 +222,6 @@ TEST_CASE("a chain of a million nodes neither overflows the stack nor stalls") {
   z = Array();  // destroyed without being computed
 }
 
-TEST_CASE("one small operation is computed at once, anything else is left to eval") {
-  const Array x = vec({1, 2, 3});
-  Array y = plus(x, 1.0);
-  CHECK(evaluate_at_once(y));
-  CHECK(y.node()->is_done());
-  CHECK(values(y) == Floats{2, 3, 4});
-  CHECK(evaluate_at_once(y));  // nothing is left to do
-  y = times(plus(x, 1.0), x);  // two operations
-  CHECK_FALSE(evaluate_at_once(y));
-  CHECK_FALSE(y.node()->is_done());
-  CHECK(values(y) == Floats{2, 6, 12});
-  y = plus(vec(Floats(100000, 1.0f)), 1.0);  // many elements
-  CHECK_FALSE(evaluate_at_once(y));
-  CHECK(values(y)[99999] == 2);
-  {
-    StreamScope scope(default_stream({DeviceType::null, 0}));  // another device
-    y = plus(x, 1.0);
-    CHECK_FALSE(evaluate_at_once(y));
-  }
-  y = plus(x, 2.0);
-  const int64_t limit = set_memory_limit(memory_stats(Device{}).active);
-  CHECK_FALSE(evaluate_at_once(y));  // no memory: eval says so
-  CHECK_THROWS_AS(y.eval(), MemoryError);
-  set_memory_limit(limit);
-  CHECK(values(y) == Floats{3, 4, 5});
-}
-
 TEST_CASE("a failure is kept for every reader and spares the rest") {
   Array x = vec({1, 2});
   Array bad = bind(broken_view_op, {plus(x, 1.0)});
