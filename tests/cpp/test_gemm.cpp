@@ -292,13 +292,21 @@ TEST_CASE("gemm integers wrap around") {
 
 TEST_CASE("gemm of larger matrices, with several blocks of every kind") {
   const SimdLevel level = simd_level();
-  for (Shape s : {Shape{300, 700, 1100}, Shape{1100, 90, 410}, Shape{40, 2100, 800}}) {
+  for (Shape s :
+       {Shape{300, 700, 1100}, Shape{1100, 90, 410}, Shape{40, 2100, 800}, Shape{2100, 40, 1030}}) {
     for (Layout l : {Layout::row_major, Layout::column_major}) {
       CHECK(wrong_elements<float>(s, l, Layout::row_major, Layout::row_major, 1, 0, level) == 0);
       CHECK(wrong_elements<float>(s, Layout::row_major, l, Layout::row_major, 1, 1, level) == 0);
       CHECK(wrong_elements<bfloat16_t>(s, l, l, Layout::row_major, 1, 0, level) == 0);
     }
   }
+  // Sums of several blocks of k that meet in a stage, for several blocks of rows and columns.
+  for (Shape s : {Shape{1100, 60, 1100}, Shape{60, 1100, 1100}}) {
+    CHECK(wrong_elements<float>(s, Layout::row_major, Layout::row_major, Layout::column_major, 0.5,
+                                -1.25, level) == 0);
+  }
+  CHECK(wrong_elements<bfloat16_t>({300, 90, 2300}, Layout::row_major, Layout::row_major,
+                                   Layout::row_major, 1, 0, level) == 0);
 }
 
 TEST_CASE("gemm with nothing to sum or nothing to write") {
@@ -420,8 +428,8 @@ TEST_CASE("gemm adds a bias along n and a hook sees finished rows") {
 }
 
 TEST_CASE("gemm gives the same bits for any number of threads") {
-  for (Shape s :
-       {Shape{1, 3000, 1000}, Shape{5, 3000, 300}, Shape{130, 250, 1000}, Shape{600, 70, 300}}) {
+  for (Shape s : {Shape{1, 3000, 1000}, Shape{5, 3000, 300}, Shape{130, 250, 1000},
+                  Shape{600, 70, 300}, Shape{300, 700, 1100}}) {
     const auto a = random_floats(s.m * s.k), b = random_floats(s.k * s.n);
     for (bool transposed : {false, true}) {
       std::vector<float> first, d(static_cast<size_t>(s.m * s.n));

@@ -1,6 +1,7 @@
 #include "legato/backends/cpu/gemm.h"
 
 #include <algorithm>
+#include <atomic>
 #include <type_traits>
 
 #include "legato/backends/cpu/caches.h"
@@ -12,11 +13,13 @@
 namespace legato::cpu {
 namespace {
 
-constexpr int64_t kMaxBlockRows = 256;
-// Steps of k between two visits to d. The same at every level and on every machine, because it
+// What a tile sums before it visits d. The same at every level and on every machine, because it
 // decides how sums round.
-constexpr int64_t kMaxDepth = 384;
-constexpr int64_t kMaxHalfDepth = 768;  // of 16-bit numbers, whose sums must wait in a stage
+constexpr int64_t kMaxDepth = 512;
+constexpr int64_t kMaxHalfDepth = 1024;  // of 16-bit numbers
+constexpr int64_t kBlockSteps = 2;       // such depths of a block
+constexpr int64_t kMaxStrip = 256;       // rows
+constexpr int64_t kMaxGroup = 512;       // columns
 // Products below which waking a thread costs more than it brings (about 5 us of float32 work on one
 // core).
 constexpr double kParallelWork = 250e3;
@@ -174,142 +177,222 @@ class Engine {
   }
 
   // ---- the blocked product
-  // ---------------------------------------------------------------------------------------- b is
-  // cut into blocks of `depth` rows and packed in panels as wide as a tile; a task owns some rows
-  // of d and some panels, packs its rows of a if they are not usable as they lie, and runs the
-  // tiles. With more than one step of k the sums live in d itself if its dtype and layout allow,
-  // else in a stage.
+  //
+  // The matrices are cut into blocks. Of a block, b is packed in panels as wide as a tile, and the
+  // rows of a are copied side by side if they cannot be read as they lie: all threads do this
+  // together, and once. Then each takes tiles of d, fewer at a time towards the end, and sums them
+  // through all steps of the block's k, so that threads wait for each other twice a block. What
+  // only one task reads is not packed ahead but by that task, and stays in its cache. The sums live
+  // in d itself if its dtype and layout allow, else in a stage.
 
   struct Plan {
-    int64_t depth;      // k of a block
-    int64_t columns;    // n of a block, a multiple of the tile's width unless it is all of n
-    int64_t rows;       // m of a block
+    int64_t depth;             // k of a step, which a tile sums in registers
+    int64_t k, columns, rows;  // of a block
+    int64_t group;             // panels whose step stays in the second-level cache
+    int64_t strip;             // rows that pass by a group at a time
+    int threads;
     bool direct;        // sums go straight to d
     bool shared_stage;  // sums of several blocks of k meet in a stage
-    int64_t row_blocks, column_blocks;  // tasks of a block
-    int64_t task_rows, task_panels;
     bool pack_a, pack_b;
+    bool own_a, own_b;  // tasks pack what they read
   };
 
   Plan plan(const Item<T>& item) const {
     const int64_t width = tiles_.width(), tile_rows = tiles_.rows;
+    constexpr int64_t bytes = sizeof(T);
     Plan p;
     const int64_t steps = divide_up(item.k, size_ == 2 ? kMaxHalfDepth : kMaxDepth);
     p.depth = steps == 1 ? item.k : round_up(divide_up(item.k, steps), 8);
+    p.k = std::min(item.k, kBlockSteps * p.depth);
     p.direct = native_ && item.to.d_col == 1 && item.plain();
-    p.shared_stage = !p.direct && steps > 1;
-    const int64_t block_bytes = std::clamp<int64_t>(cpu_info().l3_bytes / 8, 1 << 20, 4 << 20);
-    p.columns = std::max(
-        width, block_bytes / static_cast<int64_t>(sizeof(T)) / packed(p.depth) / width * width);
-    if (p.shared_stage) p.columns = std::min(p.columns, round_up(1024, width));
+    p.shared_stage = !p.direct && item.k > p.k;
+
+    const int64_t most = std::clamp<int64_t>(cpu_info().l3_bytes / 4, 1 << 20, 8 << 20) / bytes;
+    p.columns = std::max(width, most / packed(p.k) / width * width);
+    p.rows = std::max(tile_rows, most / packed(p.k) / tile_rows * tile_rows);
+    if (p.shared_stage) {
+      p.columns = std::min(p.columns, round_up(1024, width));
+      p.rows = std::min(p.rows, round_up(1024, tile_rows));
+    }
     p.columns = std::min(p.columns, item.n);
-    p.rows = p.shared_stage ? std::min<int64_t>(item.m, 1024) : item.m;
+    p.rows = std::min(p.rows, item.m);
 
-    const int64_t panels = divide_up(p.columns, width);
-    const int64_t row_bytes = packed(p.depth) * static_cast<int64_t>(sizeof(T));
-    p.task_rows =
-        std::clamp(cpu_info().l2_bytes / 2 / row_bytes, tile_rows, kMaxBlockRows - tile_rows);
-    p.row_blocks = divide_up(p.rows, p.task_rows);
-    p.column_blocks = 1;
-    const double work = static_cast<double>(p.rows) * p.columns * p.depth;
-    if (const int threads = num_threads(); threads > 1 && work >= kParallelWork) {
-      const int64_t tasks =
-          std::clamp<int64_t>(static_cast<int64_t>(work / kTaskWork), 1, 4 * threads);
-      p.column_blocks =
-          std::clamp<int64_t>(divide_up(tasks, p.row_blocks), 1, std::max<int64_t>(1, panels / 4));
-      if (p.row_blocks * p.column_blocks < tasks) {
-        p.row_blocks =
-            std::clamp<int64_t>(divide_up(tasks, p.column_blocks), p.row_blocks,
-                                std::max(p.row_blocks, divide_up(p.rows, 2 * tile_rows)));
-      }
-    }
-    if (!p.direct && !p.shared_stage) {  // the stage of a task is its own
-      p.column_blocks = std::max(p.column_blocks, divide_up(p.columns, 512));
-    }
-    p.task_rows = round_up(divide_up(p.rows, p.row_blocks), tile_rows);
-    p.row_blocks = divide_up(p.rows, p.task_rows);
-    p.task_panels = divide_up(panels, p.column_blocks);
-    p.column_blocks = divide_up(panels, p.task_panels);
+    const double work = static_cast<double>(p.rows) * p.columns * p.k;
+    p.threads = work < kParallelWork ? 1 : num_threads();
+    p.pack_a = !native_ || item.a.col != 1;
+    p.pack_b = !native_ || item.b.col != 1 || (item.m > 4 * tile_rows && item.n * item.k > 4096);
 
-    // Packing a row costs about as much as a quarter of a panel's products with it; rows whose
-    // distance is a multiple of the page compete for the same lines of the first-level cache.
-    const bool usable_a = native_ && item.a.col == 1;
-    const bool clashing = item.a.row * static_cast<int64_t>(sizeof(T)) % 2048 == 0;
-    p.pack_a = !usable_a || (item.k > 32 && p.task_panels > (clashing ? 3 : 8));
-    const bool usable_b = native_ && item.b.col == 1;
-    p.pack_b = !usable_b || (item.m > 4 * tile_rows && item.n * item.k > 4096);
+    // Half of the second-level cache is for a group's step, a quarter for the rows that pass by.
+    const int64_t panels = divide_up(p.columns, width), tall = divide_up(p.rows, tile_rows);
+    const int64_t row_bytes = packed(p.depth) * bytes, cache = cpu_info().l2_bytes;
+    const int64_t most_rows = kMaxStrip / tile_rows * tile_rows;
+    p.group = std::clamp<int64_t>(cache / 2 / (row_bytes * width), 1, kMaxGroup / width);
+    p.strip = std::clamp(cache / 4 / row_bytes / tile_rows * tile_rows, tile_rows, most_rows);
+    p.own_b = p.pack_b && item.m <= most_rows &&
+              (p.threads == 1 || panels >= 4 * p.threads || panels % p.threads == 0);
+    if (p.own_b) p.strip = most_rows;
+    if (p.threads > 1) {
+      const int64_t tasks = p.own_b ? panels / (8 * p.threads) : panels * tall / (16 * p.threads);
+      p.group = std::clamp<int64_t>(tasks, 1, p.group);
+    }
+    p.group = divide_up(panels, divide_up(panels, p.group));
+    p.own_a = p.pack_a && p.group == panels;
     return p;
   }
 
+  struct Block {
+    int64_t i0, j0, k0, m, n, k;
+    T* a;            // packed: rows of a step, step after step
+    int64_t a_row;   // elements from row to row
+    T* b;            // packed: panels of a step, step after step
+    int64_t b_step;  // elements from step to step
+    T* stage;
+    int64_t stage_row;
+    int64_t panels, first_packed;  // panels before that are read from b as it lies
+    bool fresh;                    // b is not packed yet
+  };
+
   void blocks(const Item<T>& item) const {
     const Plan p = plan(item);
-    const int64_t width = tiles_.width();
-    const int64_t stage_row = round_up(p.columns, tiles_.lanes);
-    T* stage = nullptr;
-    if (p.shared_stage)
-      stage = scratch<T>(Scratch::gemm_stage, static_cast<size_t>(p.rows * stage_row));
-    T* packed_b = scratch<T>(Scratch::gemm_b,
-                             static_cast<size_t>(packed(p.depth) * round_up(p.columns, width)));
-    for (int64_t j0 = 0; j0 < item.n; j0 += p.columns) {
-      const int64_t n = std::min(p.columns, item.n - j0), panels = divide_up(n, width);
-      for (int64_t i0 = 0; i0 < item.m; i0 += p.rows) {
-        const int64_t m = std::min(p.rows, item.m - i0);
-        for (int64_t k0 = 0; k0 < item.k; k0 += p.depth) {
-          const int64_t k = std::min(p.depth, item.k - k0);
-          const Block block{i0, j0, k0, m, n, k, packed_b, stage, stage_row};
-          // Without packing only a last panel that is not made of whole vectors has to be.
-          const int64_t first = p.pack_b ? 0 : n % tiles_.lanes == 0 ? panels : panels - 1;
-          share(panels - first, 2, static_cast<double>(k) * width * (panels - first) * 8,
-                [&](int64_t q0, int64_t q1) {
-                  for (int64_t q = first + q0; q < first + q1; ++q) pack_panel(item, block, q);
-                });
-          parallel_for(divide_up(m, p.task_rows) * p.column_blocks, [&](int64_t t) {
-            const int64_t i = t / p.column_blocks * p.task_rows,
-                          q = t % p.column_blocks * p.task_panels;
-            const int64_t q_end = std::min(panels, q + p.task_panels);
-            if (q < q_end) task(item, p, block, i, std::min(m, i + p.task_rows), q, q_end, first);
-          });
+    Block block;
+    const int64_t width = tiles_.width(), steps = divide_up(p.k, p.depth);
+    block.stage_row = round_up(p.columns, tiles_.lanes);
+    block.stage = p.shared_stage ? scratch<T>(Scratch::gemm_stage,
+                                              static_cast<size_t>(p.rows * block.stage_row))
+                                 : nullptr;
+    block.b_step = packed(p.depth) * round_up(p.columns, width);
+    block.b =
+        p.own_b ? nullptr : scratch<T>(Scratch::gemm_b, static_cast<size_t>(block.b_step * steps));
+    block.a_row = round_up(packed(p.depth), 16);
+    if (block.a_row * static_cast<int64_t>(sizeof(T)) % 2048 == 0) block.a_row += 16;
+    block.a = p.pack_a && !p.own_a
+                  ? scratch<T>(Scratch::gemm_a, static_cast<size_t>(block.a_row * p.rows * steps))
+                  : nullptr;
+    for (block.j0 = 0; block.j0 < item.n; block.j0 += p.columns) {
+      block.n = std::min(p.columns, item.n - block.j0);
+      block.panels = divide_up(block.n, width);
+      // Without packing only a last panel that is not made of whole vectors has to be.
+      block.first_packed = p.pack_b                      ? 0
+                           : block.n % tiles_.lanes == 0 ? block.panels
+                                                         : block.panels - 1;
+      // With a stage, which has room for one block of rows, all of k comes before the next rows.
+      const int64_t rows_at_once = p.shared_stage ? p.rows : item.m;
+      for (int64_t i = 0; i < item.m; i += rows_at_once) {
+        for (block.k0 = 0; block.k0 < item.k; block.k0 += p.k) {
+          block.k = std::min(p.k, item.k - block.k0);
+          block.fresh = true;
+          for (block.i0 = i; block.i0 < std::min(item.m, i + rows_at_once); block.i0 += p.rows) {
+            block.m = std::min(p.rows, item.m - block.i0);
+            run_block(item, p, block);
+            block.fresh = false;
+          }
         }
       }
     }
   }
 
-  struct Block {
-    int64_t i0, j0, k0, m, n, k;
-    T* packed_b;
-    T* stage;
-    int64_t stage_row;
+  // Opens when all parts are done.
+  class Gate {
+   public:
+    explicit Gate(int64_t parts) : left_(parts) {}
+    void done() {
+      if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_all();
+    }
+    void pass() {
+      for (int i = 0; i < 1000; ++i) {
+        if (left_.load(std::memory_order_acquire) == 0) return;
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+      }
+      for (int64_t left; (left = left_.load(std::memory_order_acquire)) != 0;) left_.wait(left);
+    }
+
+   private:
+    std::atomic<int64_t> left_;
   };
 
+  void run_block(const Item<T>& item, const Plan& p, const Block& block) const {
+    constexpr int64_t kPackRows = 32;
+    const int64_t steps = divide_up(block.k, p.depth), fresh = block.panels - block.first_packed;
+    const int64_t pack_panels = std::clamp<int64_t>(fresh * steps / (4 * p.threads), 1, 4);
+    const int64_t b_parts = block.fresh && !p.own_b ? divide_up(fresh, pack_panels) * steps : 0;
+    const int64_t a_parts = p.pack_a && !p.own_a ? divide_up(block.m, kPackRows) * steps : 0;
+    // A unit is a row of tiles of a group, or all of a group that its task packs.
+    const int64_t tall = divide_up(block.m, tiles_.rows), unit = p.own_b ? tall : 1;
+    const int64_t end = divide_up(block.panels, p.group) * tall / unit;
+    Gate gate(b_parts + a_parts);
+    std::atomic<int64_t> next_part{0}, next{0};
+    const auto work = [&](int64_t) {
+      // Nothing in here throws, so that the gate opens.
+      for (int64_t t; (t = next_part.fetch_add(1, std::memory_order_relaxed)) < b_parts + a_parts;
+           gate.done()) {
+        const int64_t step = t % steps;
+        if (t < b_parts) {
+          const int64_t q = block.first_packed + t / steps * pack_panels;
+          this->pack_panels(item, p, block, q, std::min(block.panels, q + pack_panels), step,
+                            block.b + step * block.b_step);
+        } else {
+          const int64_t i = (t - b_parts) / steps * kPackRows;
+          pack_step_rows(item, p, block, i, std::min(block.m, i + kPackRows), step,
+                         packed_row(block, step, i));
+        }
+      }
+      gate.pass();
+      for (int64_t at = next.load(std::memory_order_relaxed); at < end;) {
+        const int64_t count =
+            p.threads == 1 ? end : std::max<int64_t>(1, (end - at) / (3 * p.threads));
+        if (!next.compare_exchange_weak(at, at + count, std::memory_order_relaxed)) continue;
+        for (int64_t t = at * unit, last = std::min(end, at + count) * unit; t < last;) {
+          const int64_t group = t / tall, r = t % tall;
+          const int64_t rows = std::min({p.strip / tiles_.rows, tall - r, last - t});
+          strip(item, p, block, r * tiles_.rows, std::min(block.m, (r + rows) * tiles_.rows),
+                group * p.group, std::min(block.panels, (group + 1) * p.group));
+          t += rows;
+        }
+        at = next.load(std::memory_order_relaxed);
+      }
+    };
+    if (p.threads == 1)
+      work(0);
+    else
+      parallel_for(p.threads, work);
+  }
+
+  T* packed_row(const Block& block, int64_t step, int64_t i) const {
+    return block.a + (step * block.m + i) * block.a_row;
+  }
   int64_t panel_vectors(const Block& block, int64_t q) const {
     return std::min<int64_t>(tiles_.vectors, divide_up(block.n - q * tiles_.width(), tiles_.lanes));
   }
 
-  void pack_panel(const Item<T>& item, const Block& block, int64_t q) const {
-    const int64_t j = q * tiles_.width(), row = panel_vectors(block, q) * tiles_.lanes;
-    const int64_t cols = std::min(row, block.n - j);
-    T* panel = block.packed_b + j * packed(block.k);
-    if (cols < row) std::fill_n(panel, packed(block.k) * row, T(0));
-    pack_columns(item.b, block.k0, block.j0 + j, block.k, cols, panel, row);
+  // A step of panels [q, q_end), of which `to` is where panel 0 begins or would begin.
+  void pack_panels(const Item<T>& item, const Plan& p, const Block& block, int64_t q, int64_t q_end,
+                   int64_t step, T* to) const {
+    const int64_t k0 = step * p.depth, k = std::min(p.depth, block.k - k0);
+    // Side by side as far as a row of b reaches, which is how memory likes to be read.
+    const int64_t rows = item.b.col == 1 ? 32 : k;
+    for (int64_t r = 0; r < k; r += rows) {
+      for (int64_t panel = q; panel < q_end; ++panel) {
+        const int64_t j = panel * tiles_.width(), row = panel_vectors(block, panel) * tiles_.lanes;
+        const int64_t cols = std::min(row, block.n - j), count = std::min(rows, k - r);
+        T* at = to + j * packed(k) + packed(r) * row;
+        if (cols < row) std::fill_n(at, packed(count) * row, T(0));
+        pack_columns(item.b, block.k0 + k0 + r, block.j0 + j, count, cols, at, row);
+      }
+    }
+  }
+  void pack_step_rows(const Item<T>& item, const Plan& p, const Block& block, int64_t i,
+                      int64_t i_end, int64_t step, T* to) const {
+    const int64_t k0 = step * p.depth;
+    pack_rows(item.a, block.i0 + i, block.k0 + k0, i_end - i, std::min(p.depth, block.k - k0), to,
+              block.a_row);
   }
 
   // Rows [i, i_end) of the block against panels [q, q_end).
-  void task(const Item<T>& item, const Plan& p, const Block& block, int64_t i, int64_t i_end,
-            int64_t q, int64_t q_end, int64_t first_packed) const {
+  void strip(const Item<T>& item, const Plan& p, const Block& block, int64_t i, int64_t i_end,
+             int64_t q, int64_t q_end) const {
     const int64_t rows = i_end - i, width = tiles_.width();
-    const bool first = block.k0 == 0, last = block.k0 + block.k == item.k;
-    const T* a[kMaxBlockRows + kMaxTileRows];
-    if (p.pack_a) {
-      const int64_t a_row = round_up(packed(block.k), 16);
-      T* copy = scratch<T>(Scratch::gemm_a, static_cast<size_t>(rows * a_row));
-      pack_rows(item.a, block.i0 + i, block.k0, rows, block.k, copy, a_row);
-      for (int64_t r = 0; r < rows; ++r) a[r] = copy + r * a_row;
-    } else {
-      for (int64_t r = 0; r < rows; ++r)
-        a[r] = reinterpret_cast<const T*>(at(item.a, block.i0 + i + r, block.k0));
-    }
-    for (int64_t r = 0; r < tiles_.rows; ++r) a[rows + r] = a[rows - 1];
-
     const int64_t j = q * width, cols = std::min(q_end * width, block.n) - j;
     T* d;
     int64_t d_row;
@@ -323,25 +406,53 @@ class Engine {
       d_row = round_up(cols, tiles_.lanes);
       d = scratch<T>(Scratch::gemm_stage, static_cast<size_t>(rows * d_row));
     }
-    for (int64_t panel = q; panel < q_end; ++panel) {
-      const int64_t jp = panel * width, vectors = panel_vectors(block, panel);
-      const bool is_packed = panel >= first_packed;
-      const T* b = is_packed ? block.packed_b + jp * packed(block.k)
-                             : reinterpret_cast<const T*>(at(item.b, block.k0, block.j0 + jp));
-      const int64_t b_row = is_packed ? vectors * tiles_.lanes : item.b.row;
-      // A stage has whole vectors, d itself may end inside one.
-      const int64_t whole = vectors * tiles_.lanes,
-                    width_here = p.direct ? std::min(whole, block.n - jp) : whole;
-      const Span span{0, 0, packed(block.k)};
-      for (int64_t r = 0; r < rows; r += tiles_.rows) {
-        const int64_t count = std::min<int64_t>(tiles_.rows, rows - r);
-        T* to[kMaxTileRows];
-        for (int64_t t = 0; t < count; ++t) to[t] = d + (r + t) * d_row + (jp - j);
-        run_tile(tiles_, a + r, b, b_row, &span, 1, to, count, static_cast<int>(vectors),
-                 width_here, !first);
+    const T* a[kMaxStrip + kMaxTileRows];
+    for (int64_t k0 = 0, step = 0; k0 < block.k; k0 += p.depth, ++step) {
+      const int64_t k = std::min(p.depth, block.k - k0);
+      const T* packed_a = nullptr;
+      if (p.own_a) {
+        T* own = scratch<T>(Scratch::gemm_a, static_cast<size_t>(block.a_row * rows));
+        pack_step_rows(item, p, block, i, i_end, step, own);
+        packed_a = own;
+      } else if (p.pack_a) {
+        packed_a = packed_row(block, step, i);
+      }
+      for (int64_t r = 0; r < rows; ++r) {
+        a[r] = packed_a != nullptr
+                   ? packed_a + r * block.a_row
+                   : reinterpret_cast<const T*>(at(item.a, block.i0 + i + r, block.k0 + k0));
+      }
+      for (int64_t r = 0; r < tiles_.rows; ++r) a[rows + r] = a[rows - 1];
+      const T* packed_b = block.b + step * block.b_step;
+      if (p.own_b) {
+        T* own = scratch<T>(Scratch::gemm_b,
+                            static_cast<size_t>(packed(p.depth) * round_up(cols, width))) -
+                 j * packed(k);
+        pack_panels(item, p, block, q, q_end, step, own);
+        packed_b = own;
+      }
+      for (int64_t panel = q; panel < q_end; ++panel) {
+        const int64_t jp = panel * width, vectors = panel_vectors(block, panel);
+        const bool is_packed = panel >= block.first_packed;
+        const T* b = is_packed
+                         ? packed_b + jp * packed(k)
+                         : reinterpret_cast<const T*>(at(item.b, block.k0 + k0, block.j0 + jp));
+        const int64_t b_row = is_packed ? vectors * tiles_.lanes : item.b.row;
+        // A stage has whole vectors, d itself may end inside one.
+        const int64_t whole = vectors * tiles_.lanes,
+                      width_here = p.direct ? std::min(whole, block.n - jp) : whole;
+        const Span span{0, 0, packed(k)};
+        for (int64_t r = 0; r < rows; r += tiles_.rows) {
+          const int64_t count = std::min<int64_t>(tiles_.rows, rows - r);
+          T* to[kMaxTileRows];
+          for (int64_t t = 0; t < count; ++t) to[t] = d + (r + t) * d_row + (jp - j);
+          run_tile(tiles_, a + r, b, b_row, &span, 1, to, count, static_cast<int>(vectors),
+                   width_here, block.k0 + k0 != 0);
+        }
       }
     }
-    if (last && !p.direct) store(item, d, d_row, block.i0 + i, block.j0 + j, rows, cols);
+    if (block.k0 + block.k == item.k && !p.direct)
+      store(item, d, d_row, block.i0 + i, block.j0 + j, rows, cols);
   }
 
   const TileKernels<T>& tiles_;

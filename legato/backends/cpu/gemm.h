@@ -47,7 +47,7 @@ struct Gemm {
 /// avx2 and avx512 give the
 ///   same, but that VDPBF16PS takes bfloat16 numbers and sums below 2^-126 as zero. Infinities and
 ///   NaNs propagate as in the sum written out; e is not read if beta is 0.
-/// Throws MemoryError if there is no working memory (a few MiB a thread).
+/// Throws MemoryError if there is no working memory (at most some 20 MiB, and a few a thread).
 LEGATO_API void gemm(const Gemm& problem);
 
 /// The same with the kernels of a level that is not above the machine's; for tests.
