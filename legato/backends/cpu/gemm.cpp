@@ -159,21 +159,39 @@ class Engine {
     });
   }
 
-  // One row of a times a row-major b.
+  // One row of a times a row-major b. Memory likes long runs: a task takes some whole rows of b, or
+  // as much of them as sums stay in the first-level cache, and the sums of all tasks are added up
+  // in order. The pieces depend on the shape alone, because they decide how sums round.
   void axpys(const Item<T>& item) const {
+    constexpr int64_t kColumns = 16384 / static_cast<int64_t>(sizeof(T)), kPieces = 8;
+    const double work = static_cast<double>(item.n) * item.k;
     T* a = scratch<T>(Scratch::gemm_vector, static_cast<size_t>(item.k));
     move_.load(item.a.p, item.a.row, item.a.col, 1, item.k, a, item.k);
     const bool far = lies_in_memory(item.k * item.n * size_);
-    share(item.n, 64, static_cast<double>(item.n) * item.k, [&](int64_t j0, int64_t j1) {
-      constexpr int64_t kChunk = 2048;  // sums that stay in the first-level cache
-      T sums[kChunk];
-      for (int64_t j = j0; j < j1; j += kChunk) {
-        const int64_t n = std::min(kChunk, j1 - j);
-        std::fill_n(sums, n, T(0));
-        move_.axpys(a, item.k, at(item.b, 0, j), item.b.row, n, sums, far);
-        store(item, sums, n, 0, j, 1, n);
-      }
-    });
+    const int64_t runs = divide_up(item.n, kColumns);
+    const int64_t columns = round_up(divide_up(item.n, runs), 64);
+    int64_t pieces = 1;
+    if (work >= kParallelWork && runs < kPieces)
+      pieces = std::clamp<int64_t>(divide_up(kPieces, runs), 1, divide_up(item.k, 64));
+    const int64_t rows = round_up(divide_up(item.k, pieces), 8);
+    pieces = divide_up(item.k, rows);
+    const int64_t sums_row = round_up(item.n, 64);
+    T* sums = scratch<T>(Scratch::gemm_stage, static_cast<size_t>(pieces * sums_row));
+    const auto piece = [&](int64_t t) {
+      const int64_t j = t % runs * columns, k0 = t / runs * rows;
+      const int64_t n = std::min(columns, item.n - j);
+      if (n <= 0) return;
+      T* to = sums + t / runs * sums_row + j;
+      std::fill_n(to, n, T(0));
+      move_.axpys(a + k0, std::min(rows, item.k - k0), at(item.b, k0, j), item.b.row, n, to, far);
+    };
+    if (work < kParallelWork) {
+      for (int64_t t = 0; t < runs * pieces; ++t) piece(t);
+    } else {
+      parallel_for(runs * pieces, piece);
+    }
+    if (pieces > 1) move_.add(sums + sums_row, sums_row, pieces - 1, item.n, sums);
+    store(item, sums, sums_row, 0, 0, 1, item.n);
   }
 
   // ---- the blocked product

@@ -78,6 +78,8 @@ struct Movers {
   /// `far`: w lies beyond the caches.
   void (*axpys)(const T* a, int64_t rows, const void* w, int64_t w_row, int64_t n, T* d,
                 bool far) = nullptr;
+  /// d[j] += sum over r < rows, in order, of a[r * a_row + j].
+  void (*add)(const T* a, int64_t a_row, int64_t rows, int64_t n, T* d) = nullptr;
 };
 
 /// Depthwise convolution: every channel by itself. Spans are taps: a counts from a position's

@@ -370,8 +370,9 @@ void dots(const T* a, int64_t a_row, int64_t m, const void* from, int64_t w_row,
 // ---- axpys: a row vector times a row-major matrix
 // -------------------------------------------------------------------
 
-// Each row is a stream that ends before the processor has seen where it leads: from memory the next
-// rows are asked for. In the caches that costs (16 MB of 32: 240 -> 275 us).
+// The processor does not see where so many streams lead. From memory the next rows are asked for,
+// 38 GB/s of 4096 x 4096 float32 instead of 32; from the caches what comes next in the same rows,
+// 70 GB/s of 1024 x 4096 instead of 64.
 template <class T, class S, int R, bool far>
 LEGATO_INLINE void axpy_rows(const T* a, const S* w, int64_t w_row, int64_t n, T* d) {
   constexpr int L = kLanes<T>;
@@ -383,7 +384,10 @@ LEGATO_INLINE void axpy_rows(const T* a, const S* w, int64_t w_row, int64_t n, T
     Vector<T> acc = load<T>(d + j);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      if constexpr (far) __builtin_prefetch(w + (r + R) * w_row + j, 0, 2);
+      if constexpr (far)
+        __builtin_prefetch(w + (r + R) * w_row + j, 0, 2);
+      else
+        __builtin_prefetch(w + r * w_row + j + 512 / sizeof(S), 0, 3);
       acc = multiply_add<T>(av[r], load_as<T>(w + r * w_row + j), acc);
     }
     store<T>(d + j, acc);
@@ -415,9 +419,23 @@ void axpys(const T* a, int64_t rows, const void* from, int64_t w_row, int64_t n,
   for (; r < rows; ++r) axpy_rows<T, S, 1, false>(a + r, w + r * w_row, w_row, n, d);
 }
 
+template <class T>
+void add(const T* a, int64_t a_row, int64_t rows, int64_t n, T* d) {
+  constexpr int L = kLanes<T>;
+  int64_t j = 0;
+  for (; j + L <= n; j += L) {
+    Vector<T> sum = load<T>(d + j);
+    for (int64_t r = 0; r < rows; ++r) sum += load<T>(a + r * a_row + j);
+    store<T>(d + j, sum);
+  }
+  for (; j < n; ++j) {
+    for (int64_t r = 0; r < rows; ++r) d[j] += a[r * a_row + j];
+  }
+}
+
 template <class T, class S>
 Movers<T> movers() {
-  return {load_block<T, S>, store_block<T, S>, dots<T, S>, axpys<T, S>};
+  return {load_block<T, S>, store_block<T, S>, dots<T, S>, axpys<T, S>, add<T>};
 }
 
 }  // namespace
