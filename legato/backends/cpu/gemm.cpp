@@ -67,18 +67,68 @@ class Engine {
         pairs_(&pairs),
         words_(&words) {}
 
-  void run(Item<T> item) const {
-    if (item.m == 0 || item.n == 0) return;
-    if (item.k == 0) return store_zeros(item);
+  // How products of one shape and layout are done.
+  enum class Way { zeros, dots, axpys, blocks };
+
+  struct Plan {
+    Way way = Way::blocks;
+    bool transposed = false;
+    int threads = 1;
+    // Of blocks:
+    int64_t depth;             // k of a step, which a tile sums in registers
+    int64_t k, columns, rows;  // of a block
+    int64_t vectors, width;    // of a panel
+    int64_t group;             // panels whose step stays in the second-level cache
+    int64_t strip;             // rows that pass by a group at a time
+    bool direct;               // sums go straight to d
+    bool at_once;              // a tile's sums are all there is to sum, and are stored from it
+    bool shared_stage;         // sums of several blocks of k meet in a stage
+    bool pack_a, pack_b;
+    bool own_a, own_b;  // tasks pack what they read
+  };
+
+  Plan plan(const Item<T>& item, int threads) const {
+    Plan p;
+    p.threads = static_cast<double>(item.m) * item.n * item.k < kParallelWork ? 1 : threads;
+    if (item.k == 0) {
+      p.way = Way::zeros;
+      return p;
+    }
     const bool may_transpose = item.to.hook.call == nullptr;  // a hook wants rows
-    if (may_transpose && item.n == 1 && item.m > 1) item.transpose();
-    if (item.b.row == 1 && item.m <= kMaxDotRows) return dots(item);
-    if (item.m == 1 && item.b.col == 1) return axpys(item);
-    // x w' with few rows and much to sum: w stays as it is, its rows take the part of a, and only x
-    // is packed. Writing d the other way round costs more than it saves where sums are short.
-    const bool skinny = item.m <= 64 && item.m * 4 <= item.n && item.k >= 256;
-    if (may_transpose && item.b.row == 1 && item.a.col == 1 && skinny) item.transpose();
-    blocks(item);
+    Item<T> one = item;
+    if (may_transpose && one.n == 1 && one.m > 1) {
+      p.transposed = true;
+      one.transpose();
+    }
+    if (one.b.row == 1 && one.m <= kMaxDotRows) {
+      p.way = Way::dots;
+    } else if (one.m == 1 && one.b.col == 1) {
+      p.way = Way::axpys;
+    } else {
+      // x w' with few rows and much to sum: w stays as it is, its rows take the part of a, and only
+      // x is packed. Writing d the other way round costs more than it saves where sums are short.
+      const bool skinny = one.m <= 64 && one.m * 4 <= one.n && one.k >= 256;
+      if (may_transpose && one.b.row == 1 && one.a.col == 1 && skinny) {
+        p.transposed = !p.transposed;
+        one.transpose();
+      }
+      plan_blocks(one, p);
+    }
+    return p;
+  }
+
+  void run(Item<T> item, const Plan& p) const {
+    if (p.transposed) item.transpose();
+    switch (p.way) {
+      case Way::zeros:
+        return store_zeros(item);
+      case Way::dots:
+        return dots(item);
+      case Way::axpys:
+        return axpys(item);
+      case Way::blocks:
+        return blocks(item, p);
+    }
   }
 
  private:
@@ -110,6 +160,12 @@ class Engine {
 
   void store(const Item<T>& item, const T* values, int64_t values_row, int64_t i, int64_t j,
              int64_t rows, int64_t cols) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (pairs_ != nullptr && item.plain() && item.to.d_col == 1)
+        return pairs_->store(values, values_row, rows, cols,
+                             static_cast<char*>(item.to.d) + (i * item.to.d_row + j) * size_,
+                             item.to.d_row);
+    }
     StoreTarget<T> to = item.to;
     to.d = static_cast<char*>(to.d) + (i * to.d_row + j * to.d_col) * size_;
     if (to.beta != T(0))
@@ -203,26 +259,18 @@ class Engine {
   // only one task reads is not packed ahead but by that task, and stays in its cache. The sums live
   // in d itself if its dtype and layout allow, else in a stage.
 
-  struct Plan {
-    int64_t depth;             // k of a step, which a tile sums in registers
-    int64_t k, columns, rows;  // of a block
-    int64_t group;             // panels whose step stays in the second-level cache
-    int64_t strip;             // rows that pass by a group at a time
-    int threads;
-    bool direct;        // sums go straight to d
-    bool shared_stage;  // sums of several blocks of k meet in a stage
-    bool pack_a, pack_b;
-    bool own_a, own_b;  // tasks pack what they read
-  };
-
-  Plan plan(const Item<T>& item) const {
-    const int64_t width = tiles_.width(), tile_rows = tiles_.rows;
+  void plan_blocks(const Item<T>& item, Plan& p) const {
+    const int64_t tile_rows = tiles_.rows, whole = divide_up(item.n, tiles_.lanes);
     constexpr int64_t bytes = sizeof(T);
-    Plan p;
+    // A tile of one vector loads as much as it multiplies: 4 are better cut into 2 and 2.
+    p.vectors = tiles_.vectors == 3 && whole == 4 ? 2 : tiles_.vectors;
+    p.width = p.vectors * tiles_.lanes;
+    const int64_t width = p.width;
     const int64_t steps = divide_up(item.k, size_ == 2 ? kMaxHalfDepth : kMaxDepth);
     p.depth = steps == 1 ? item.k : round_up(divide_up(item.k, steps), 8);
     p.k = std::min(item.k, kBlockSteps * p.depth);
     p.direct = native_ && item.to.d_col == 1 && item.plain();
+    p.at_once = !p.direct && item.k == p.depth;
     p.shared_stage = !p.direct && item.k > p.k;
 
     const int64_t most = std::clamp<int64_t>(cpu_info().l3_bytes / 4, 1 << 20, 8 << 20) / bytes;
@@ -235,8 +283,6 @@ class Engine {
     p.columns = std::min(p.columns, item.n);
     p.rows = std::min(p.rows, item.m);
 
-    const double work = static_cast<double>(p.rows) * p.columns * p.k;
-    p.threads = work < kParallelWork ? 1 : num_threads();
     p.pack_a = !native_ || item.a.col != 1;
     p.pack_b = !native_ || item.b.col != 1 || (item.m > 4 * tile_rows && item.n * item.k > 4096);
 
@@ -255,7 +301,6 @@ class Engine {
     }
     p.group = divide_up(panels, divide_up(panels, p.group));
     p.own_a = p.pack_a && p.group == panels;
-    return p;
   }
 
   struct Block {
@@ -270,10 +315,9 @@ class Engine {
     bool fresh;                    // b is not packed yet
   };
 
-  void blocks(const Item<T>& item) const {
-    const Plan p = plan(item);
+  void blocks(const Item<T>& item, const Plan& p) const {
     Block block;
-    const int64_t width = tiles_.width(), steps = divide_up(p.k, p.depth);
+    const int64_t width = p.width, steps = divide_up(p.k, p.depth);
     block.stage_row = round_up(p.columns, tiles_.lanes);
     block.stage = p.shared_stage ? scratch<T>(Scratch::gemm_stage,
                                               static_cast<size_t>(p.rows * block.stage_row))
@@ -380,8 +424,8 @@ class Engine {
   T* packed_row(const Block& block, int64_t step, int64_t i) const {
     return block.a + (step * block.m + i) * block.a_row;
   }
-  int64_t panel_vectors(const Block& block, int64_t q) const {
-    return std::min<int64_t>(tiles_.vectors, divide_up(block.n - q * tiles_.width(), tiles_.lanes));
+  int64_t panel_vectors(const Plan& p, const Block& block, int64_t q) const {
+    return std::min(p.vectors, divide_up(block.n - q * p.width, tiles_.lanes));
   }
 
   // A step of panels [q, q_end), of which `to` is where panel 0 begins or would begin.
@@ -392,7 +436,7 @@ class Engine {
     const int64_t rows = item.b.col == 1 ? 32 : k;
     for (int64_t r = 0; r < k; r += rows) {
       for (int64_t panel = q; panel < q_end; ++panel) {
-        const int64_t j = panel * tiles_.width(), row = panel_vectors(block, panel) * tiles_.lanes;
+        const int64_t j = panel * p.width, row = panel_vectors(p, block, panel) * tiles_.lanes;
         const int64_t cols = std::min(row, block.n - j), count = std::min(rows, k - r);
         T* at = to + j * packed(k) + packed(r) * row;
         if (cols < row) std::fill_n(at, packed(count) * row, T(0));
@@ -410,11 +454,14 @@ class Engine {
   // Rows [i, i_end) of the block against panels [q, q_end).
   void strip(const Item<T>& item, const Plan& p, const Block& block, int64_t i, int64_t i_end,
              int64_t q, int64_t q_end) const {
-    const int64_t rows = i_end - i, width = tiles_.width();
+    const int64_t rows = i_end - i, width = p.width;
     const int64_t j = q * width, cols = std::min(q_end * width, block.n) - j;
-    T* d;
-    int64_t d_row;
-    if (p.direct) {
+    T* d = nullptr;
+    int64_t d_row = 0;
+    alignas(64) T tile[kMaxTileRows * kMaxTileVectors * 64 / sizeof(T)];
+    if (p.at_once) {
+      // each tile is stored
+    } else if (p.direct) {
       d_row = item.to.d_row;
       d = static_cast<T*>(item.to.d) + (block.i0 + i) * d_row + block.j0 + j;
     } else if (p.shared_stage) {
@@ -450,7 +497,7 @@ class Engine {
         packed_b = own;
       }
       for (int64_t panel = q; panel < q_end; ++panel) {
-        const int64_t jp = panel * width, vectors = panel_vectors(block, panel);
+        const int64_t jp = panel * width, vectors = panel_vectors(p, block, panel);
         const bool is_packed = panel >= block.first_packed;
         const T* b = is_packed
                          ? packed_b + jp * packed(k)
@@ -463,13 +510,18 @@ class Engine {
         for (int64_t r = 0; r < rows; r += tiles_.rows) {
           const int64_t count = std::min<int64_t>(tiles_.rows, rows - r);
           T* to[kMaxTileRows];
-          for (int64_t t = 0; t < count; ++t) to[t] = d + (r + t) * d_row + (jp - j);
+          for (int64_t t = 0; t < count; ++t)
+            to[t] = p.at_once ? tile + t * whole : d + (r + t) * d_row + (jp - j);
           run_tile(tiles_, a + r, b, b_row, &span, 1, to, count, static_cast<int>(vectors),
                    width_here, block.k0 + k0 != 0);
+          if (p.at_once) {
+            store(item, tile, whole, block.i0 + i + r, block.j0 + jp, count,
+                  std::min(whole, block.n - jp));
+          }
         }
       }
     }
-    if (block.k0 + block.k == item.k && !p.direct)
+    if (block.k0 + block.k == item.k && !p.direct && !p.at_once)
       store(item, d, d_row, block.i0 + i, block.j0 + j, rows, cols);
   }
 
@@ -534,7 +586,12 @@ void run_batch(const Gemm& given, const Engine<T>& engine, int64_t size) {
     item.to.beta = static_cast<T>(static_cast<int64_t>(g.beta));
   }
   if constexpr (std::is_same_v<T, float>) item.to.hook = g.hook;
-  if (count == 1) return engine.run(item);
+  const int threads = num_threads();
+  if (count == 1) return engine.run(item, engine.plan(item, threads));
+  // Matrices go to threads, or the threads share each of them.
+  const double work = static_cast<double>(g.m) * g.n * std::max<int64_t>(g.k, 1);
+  const bool together = threads > 1 && count < 2 * threads && work >= kParallelWork;
+  const auto plan = engine.plan(item, together ? threads : 1);
 
   const auto run_one = [&](int64_t index) {
     Item<T> one = item;
@@ -551,14 +608,10 @@ void run_batch(const Gemm& given, const Engine<T>& engine, int64_t size) {
     one.b.p += b * size;
     one.to.d = static_cast<char*>(one.to.d) + d * size;
     if (one.to.beta != T(0)) one.to.e = static_cast<const char*>(one.to.e) + e * size;
-    engine.run(one);
+    engine.run(one, plan);
   };
-  const double work = static_cast<double>(g.m) * g.n * std::max<int64_t>(g.k, 1);
-  const int threads = num_threads();
-  if (work * count < kParallelWork || threads == 1 ||
-      (count < 2 * threads && work >= kParallelWork)) {
-    for (int64_t index = 0; index < count; ++index)
-      run_one(index);  // each splits itself if it is large
+  if (work * count < kParallelWork || threads == 1 || together) {
+    for (int64_t index = 0; index < count; ++index) run_one(index);
   } else {
     const int64_t tasks = std::clamp<int64_t>(static_cast<int64_t>(work * count / kTaskWork), 1,
                                               std::min<int64_t>(count, 8 * threads));

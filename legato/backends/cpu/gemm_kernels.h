@@ -105,6 +105,9 @@ struct PairKernels {
                     float* d, int64_t d_row, const Movers<uint32_t>& words) = nullptr;
   void (*load_columns)(const void* b, int64_t b_row, int64_t b_col, int64_t rows, int64_t cols,
                        float* d, int64_t d_row, const Movers<uint32_t>& words) = nullptr;
+  /// Rows of sums, rounded to rows of bfloat16. Those below 2^-126 become zero.
+  void (*store)(const float* a, int64_t a_row, int64_t rows, int64_t cols, void* d,
+                int64_t d_row) = nullptr;
 };
 
 /// One level's functions.

@@ -77,7 +77,20 @@ LEGATO_INLINE __mmask32 mask_of(int64_t n, int most) {
 // d[c] = the pair of first[c] and second[c]; `second` may be null.
 LEGATO_INLINE void interleave(const uint16_t* first, const uint16_t* second, int64_t n,
                               uint32_t* d) {
-  for (int64_t c = 0; c < n; c += kPairs) {
+  int64_t c = 0;
+  if (second != nullptr) {
+    alignas(64) static constexpr uint16_t kFrom[32] = {32, 0,  33, 1,  34, 2,  35, 3,  36, 4,  37,
+                                                       5,  38, 6,  39, 7,  40, 8,  41, 9,  42, 10,
+                                                       43, 11, 44, 12, 45, 13, 46, 14, 47, 15};
+    const __m512i low = _mm512_load_si512(kFrom),
+                  high = _mm512_add_epi16(low, _mm512_set1_epi16(kPairs));
+    for (; c + 2 * kPairs <= n; c += 2 * kPairs) {
+      const __m512i x = _mm512_loadu_si512(first + c), y = _mm512_loadu_si512(second + c);
+      _mm512_storeu_si512(d + c, _mm512_permutex2var_epi16(x, low, y));
+      _mm512_storeu_si512(d + c + kPairs, _mm512_permutex2var_epi16(x, high, y));
+    }
+  }
+  for (; c < n; c += kPairs) {
     const auto mask = static_cast<__mmask16>(mask_of(n - c, kPairs));
     const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, first + c));
     __m512i v = _mm512_slli_epi32(high, 16);
@@ -156,6 +169,23 @@ void load_columns(const void* from, int64_t b_row, int64_t b_col, int64_t k, int
   }
 }
 
+void store(const float* a, int64_t a_row, int64_t rows, int64_t cols, void* to, int64_t d_row) {
+  auto* d = static_cast<uint16_t*>(to);
+  for (int64_t r = 0; r < rows; ++r, a += a_row, d += d_row) {
+    int64_t c = 0;
+    for (; c + 2 * kPairs <= cols; c += 2 * kPairs) {
+      const __m512bh v =
+          _mm512_cvtne2ps_pbh(_mm512_loadu_ps(a + c + kPairs), _mm512_loadu_ps(a + c));
+      _mm512_storeu_si512(d + c, (__m512i)v);
+    }
+    for (; c < cols; c += kPairs) {
+      const auto mask = static_cast<__mmask16>(mask_of(cols - c, kPairs));
+      const __m256bh v = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, a + c));
+      _mm256_mask_storeu_epi16(d + c, mask, (__m256i)v);
+    }
+  }
+}
+
 }  // namespace
 
 void fill_pairs(PairKernels& table) {
@@ -165,6 +195,7 @@ void fill_pairs(PairKernels& table) {
   fill_rows<kTileRows>(table.tiles);
   table.load_rows = load_rows;
   table.load_columns = load_columns;
+  table.store = store;
 }
 
 }  // namespace legato::cpu::LEGATO_LEVEL
