@@ -292,8 +292,7 @@ class Engine {
     const int64_t most_rows = kMaxStrip / tile_rows * tile_rows;
     p.group = std::clamp<int64_t>(cache / 2 / (row_bytes * width), 1, kMaxGroup / width);
     p.strip = std::clamp(cache / 4 / row_bytes / tile_rows * tile_rows, tile_rows, most_rows);
-    p.own_b = p.pack_b && item.m <= most_rows &&
-              (p.threads == 1 || panels >= 4 * p.threads || panels % p.threads == 0);
+    p.own_b = p.pack_b && item.m <= most_rows && (p.threads == 1 || panels >= 8 * p.threads);
     if (p.own_b) p.strip = most_rows;
     if (p.threads > 1) {
       const int64_t tasks = p.own_b ? panels / (8 * p.threads) : panels * tall / (16 * p.threads);
