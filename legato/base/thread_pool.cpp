@@ -93,6 +93,13 @@ class BarredFrom {
 
 // The caller waits for chunks, not for workers: one that wakes late finds nothing to claim, and
 // costs nothing.
+//
+// Note [Home ranges]: each thread begins with chunks of its own, one range of them, always the same
+// for as many chunks, and takes from others' ranges when that is done. What it has in its caches
+// after one region is then what it reads in the next, and memory is walked in one line. Two cores
+// of a Zen 4, chunks handed out in turn -> from home ranges, the same operation again and again:
+// sums of 10^7 float32 500 -> 280 us, softmax over rows of 10^6 210 -> 163 and of 10^7 2850 ->
+// 1800.
 class Pool {
  public:
   int size() const { return size_.load(std::memory_order_relaxed); }
@@ -100,6 +107,7 @@ class Pool {
   void resize(int threads) {
     std::lock_guard<std::mutex> lock(region_);
     stop_workers();
+    n_ranges_ = threads < kMaxRanges ? threads : kMaxRanges;
     size_.store(threads, std::memory_order_relaxed);
   }
 
@@ -114,10 +122,12 @@ class Pool {
     failed_.store(false, std::memory_order_relaxed);
     unfinished_.store(chunks, std::memory_order_relaxed);
     const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
-    claim_.store(uint64_t{generation} << 32 | chunks, std::memory_order_release);
+    for (int r = 0; r < n_ranges_; ++r)
+      claims_[r].left.store(uint64_t{generation} << 32 | (begin_of(r + 1) - begin_of(r)),
+                            std::memory_order_release);
     generation_.store(generation, std::memory_order_seq_cst);
     if (asleep_.load(std::memory_order_seq_cst) != 0) wake();
-    take(generation);
+    take(generation, 0);
     const auto done = [&] { return unfinished_.load(std::memory_order_acquire) == 0; };
     if (!spin_until(may_spin_, done)) {
       // A worker holds a chunk and may have lost its core: sleep rather than take one from it.
@@ -161,8 +171,9 @@ class Pool {
       workers_.reserve(static_cast<size_t>(size() - 1));
       while (static_cast<int>(workers_.size()) < size() - 1) {
         auto made = std::make_unique<Worker>();
-        made->thread =
-            std::thread([this, &worker = *made, seen = generation_.load()] { work(worker, seen); });
+        const int home = static_cast<int>(workers_.size() + 1) % n_ranges_;
+        made->thread = std::thread(
+            [this, &worker = *made, seen = generation_.load(), home] { work(worker, seen, home); });
         if (const int here = sched_getcpu(); here >= 0)
           BarredFrom().start(made->thread.native_handle(), here);  // its first place
         workers_.push_back(std::move(made));
@@ -186,20 +197,35 @@ class Pool {
     stop_.store(false);
   }
 
-  // Runs chunks of region `generation` until none is left to claim.
-  void take(uint32_t generation) {
+  // The first chunk of a range.
+  uint32_t begin_of(int range) const {
+    return static_cast<uint32_t>(uint64_t{chunks_} * static_cast<uint32_t>(range) /
+                                 static_cast<uint32_t>(n_ranges_));
+  }
+
+  // Runs chunks of region `generation` until none is left to claim, those of range `home` first.
+  void take(uint32_t generation, int home) {
     InRegion mark;
+    for (int i = 0; i < n_ranges_; ++i) {
+      const int range = home + i < n_ranges_ ? home + i : home + i - n_ranges_;
+      if (!take_range(generation, range)) return;
+    }
+  }
+
+  // False if another region has begun.
+  bool take_range(uint32_t generation, int range) {
     for (;;) {
-      uint64_t claim = claim_.load(std::memory_order_acquire);
+      std::atomic<uint64_t>& left = claims_[range].left;
+      uint64_t claim = left.load(std::memory_order_acquire);
       do {
         // The count of chunks left is in the claim itself, so that a worker which is late by a
         // region cannot mix the old claim with the new region's number of chunks.
-        if (static_cast<uint32_t>(claim >> 32) != generation || static_cast<uint32_t>(claim) == 0)
-          return;
-      } while (!claim_.compare_exchange_weak(claim, claim - 1, std::memory_order_acq_rel,
-                                             std::memory_order_acquire));
+        if (static_cast<uint32_t>(claim >> 32) != generation) return false;
+        if (static_cast<uint32_t>(claim) == 0) return true;
+      } while (!left.compare_exchange_weak(claim, claim - 1, std::memory_order_acq_rel,
+                                           std::memory_order_acquire));
       // This claim keeps the region open, so its body and count are ours to read.
-      const int64_t chunk = int64_t{chunks_} - static_cast<uint32_t>(claim);
+      const int64_t chunk = int64_t{begin_of(range + 1)} - static_cast<uint32_t>(claim);
       if (!failed_.load(std::memory_order_relaxed)) {
         try {
           (*body_)(chunk);
@@ -211,7 +237,7 @@ class Pool {
     }
   }
 
-  void work(Worker& self, uint32_t seen) {
+  void work(Worker& self, uint32_t seen, int home) {
     for (;;) {
       const auto news = [&] { return generation_.load(std::memory_order_acquire) != seen; };
       if (!spin_until(may_spin_, news)) {
@@ -223,7 +249,7 @@ class Pool {
       }
       seen = generation_.load(std::memory_order_acquire);
       if (stop_.load()) return;
-      take(seen);
+      take(seen, home);
     }
   }
 
@@ -232,14 +258,20 @@ class Pool {
   std::atomic<int> size_{1};
   bool may_spin_ = false;  // written before the first worker starts
 
-  // The region that runs. The claim holds its generation and the number of chunks nobody has taken.
+  // The region that runs. Each claim holds its generation and the number of chunks of a range that
+  // nobody has taken.
   const FunctionRef<void(int64_t)>* body_ = nullptr;
   uint32_t chunks_ = 0;
   std::exception_ptr error_;
   std::atomic<bool> failed_{false};
   std::atomic<bool> stop_{false};
   alignas(64) std::atomic<uint32_t> generation_{0};
-  alignas(64) std::atomic<uint64_t> claim_{0};
+  static constexpr int kMaxRanges = 16;  // each costs the caller a line of the cache
+  struct alignas(64) Claim {
+    std::atomic<uint64_t> left{0};
+  };
+  Claim claims_[kMaxRanges];
+  int n_ranges_ = 1;  // written while no worker runs
   alignas(64) std::atomic<uint32_t> unfinished_{0};
   alignas(64) std::atomic<int> asleep_{0};
 };
