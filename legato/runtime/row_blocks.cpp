@@ -405,6 +405,8 @@ void find_row_blocks(PlanGraph& g) {
     const Value& first = in >= 0 ? g.value(in) : g.leaves[static_cast<size_t>(~in)]->value();
     const Device device = device_of_stream(n.node->stream);
     const Backend& backend = backend_of(device);
+    // What is small stays in the cache anyhow, and is not worth being bound.
+    if (backend.runs_by_rows() && first.size * size_of(first.dtype) < kMinBytes) continue;
     if (backend.fuses_rows()) {
       const RowBlock block = row_program_around(g, s, first_free);
       if (block.n_steps >= 2) {
@@ -414,7 +416,7 @@ void find_row_blocks(PlanGraph& g) {
         continue;
       }
     }
-    if (!backend.runs_by_rows() || first.size * size_of(first.dtype) < kMinBytes) continue;
+    if (!backend.runs_by_rows()) continue;
     const Kernel* kernel = backend.find_kernel(*n.node->op, first.dtype);
     if (!kernel || !kernel->row_axes) continue;
     const int row_axes = kernel->row_axes(n.node->attrs, first.shape.size());

@@ -270,6 +270,7 @@ void run_compiled(const Bound& b, const jit::Code& code, int64_t begin, int64_t 
       }
     }
   }
+  jit::Operands now = o;
   for (int64_t at = begin; at < end;) {
     int64_t n = std::min(tile, end - at);
     for (int i = 0; i < plan.n_in; ++i) {
@@ -277,11 +278,10 @@ void run_compiled(const Bound& b, const jit::Code& code, int64_t begin, int64_t 
       const int64_t row = b.long_runs[i] ? b.source[i].run() : b.source[i].period();
       n = std::min(n, row - at % row);  // a long row that repeats, or all of whose elements are one
     }
-    jit::Operands now = o;
     for (int i = 0; i < plan.n_in; ++i) {
       const int64_t period = b.load[i] == Load::gather ? b.source[i].period() : 0;
       if (b.load[i] != Load::gather || b.whole_rows[i]) {
-        now.in[i] += (at - begin) * o.in_size[i];
+        now.in[i] = o.in[i] + (at - begin) * o.in_size[i];
       } else if (b.long_runs[i]) {
         now.in[i] = b.source[i].run_element(at);
       } else if (!buffer[i]) {
@@ -294,7 +294,7 @@ void run_compiled(const Bound& b, const jit::Code& code, int64_t begin, int64_t 
         filled[i] = n;
       }
     }
-    for (int i = 0; i < plan.n_out; ++i) now.out[i] += (at - begin) * o.out_size[i];
+    for (int i = 0; i < plan.n_out; ++i) now.out[i] = o.out[i] + (at - begin) * o.out_size[i];
     jit::run(code, now, n, b.call.literals.data());
     at += n;
   }
