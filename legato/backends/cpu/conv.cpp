@@ -234,11 +234,22 @@ class Convolver {
     const int64_t band = divide_up(length, bands);
     const int64_t band_count = divide_up(length, band), image_tasks = divide_up(batch, task_images);
     const int64_t most_pixels = task_images * band * row_pixels;
-    parallel_for(p_.groups * image_tasks * band_count, [&](int64_t t) {
-      const int64_t b = t % band_count, i = t / band_count % image_tasks,
-                    group = t / band_count / image_tasks;
+    // Where that makes few tasks, of which one thread would do more than the others, features are
+    // shared, too.
+    const int64_t width = tiles_.width(), panels = divide_up(p_.features, width);
+    const int64_t tasks = p_.groups * image_tasks * band_count;
+    int64_t parts = 1;
+    if (threads > 1 && !p_.depthwise)
+      parts = std::clamp<int64_t>(divide_up(8 * threads, tasks), 1, panels);
+    const int64_t part = divide_up(panels, parts) * width;
+    parts = p_.depthwise ? 1 : divide_up(p_.features, part);
+    parallel_for(tasks * parts, [&](int64_t t) {
+      const int64_t f = t % parts * part, b = t / parts % band_count,
+                    i = t / parts / band_count % image_tasks,
+                    group = t / parts / band_count / image_tasks;
       task({group, i * task_images, std::min(batch, (i + 1) * task_images), band_axis, b * band,
-            std::min(length, (b + 1) * band), most_pixels},
+            std::min(length, (b + 1) * band), most_pixels, f,
+            parts == 1 ? p_.features : std::min(p_.features, f + part)},
            x, packed, y);
     });
   }
@@ -248,6 +259,7 @@ class Convolver {
     int band_axis;
     int64_t band, band_end;
     int64_t most_pixels;
+    int64_t feature, feature_end;
   };
 
   void task(const Share& share, const T* x, const T* packed, char* y) const {
@@ -304,9 +316,11 @@ class Convolver {
       tile_rows(share, packed, from, to, count);
     }
     if (native_) return;
+    const int64_t f = share.feature;
     for (size_t i = 0; i < at; ++i) {
-      const StoreTarget<T> store{y + target[i] * size_, 0, 1, nullptr, 0, 0, T(1), T(0), {}, 0, 0};
-      move_.store(to[i], 0, 1, p_.features, store);
+      const StoreTarget<T> store{
+          y + (target[i] + f) * size_, 0, 1, nullptr, 0, 0, T(1), T(0), {}, 0, 0};
+      move_.store(to[i] + f, 0, 1, share.feature_end - f, store);
     }
   }
 
@@ -314,7 +328,7 @@ class Convolver {
                  const int64_t* count) const {
     const int64_t width = tiles_.width();
     for (int64_t block = 0; block < blocks_; ++block) {
-      for (int64_t f = 0; f < p_.features; f += width) {
+      for (int64_t f = share.feature; f < share.feature_end; f += width) {
         const T* b = panel(packed, share.group, block, f);
         const int64_t cols =
             native_ ? std::min(width, p_.features - f) : std::min(width, padded_features_ - f);
