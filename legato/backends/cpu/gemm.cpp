@@ -270,7 +270,7 @@ class Engine {
     p.depth = steps == 1 ? item.k : round_up(divide_up(item.k, steps), 8);
     p.k = std::min(item.k, kBlockSteps * p.depth);
     p.direct = native_ && item.to.d_col == 1 && item.plain();
-    p.at_once = !p.direct && item.k == p.depth;
+    p.at_once = pairs_ != nullptr && !p.direct && item.k == p.depth;
     p.shared_stage = !p.direct && item.k > p.k;
 
     const int64_t most = std::clamp<int64_t>(cpu_info().l3_bytes / 4, 1 << 20, 8 << 20) / bytes;
