@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
     for (int64_t m : {1, 4, 8, 16, 32, 128}) bench(dtype, "nt", m, 2048, 2048);
     bench(dtype, "nn", 1, 2048, 2048);
     bench(dtype, "nn", 1, 4096, 1024);  // the shapes of benchmarks/rows/matmul.py
-    bench(dtype, "nn", 8, 1024, 1024);
+    for (int64_t m : {8, 16, 32}) bench(dtype, "nn", m, 1024, 1024);
     bench(dtype, "nn", 256, 1024, 64);
     bench(dtype, "nn", 128, 256, 784);
     bench(dtype, "nn", 64, 64, 64, 64);

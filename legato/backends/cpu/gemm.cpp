@@ -284,7 +284,11 @@ class Engine {
     p.rows = std::min(p.rows, item.m);
 
     p.pack_a = !native_ || item.a.col != 1;
-    p.pack_b = !native_ || item.b.col != 1 || (item.m > 4 * tile_rows && item.n * item.k > 4096);
+    // Few rows do not pay for packing b, unless it is large: read by panels, it misses the caches
+    // and the translations of addresses at every step, once for each tile of rows.
+    const bool large_b = item.n * item.k * bytes > cpu_info().l2_bytes;
+    p.pack_b = !native_ || item.b.col != 1 ||
+               (item.n * item.k > 4096 && item.m > (large_b ? 1 : 4) * tile_rows);
 
     // Half of the second-level cache is for a group's step, a quarter for the rows that pass by.
     const int64_t panels = divide_up(p.columns, width), tall = divide_up(p.rows, tile_rows);
@@ -431,8 +435,9 @@ class Engine {
   void pack_panels(const Item<T>& item, const Plan& p, const Block& block, int64_t q, int64_t q_end,
                    int64_t step, T* to) const {
     const int64_t k0 = step * p.depth, k = std::min(p.depth, block.k - k0);
-    // Side by side as far as a row of b reaches, which is how memory likes to be read.
-    const int64_t rows = item.b.col == 1 ? 32 : k;
+    // Side by side as far as a row of b reaches, which is how memory likes to be read: eight rows,
+    // which may all belong to one set of the first-level cache, or more where they are converted.
+    const int64_t rows = item.b.col != 1 ? k : native_ ? 8 : 32;
     for (int64_t r = 0; r < k; r += rows) {
       for (int64_t panel = q; panel < q_end; ++panel) {
         const int64_t j = panel * p.width, row = panel_vectors(p, block, panel) * tiles_.lanes;
@@ -455,6 +460,9 @@ class Engine {
              int64_t q, int64_t q_end) const {
     const int64_t rows = i_end - i, width = p.width;
     const int64_t j = q * width, cols = std::min(q_end * width, block.n) - j;
+    // Tiles of 4 and 4 rows rather than 6 and 2.
+    int64_t height = divide_up(rows, divide_up(rows, tiles_.rows));
+    if (tiles_.by_rows[height - 1][0] == nullptr) height = tiles_.rows;
     T* d = nullptr;
     int64_t d_row = 0;
     alignas(64) T tile[kMaxTileRows * kMaxTileVectors * 64 / sizeof(T)];
@@ -506,8 +514,8 @@ class Engine {
         const int64_t whole = vectors * tiles_.lanes,
                       width_here = p.direct ? std::min(whole, block.n - jp) : whole;
         const Span span{0, 0, packed(k)};
-        for (int64_t r = 0; r < rows; r += tiles_.rows) {
-          const int64_t count = std::min<int64_t>(tiles_.rows, rows - r);
+        for (int64_t r = 0; r < rows; r += height) {
+          const int64_t count = std::min(height, rows - r);
           T* to[kMaxTileRows];
           for (int64_t t = 0; t < count; ++t)
             to[t] = p.at_once ? tile + t * whole : d + (r + t) * d_row + (jp - j);

@@ -77,6 +77,15 @@ __attribute__((always_inline)) inline Half narrow<Half, float>(float x) {
 #endif
 }
 
+// Rows of panels are short: the call of a library's memcpy would cost more than the copy.
+template <class T>
+LEGATO_INLINE void copy_row(const T* a, int64_t n, T* d) {
+  constexpr int L = kLanes<T>;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) store<T>(d + i, load<T>(a + i));
+  for (; i < n; ++i) d[i] = a[i];
+}
+
 // ---- a contiguous row
 // ---------------------------------------------------------------------------------------------
 
@@ -90,7 +99,7 @@ LEGATO_INLINE void widen_row(const S* a, int64_t n, T* d) {
   }
 #endif
   if constexpr (__is_same(S, T)) {
-    __builtin_memcpy(d, a, static_cast<size_t>(n) * sizeof(T));
+    copy_row<T>(a, n, d);
   } else {
     for (; i < n; ++i) d[i] = widen<T, S>(a[i]);
   }
@@ -119,7 +128,7 @@ LEGATO_INLINE void narrow_row(const T* a, int64_t n, D* d) {
   }
 #endif
   if constexpr (__is_same(D, T)) {
-    __builtin_memcpy(d, a, static_cast<size_t>(n) * sizeof(T));
+    copy_row<T>(a, n, d);
   } else {
     for (; i < n; ++i) d[i] = narrow<D, T>(a[i]);
   }
