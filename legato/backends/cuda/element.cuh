@@ -71,8 +71,16 @@ LEGATO_INLINE float to_float(f16 h) {
   return f;
 #endif
 }
+/// The upper half of a word. In PTX that is one instruction where h is either half of a register; a
+/// shift of what was taken out of the register's upper half is two.
 LEGATO_INLINE float to_float(bf16 h) {
+#ifdef LEGATO_EMULATED
   return __builtin_bit_cast(float, static_cast<uint32_t>(h.bits) << 16);
+#else
+  float f;
+  asm("{ .reg .b16 zero; mov.b16 zero, 0; mov.b32 %0, {zero, %1}; }" : "=f"(f) : "h"(h.bits));
+  return f;
+#endif
 }
 LEGATO_INLINE f16 to_f16(float f) {
 #ifdef LEGATO_EMULATED
