@@ -205,7 +205,7 @@ Generated launch_generated(Launch& l, const ReductionCall& call, const Plan& pla
   if (w.outer || !compiles(device)) return Generated::never;
   choose_access(program, plan.pack, w);
   ReductionForm form;
-  form.reducer = call.type;
+  form.reducer = cat("Flagged<cuda::", call.type, ", ", p.flag, ">");
   form.kernel = plan.kernel;
   const bool columns = plan.kernel == ReductionKernel::columns_packed ||
                        plan.kernel == ReductionKernel::columns_single;

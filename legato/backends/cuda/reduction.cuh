@@ -82,6 +82,20 @@ LEGATO_INLINE void bring(const S& in, Pack<typename S::T, N> (&v)[U], Has has, P
   }
 }
 
+/// A reducer whose flag (ReduceParams::flag) a generated kernel knows: it does not carry the other
+/// way of combining along.
+template <class F, int flag>
+struct Flagged : F {
+  LEGATO_INLINE explicit Flagged(const ReduceParams& p) : F(with_flag(p)) {}
+  static LEGATO_INLINE ReduceParams with_flag(const ReduceParams& p) {
+    ReduceParams own;
+    own.divisor = p.divisor;
+    own.mask = p.mask;
+    own.flag = flag;
+    return own;
+  }
+};
+
 LEGATO_INLINE long long kept_offset(const ReduceParams& p, long long index) {
   long long offset = 0;
 #pragma unroll 1
@@ -393,30 +407,33 @@ LEGATO_INLINE void reduce_columns_in(const ReduceParams& p, const S& source,
     const long long begin = part * p.part;
     const long long end = begin + p.part < p.n_steps ? begin + p.part : p.n_steps;
     auto walk = [&](auto offset) {
-      for (long long i = begin + y; i < end; i += static_cast<long long>(U) * p.depth) {
+      long long i = begin + y;
+      for (; i + (U - 1) * p.depth < end; i += static_cast<long long>(U) * p.depth) {
         Pack<T, V> v[U];
+        bring(in, v, [](int) { return true; }, [&](int u) { return offset(i + u * p.depth); });
+#pragma unroll
+        for (int e = 0; e < V; ++e) {
+          T column[U];
+#pragma unroll
+          for (int u = 0; u < U; ++u) column[u] = v[u].at[e];
+          f.template take<U, 1>(acc[e], column, static_cast<uint32_t>(i),
+                                static_cast<uint32_t>(p.depth));
+        }
+      }
+      constexpr int rest = U / 2;  // at a time
+      for (; i < end; i += static_cast<long long>(rest) * p.depth) {
+        Pack<T, V> v[rest];
         bring(
             in, v, [&](int u) { return i + u * p.depth < end; },
             [&](int u) { return offset(i + u * p.depth); });
-        if (i + (U - 1) * p.depth < end) {
 #pragma unroll
-          for (int e = 0; e < V; ++e) {
-            T column[U];
+        for (int u = 0; u < rest; ++u)
 #pragma unroll
-            for (int u = 0; u < U; ++u) column[u] = v[u].at[e];
-            f.template take<U, 1>(acc[e], column, static_cast<uint32_t>(i),
-                                  static_cast<uint32_t>(p.depth));
-          }
-        } else {
-#pragma unroll
-          for (int u = 0; u < U - 1; ++u)
-#pragma unroll
-            for (int e = 0; e < V; ++e)
-              if (i + u * p.depth < end) {
-                const T column[1] = {v[u].at[e]};
-                f.template take<1, 1>(acc[e], column, static_cast<uint32_t>(i + u * p.depth), 0);
-              }
-        }
+          for (int e = 0; e < V; ++e)
+            if (i + u * p.depth < end) {
+              const T column[1] = {v[u].at[e]};
+              f.template take<1, 1>(acc[e], column, static_cast<uint32_t>(i + u * p.depth), 0);
+            }
       }
     };
     // Along one axis without a loop at each load.
