@@ -10,13 +10,12 @@ struct alignas(16) Sixteen {
 
 /// Single units, a few on the way at once. A block takes neighbours, which often come from the same
 /// lines of memory.
-template <class T>
+template <class T, int U, bool once>
 LEGATO_INLINE void gather_units(const GatherParams& g) {
-  constexpr int U = kGatherEach;
   const PlacesParams& p = g.places;
   const long long n = p.n_outer * p.n_index * p.n_inner;
-  const long long begin = static_cast<long long>(blockIdx.x) * kGatherChunk,
-                  end = begin + kGatherChunk < n ? begin + kGatherChunk : n;
+  const long long begin = static_cast<long long>(blockIdx.x) * g.chunk,
+                  end = begin + g.chunk < n ? begin + g.chunk : n;
   for (long long first = begin + threadIdx.x; first < end; first += U * kGatherThreads) {
     T v[U];
     bool valid[U];
@@ -24,12 +23,12 @@ LEGATO_INLINE void gather_units(const GatherParams& g) {
     for (int u = 0; u < U; ++u) {
       const long long e = first + u * kGatherThreads;
       long long offset;
-      valid[u] = e < end && source_of(p, e, offset);
+      valid[u] = e < end && source_of<once>(p, e, offset);
       if (valid[u]) v[u] = static_cast<const T*>(g.from)[offset];
     }
 #pragma unroll
     for (int u = 0; u < U; ++u)
-      if (valid[u]) static_cast<T*>(g.to)[first + u * kGatherThreads] = v[u];
+      if (valid[u]) write_element<once>(static_cast<T*>(g.to) + first + u * kGatherThreads, v[u]);
   }
 }
 
@@ -64,8 +63,10 @@ template <class T>
 LEGATO_INLINE void gather(const GatherParams& g) {
   if (g.group)
     gather_rows<T>(g);
+  else if (g.once)
+    gather_units<T, 2 * kGatherEach, true>(g);
   else
-    gather_units<T>(g);
+    gather_units<T, kGatherEach, false>(g);
 }
 LEGATO_KERNEL(gather_1, GatherParams, kGatherThreads) { gather<uint8_t>(p); }
 LEGATO_KERNEL(gather_2, GatherParams, kGatherThreads) { gather<uint16_t>(p); }

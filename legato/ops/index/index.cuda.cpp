@@ -143,11 +143,18 @@ void read_places(Launch& l, PlacesParams& places) {
   const int64_t n = places.n_outer * places.n_index * places.n_inner;
   if (n == 0) return;
   report_to(l, places);
-  GatherParams p{places, l.in[0].data, l.out[0].data, 0};
+  GatherParams p{places, l.in[0].data, l.out[0].data, 0, 0, 0};
   const int64_t bytes = widen(p.places, p.from, p.to, size_of(l.in[0].dtype));
   set_dividers(p.places);
   const int64_t rows = places.n_outer * places.n_index, units = p.places.n_inner;
-  int64_t blocks = (rows * units + kGatherChunk - 1) / kGatherChunk;
+  // Blocks of a few thousand, smaller ones where those would leave multiprocessors idle.
+  constexpr int64_t kChunk = 8192, kLeastChunk = kGatherEach * kGatherThreads;
+  constexpr int64_t kLarge = 32 << 20;  // bytes: about what the second-level cache holds
+  const int64_t wanted = rows * units / (int64_t{current().multiprocessors()} * 8);
+  const int64_t chunk = std::clamp(wanted / kLeastChunk * kLeastChunk, kLeastChunk, kChunk);
+  p.chunk = static_cast<int>(chunk);
+  p.once = places.n_outer * places.n_inner == 1 && rows * units * bytes > kLarge;
+  int64_t blocks = (rows * units + chunk - 1) / chunk;
   constexpr int64_t kLongRow = 4096;  // units; longer rows are cut
   if (units > 1 && units <= kLongRow && p.places.inner_axes == 1 && p.places.inner_stride[0] == 1) {
     // About four units a thread, so that as many are on the way.

@@ -31,9 +31,10 @@ struct GatherParams {
   const void* from;
   void* to;   // row-major
   int group;  // threads of a row of units that lie one behind the other; 0: units lie anywhere
+  int chunk;  // units of a block, where they lie anywhere
+  int once;   // whether each index is read once, and all this is more than the caches hold
 };
 
 inline constexpr int kGatherThreads = 256, kGatherEach = 4;
-inline constexpr int kGatherChunk = 8192;  // units of a block, where they lie anywhere
 
 }  // namespace legato::cuda
