@@ -70,9 +70,9 @@ legato_cuda_text(cuda_language backends/cuda/element.cuh backends/cuda/element_m
 legato_cuda_text(cuda_lane backends/cuda/lane.cuh)
 legato_cuda_text(cuda_reduction backends/cuda/kernel_abi.h backends/cuda/divide.cuh backends/cuda/reduction_abi.h
                  backends/cuda/rows.cuh backends/cuda/extremes.cuh backends/cuda/at_once.cuh
-                 backends/cuda/reduction.cuh
+                 backends/cuda/reduction.cuh backends/cuda/report.cuh
                  backends/cuda/row_program.cuh ops/reduce/reducers.cuh ops/arg_reduce/arg_extreme.cuh)
-legato_cuda_text(cuda_rows backends/cuda/packs.cuh backends/cuda/report.cuh ops/softmax/softmax.cuh
+legato_cuda_text(cuda_rows backends/cuda/packs.cuh ops/softmax/softmax.cuh
                  ops/softmax/tally.cuh ops/softmax/row_logsumexp.cuh)
 set(cuda_language_source "${PROJECT_BINARY_DIR}/generated/cuda_language.gen.cpp")
 file(WRITE "${cuda_language_source}.new"

@@ -152,6 +152,9 @@ struct Kernel {
   /// reads the input, as far as the program tells; run() then finds it in Launch::prologue. The
   /// result has the same bits as when the two run one after the other. Null: never.
   bool (*takes_input)(const void* attrs, const Prologue& prologue) = nullptr;
+  /// Whether it takes from each row (row_axes) of its first input the elements that the second one
+  /// names.
+  bool picks = false;
   /// What its backend alone knows of it. Null: nothing.
   const void* own = nullptr;
 };

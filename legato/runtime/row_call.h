@@ -26,10 +26,12 @@ struct RowStep {
   const fuse::Program* program = nullptr;
   std::span<const fuse::LiteralValue> literals;
   bool wide = false;
-  // or a kernel that makes one value of each row.
+  // or a kernel that makes one value of each row: a reduction, or one that picks an element of
+  // in[0] by an index for each row, in[1].
   const Kernel* kernel = nullptr;
   const void* attrs = nullptr;
   std::vector<uint32_t> in, out;  // values
+  bool picks() const { return kernel && kernel->picks; }
 };
 
 struct RowCall {
@@ -37,6 +39,8 @@ struct RowCall {
   std::vector<RowValue> values;
   std::vector<RowStep> steps;  // in order
   bool asked = false;  // whether such a call could be run; layouts and addresses are not known
+  /// Where the backend puts the check of each step that picks, in their order.
+  std::vector<Ref<DeviceCheck>>* checks = nullptr;
 };
 
 }  // namespace legato

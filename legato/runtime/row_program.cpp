@@ -173,22 +173,33 @@ class RowBinding {
   }
 
   bool bind_kernel(const PlanNode& n) {
-    if (n.n_in != 1 || n.node->n_out != 1) return false;
+    if (n.n_in == 0 || n.node->n_out != 1) return false;
     const Slot in = g_.in_slots[n.first_in];
     const Shape shape = describe(in).shape;
     RowStep made;
     made.kernel = backend_of(device_).find_kernel(*n.node->op, describe(in).dtype);
     made.attrs = n.node->attrs;
     if (!made.kernel || !made.kernel->own || !made.kernel->row_axes) return false;
+    if (n.n_in != (made.picks() ? 2 : 1)) return false;
     const int lead =
         static_cast<int>(shape.size()) - made.kernel->row_axes(made.attrs, shape.size());
     if (lead < 0 || lead == static_cast<int>(shape.size())) return false;
     if (count_leading(shape, lead) != call.rows || element_count(tail(shape, lead)) != call.n)
       return false;
     if (!read(in, 1, shape, lead, call.n, made) || !call.values[made.in[0]].wide) return false;
+    if (made.picks() && !bind_index(g_.in_slots[n.first_in + 1], lead, made)) return false;
     if (!make(static_cast<Slot>(n.first_slot), false, made)) return false;
     call.steps.push_back(std::move(made));
     return true;
+  }
+
+  // What a step that picks reads: an index for each row.
+  bool bind_index(Slot in, int lead, RowStep& step) {
+    const Shape shape = describe(in).shape;
+    if (static_cast<int>(shape.size()) < lead || count_leading(shape, lead) != call.rows ||
+        element_count(tail(shape, lead)) != 1)
+      return false;
+    return read(in, 1, shape, lead, 1, step) && !call.values[step.in[1]].wide;
   }
 
   // Views show the same memory, from where it begins.
@@ -250,6 +261,26 @@ bool belongs(const PlanGraph& g, const RowBinding& block, uint32_t s) {
   for (int o = 0; o < n.node->n_out; ++o)
     if (known(static_cast<Slot>(n.first_slot) + o)) return true;
   return false;
+}
+
+// Ties the check of each step that picks to the storages of all that comes of it.
+template <class StorageOf>
+void add_checks(const RowCall& call, std::span<const Ref<DeviceCheck>> checks, StorageOf storage) {
+  size_t pick = 0;
+  for (size_t s = 0; s < call.steps.size(); ++s) {
+    if (!call.steps[s].picks()) continue;
+    const Ref<DeviceCheck>& check = checks[pick++];
+    if (!check) continue;  // the launch is recorded
+    std::vector<bool> affected(call.values.size(), false);
+    affected[call.steps[s].out[0]] = true;
+    for (size_t later = s + 1; later < call.steps.size(); ++later) {
+      const RowStep& step = call.steps[later];
+      if (std::any_of(step.in.begin(), step.in.end(), [&](uint32_t v) { return affected[v]; }))
+        for (uint32_t v : step.out) affected[v] = true;
+    }
+    for (size_t v = 0; v < call.values.size(); ++v)
+      if (affected[v] && call.values[v].stored) storage(v).add_check(check);
+  }
 }
 
 }  // namespace
@@ -318,6 +349,8 @@ bool Runner::run_row_program(const RowBlock& block) {
       v.data = data_on(to, device);
     }
   }
+  std::vector<Ref<DeviceCheck>> checks;
+  call.checks = &checks;
   if (!backend.run_rows(device.index, call)) return false;
   counts().kernels.fetch_add(1, std::memory_order_relaxed);
   counts().row_programs.fetch_add(1, std::memory_order_relaxed);
@@ -330,6 +363,8 @@ bool Runner::run_row_program(const RowBlock& block) {
       for (size_t i = 0; i < call.values.size(); ++i)
         if (!call.values[i].made) to.inherit_checks(storage_of(value(binding.slots[i])));
     }
+    add_checks(call, checks,
+               [&](size_t v) -> DeviceStorage& { return storage_of(*v_.slots[binding.slots[v]]); });
   }
   // What others see of the block's values through views.
   for (const auto& v : binding.seen)

@@ -20,6 +20,10 @@ class RowPrinter {
     }
     n_in_ = in;
     n_out_ = out;
+    for (const RowStep& step : call.steps) {
+      pick_.push_back(n_picks_);
+      n_picks_ += step.picks();
+    }
   }
 
   Source print() {
@@ -41,20 +45,22 @@ class RowPrinter {
     if (cost > kLongest) return {};
     print_body();
     const auto n_reductions = static_cast<int>(f_.reducers.size());
-    std::string text = cat(
-        "namespace legato::program_ {\nstruct Params {\n  int64_t rows, packs, group, splits;\n");
+    std::string text =
+        cat("namespace legato::program_ {\nstruct Params {\n  int64_t rows, packs, group;\n");
     if (n_in_) text += cat("  const void* in[", n_in_, "];\n  int64_t stride[", n_in_, "];\n");
     if (n_out_) text += cat("  void* out[", n_out_, "];\n");
     if (n_literals_) text += cat("  uint64_t lit[", n_literals_, "][2];\n");
-    text += cat("  cuda::RowReduction reduction[", n_reductions, "];\n};\n");
+    text += cat("  cuda::RowReduction reduction[", n_reductions, "];\n");
+    if (n_picks_) text += cat("  cuda::RowPick pick[", n_picks_, "];\n");
+    text += "};\n";
     for (int r = 0; r < n_reductions; ++r)
       text += cat("using F", r, " = cuda::", f_.reducers[static_cast<size_t>(r)], ";\n");
     text += cat(rare_functions(rare), elements,
                 "LEGATO_KERNEL(program, Params, cuda::kReduceThreads) {\n"
                 "  constexpr int K = ",
-                f_.packs, ", V = ", f_.pack, ";\n  auto t = cuda::RowThread<",
-                f_.split ? "true" : "false", f_.full ? ", true" : ", false",
-                ">::of((int)p.group, (int)p.splits);\n"
+                f_.packs, ", V = ", f_.pack, ";\n  using Thread = cuda::RowThread<", f_.splits,
+                f_.in_warp ? ", true" : ", false", f_.full ? ", true" : ", false",
+                ">;\n  auto t = Thread::of((int)p.group);\n"
                 "  const int64_t row = (int64_t)blockIdx.x * cuda::over(cuda::kReduceThreads, "
                 "t.threads()) + cuda::over((int)threadIdx.x, t.threads());\n"
                 "  if (row < p.rows) t.packs = (int)p.packs;\n"
@@ -105,20 +111,52 @@ class RowPrinter {
       out_ += cat(each_pack(), "    if (t.has(j)) store_pack<", type(v), ", V>(", to,
                   " * (p.packs * V) + (uint32_t)(j * V), v", v, "[u]);\n  }\n");
     else
-      out_ += cat("  if (t.packs && t.k == 0 && t.split == 0) *(", to, ") = v", v, ";\n");
+      out_ += cat("  if (t.speaks()) *(", to, ") = v", v, ";\n");
   }
 
   void print_body() {
     int reduction = 0;
+    bool begun = false;  // loads of rows
     for (size_t s = 0; s < c_.steps.size(); ++s) {
       const RowStep& step = c_.steps[s];
-      for (uint32_t v : step.in) load(v);
-      if (step.program)
-        print_program(step, s);
-      else
-        print_reduction(step, reduction++);
+      if (step.picks()) {
+        if (in_memory(step)) continue;
+        load(step.in[1]);
+        print_pick(s);
+      } else {
+        for (uint32_t v : step.in) load(v);
+        if (!begun) print_early_picks();
+        begun = true;
+        step.program ? print_program(step, s) : print_reduction(step, reduction++);
+      }
       for (uint32_t v : step.out) store(v);
     }
+    for (const RowStep& step : c_.steps)
+      if (in_memory(step)) store(step.out[0]);
+  }
+
+  // Elements that are picked of rows in memory are asked for right behind the first rows, and
+  // stored at the end: nobody waits for them.
+  bool in_memory(const RowStep& step) const {
+    return step.picks() && !value(step.in[0]).made && !value(step.in[1]).made;
+  }
+  void print_early_picks() {
+    for (const RowStep& step : c_.steps)
+      if (in_memory(step)) load(step.in[1]);
+    for (size_t s = 0; s < c_.steps.size(); ++s)
+      if (in_memory(c_.steps[s])) print_pick(s);
+  }
+  void print_pick(size_t s) {
+    const uint32_t in = c_.steps[s].in[0], index = c_.steps[s].in[1], out = c_.steps[s].out[0];
+    out_ += cat("  const int at", out, " = cuda::row_place(p.pick[", pick_[s], "], v", index,
+                ", (int)p.packs * V, t.speaks());\n");
+    if (value(in).made)
+      out_ += cat("  __shared__ ", type(in), " memory", out, "[cuda::kReduceThreads];\n  const ",
+                  type(out), " v", out, " = cuda::pick_of_row<", type(in), ", V, K>(v", in,
+                  ", t, at", out, ", memory", out, ");\n");
+    else
+      out_ += cat("  const ", type(out), " v", out, " = ((const ", type(in), "*)p.in[", index_[in],
+                  "] + read * p.stride[", index_[in], "])[at", out, "];\n");
   }
 
   void print_program(const RowStep& step, size_t s) {
@@ -152,21 +190,22 @@ class RowPrinter {
     out_ += cat("  ", type(out), " v", out, ";\n  {\n    using T = typename ", f,
                 "::T;\n    Pack<T, V> w[K];\n", each_pack());
     if (in_place(in)) load_in_place(in);
-    out_ +=
-        cat(unroll(), "    for (int i = 0; i < V; ++i) w[u].at[i] = __builtin_bit_cast(T, v", in,
-            in_place(in) ? "" : "[u]", ".at[i]);\n  }\n    constexpr int bytes = cuda::row_memory<",
-            f, ", V, K, ", f_.split ? "true" : "false",
-            ">();\n    __shared__ __attribute__((aligned(16))) unsigned char memory[bytes];\n"
-            "    v",
-            out, " = __builtin_bit_cast(", type(out), ", cuda::reduce_row<", f,
-            ", V, K>(p.reduction[", r, "], w, t, memory));\n  }\n");
+    out_ += cat(unroll(), "    for (int i = 0; i < V; ++i) w[u].at[i] = __builtin_bit_cast(T, v",
+                in, in_place(in) ? "" : "[u]",
+                ".at[i]);\n  }\n    constexpr int bytes = cuda::row_memory<", f,
+                ", V, K, Thread>();\n    __shared__ __attribute__((aligned(16))) unsigned char "
+                "memory[bytes];\n"
+                "    v",
+                out, " = __builtin_bit_cast(", type(out), ", cuda::reduce_row<", f,
+                ", V, K>(p.reduction[", r, "], w, t, memory));\n  }\n");
   }
 
   const RowCall& c_;
   const RowForm& f_;
   std::vector<int> index_;    // of each value: which in[] or out[] it is
   std::vector<bool> loaded_;  // whether it is in registers
-  int n_in_ = 0, n_out_ = 0, n_literals_ = 0;
+  std::vector<int> pick_;     // of each step that picks: which of them it is
+  int n_in_ = 0, n_out_ = 0, n_literals_ = 0, n_picks_ = 0;
   std::string out_;
 };
 
@@ -182,6 +221,7 @@ int live_rows(const RowCall& call) {
   for (size_t s = 0; s < call.steps.size(); ++s)
     for (const auto* list : {&call.steps[s].in, &call.steps[s].out})
       for (uint32_t v : *list) {
+        if (call.steps[s].picks() && !call.values[v].made) continue;  // from memory
         if (first[v] < 0) first[v] = static_cast<int>(s);
         last[v] = static_cast<int>(s);
       }

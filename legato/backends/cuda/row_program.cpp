@@ -21,7 +21,7 @@ constexpr int kMostRegisters = 192;  // that hold rows
 // How rows lie in a block.
 struct Layout {
   RowForm form;
-  int group = 0, splits = 1;
+  int group = 0;
 };
 
 const ReducerOf& reducer_of(const RowStep& step) {
@@ -31,7 +31,7 @@ const ReducerOf& reducer_of(const RowStep& step) {
 bool lay_out(const GpuDevice& device, const RowCall& call, Layout& l) {
   const RowStep* first = nullptr;
   for (const RowStep& step : call.steps) {
-    if (step.program) continue;
+    if (step.program || step.picks()) continue;
     l.form.whole_rows |= reducer_of(step).whole_rows;
     if (!first) first = &step;
     // Loads of one size for all, and one way to walk.
@@ -53,16 +53,17 @@ bool lay_out(const GpuDevice& device, const RowCall& call, Layout& l) {
     if (v.wide) widest = std::max(widest, size_of(v.dtype));
   const int64_t live = live_rows(call) * pack * widest / 4;  // registers for one pack of each
   const int64_t run = pack > 8 ? 2 : 4, good = std::min<int64_t>(kGoodPacks, kGoodElements / pack);
-  for (l.splits = 1;; l.splits *= 2) {
+  for (int splits = 1;; splits *= 2) {
     // Each number of packs is another kernel, so those of long rows go in pairs.
     int64_t packs = own <= good ? own : (own + 1) / 2 * 2;
-    if (l.splits > 1) packs = ((own + run - 1) / run + l.splits - 1) / l.splits * run;
+    if (splits > 1) packs = ((own + run - 1) / run + splits - 1) / splits * run;
     l.form.packs = static_cast<int>(packs);
-    l.form.split = l.splits > 1;
-    l.form.full = call.n == packs * pack * l.group * l.splits;
+    l.form.splits = splits;
+    l.form.in_warp = l.group * splits <= 32;
+    l.form.full = call.n == packs * pack * l.group * splits;
     if (packs <= good && live * packs <= kMostRegisters) return true;
     const bool more =
-        l.group <= 32 && l.group * l.splits < kReduceThreads && packs > run && !l.form.whole_rows;
+        l.group <= 32 && l.group * splits < kReduceThreads && packs > run && !l.form.whole_rows;
     if (!more) return packs <= kMostPacks && live * packs <= kMostRegisters;
   }
 }
@@ -80,8 +81,8 @@ bool aligned(const RowCall& call, int64_t pack) {
 std::string key_of(const RowCall& call, const RowForm& form) {
   std::string key;
   auto add = [&](uint64_t word) { key.append(reinterpret_cast<const char*>(&word), sizeof word); };
-  add(static_cast<uint64_t>(form.pack) << 32 | static_cast<uint64_t>(form.packs) << 1 |
-      uint64_t{form.split} | uint64_t{form.full} << 63);
+  add(static_cast<uint64_t>(form.pack) << 32 | static_cast<uint64_t>(form.packs) << 16 |
+      static_cast<uint64_t>(form.splits) << 2 | uint64_t{form.in_warp} << 1 | uint64_t{form.full});
   add(call.values.size());
   for (const RowValue& v : call.values)
     add(static_cast<uint64_t>(v.dtype) << 8 | uint64_t{v.wide} | uint64_t{v.made} << 1 |
@@ -92,7 +93,10 @@ std::string key_of(const RowCall& call, const RowForm& form) {
     add(uint64_t{step.wide} << 32 | step.in.size() << 16 | step.out.size());
     for (uint32_t v : step.in) add(v);
     for (uint32_t v : step.out) add(v);
-    if (!step.program) key += form.reducers[reduction++];
+    if (step.picks())
+      key += "pick";
+    else if (!step.program)
+      key += form.reducers[reduction++];
   }
   return key;
 }
@@ -105,11 +109,13 @@ bool run_rows(GpuDevice& device, const RowCall& call) {
   if (call.asked) return true;
   std::vector<Reducer> reducers;
   for (const RowStep& step : call.steps) {
-    if (step.program) continue;
-    const auto* own = static_cast<const ReducerOf*>(step.kernel->own);
-    reducers.push_back(
-        own->describe(step.attrs, call.values[step.in[0]].dtype, static_cast<double>(call.n)));
-    l.form.reducers.push_back(reducers.back().call.type);
+    if (step.program || step.picks()) continue;
+    const ReducerOf& own = reducer_of(step);
+    const Reducer& r = reducers.emplace_back(
+        own.describe(step.attrs, call.values[step.in[0]].dtype, static_cast<double>(call.n)));
+    l.form.reducers.push_back(own.whole_rows
+                                  ? r.call.type
+                                  : cat("Flagged<cuda::", r.call.type, ", ", r.params.flag, ">"));
   }
   if (!aligned(call, l.form.pack)) return false;
   const ProgramKernel* kernel =
@@ -119,7 +125,7 @@ bool run_rows(GpuDevice& device, const RowCall& call) {
   // Note [Parameters of a row program]
   std::vector<uint64_t> words = {static_cast<uint64_t>(call.rows),
                                  static_cast<uint64_t>(call.n / l.form.pack),
-                                 static_cast<uint64_t>(l.group), static_cast<uint64_t>(l.splits)};
+                                 static_cast<uint64_t>(l.group)};
   for (const RowValue& v : call.values)
     if (!v.made) words.push_back(reinterpret_cast<uint64_t>(v.data));
   for (const RowValue& v : call.values)
@@ -137,7 +143,15 @@ bool run_rows(GpuDevice& device, const RowCall& call) {
     words.push_back(r.params.mask);
     words.push_back(static_cast<uint64_t>(r.params.flag));
   }
-  const int64_t per_block = kReduceThreads / (l.group * l.splits);
+  for (const RowStep& step : call.steps) {
+    if (!step.picks()) continue;
+    const auto& own = *static_cast<const PickOf*>(step.kernel->own);
+    GpuDevice::Report report = device.report(own.op, own.describe);
+    words.push_back(reinterpret_cast<uint64_t>(report.where));
+    words.push_back(static_cast<uint64_t>(own.axis(step.attrs)));
+    call.checks->push_back(std::move(report.check));
+  }
+  const int64_t per_block = kReduceThreads / (l.group * l.form.splits);
   device.launch(kernel->function(), (call.rows + per_block - 1) / per_block, kReduceThreads,
                 words.data(), words.size() * sizeof(uint64_t), "a row program", 0);
   return true;

@@ -4,11 +4,12 @@
 // Note [Threads of a row]: there, a group of threads takes packs in turns, and each thread a run of
 // four of them at a time, one run after the other. Here a row that gives a thread more than it can
 // hold is shared by several such groups, `splits` of them, which take runs in turns. What each run
-// gives goes through shared memory, and is combined in the order in which one thread would have
-// come to it.
+// gives goes to the others by shuffles, or through shared memory where the row has more than a warp
+// of threads, and is combined in the order in which one thread would have come to it.
 #pragma once
 
 #include "legato/backends/cuda/reduction.cuh"
+#include "legato/backends/cuda/report.cuh"
 
 namespace legato::cuda {
 
@@ -42,34 +43,40 @@ LEGATO_INLINE int over(int n, int power) { return n >> (31 - __clz(power)); }
 template <int V>
 inline constexpr int kRun = V > 8 ? 2 : 4;
 
-/// full: every thread has as many packs as it has room for.
-template <bool is_split, bool full>
+/// n_splits: groups that share a row. in_warp: a row's threads are some of a warp. full: every
+/// thread has as many packs as it has room for.
+template <int n_splits, bool in_warp, bool full>
 struct RowThread {
-  static constexpr bool kSplit = is_split;
+  static constexpr int kSplits = n_splits;
+  static constexpr bool kInWarp = in_warp, kFull = full;
   int group, k;  // threads of a group, and which of them this is
-  int splits, split;
+  int split;
   int packs;  // of the row; 0: there is none
 
   /// The row in which this thread of the block works.
-  static LEGATO_INLINE RowThread of(int group, int splits) {
+  static LEGATO_INLINE RowThread of(int group) {
     const int thread = static_cast<int>(threadIdx.x);
-    if constexpr (is_split)
-      return {group, thread & (group - 1), splits, over(thread, group) & (splits - 1), 0};
-    else
-      return {group, thread & (group - 1), 1, 0, 0};
+    const int split = n_splits > 1 ? over(thread, group) & (n_splits - 1) : 0;
+    return {group, thread & (group - 1), split, 0};
   }
+  /// Whether it is the row's first one, and the row is there.
+  LEGATO_INLINE bool speaks() const { return packs > 0 && k == 0 && split == 0; }
   /// Whether the row is there and has that pack.
   LEGATO_INLINE bool has(int pack) const { return full ? packs > 0 : pack < packs; }
   /// The same, of a row that is there.
   LEGATO_INLINE bool reaches(int pack) const { return full || pack < packs; }
   /// That pack, or one that every row has.
   LEGATO_INLINE int within(int pack) const { return reaches(pack) ? pack : 0; }
-  LEGATO_INLINE int threads() const { return is_split ? group * splits : group; }
+  LEGATO_INLINE int threads() const { return group * n_splits; }
+  /// Where a row's threads are of one warp: the lane of thread `of` of one of its groups.
+  LEGATO_INLINE int lane_of(int of_split, int of) const {
+    return (static_cast<int>(threadIdx.x) % 32 & ~(threads() - 1)) + of_split * group + of;
+  }
   /// Which pack of the row is the thread's u-th.
   template <int V>
   LEGATO_INLINE int pack(int u) const {
     constexpr int U = kRun<V>;
-    return is_split ? ((u / U * splits + split) * U + u % U) * group + k : u * group + k;
+    return n_splits > 1 ? ((u / U * n_splits + split) * U + u % U) * group + k : u * group + k;
   }
   /// Runs of the row.
   template <int V>
@@ -134,7 +141,7 @@ LEGATO_INLINE typename F::A reduce_whole(const F& f, const Pack<typename F::T, V
     }
   }
   acc = over_lanes(f, acc, t.group);
-  if (t.group <= 32) return acc;
+  if constexpr (Thread::kInWarp) return acc;
   const int thread = static_cast<int>(threadIdx.x);
   if (thread % 32 == 0) shared[thread / 32] = acc;
   __syncthreads();
@@ -143,52 +150,86 @@ LEGATO_INLINE typename F::A reduce_whole(const F& f, const Pack<typename F::T, V
   return acc;
 }
 
+/// Where a row is shared: combines what its runs gave. `part`: of the thread's q-th run, which is
+/// run q * splits + split of the row; `rest`: the further packs of a last run that is in part
+/// there.
+template <int Q, int M, class F, class Thread>
+LEGATO_INLINE typename F::A over_runs(const F& f, const typename F::A (&part)[Q],
+                                      const typename F::A (&rest)[M], int runs, const Thread& t,
+                                      typename F::A* shared) {
+  using A = typename F::A;
+  constexpr int S = Thread::kSplits, most = Thread::kFull ? Q * S : Q * S + M;
+  A acc = f.none();
+  if constexpr (Thread::kInWarp) {
+#pragma unroll
+    for (int run = 0; run < Q * S; ++run) {
+      const A v = shuffle_from(part[run / S], t.lane_of(run % S, t.k));
+      if (Thread::kFull || run < runs) acc = f.combine(acc, v);
+    }
+    if constexpr (!Thread::kFull)
+#pragma unroll
+      for (int u = 0; u < M; ++u) {
+        const A v = shuffle_from(rest[u], t.lane_of((runs + S - 1) & (S - 1), t.k));
+        if (runs > 0) acc = f.combine(acc, v);
+      }
+  } else {
+    // Of this row, [run][k].
+    A* given = shared + over(static_cast<int>(threadIdx.x), t.threads()) * most * t.group + t.k;
+#pragma unroll
+    for (int q = 0; q < Q; ++q) {
+      const int run = q * S + t.split;
+      if (!Thread::kFull && run >= runs) continue;
+      given[run * t.group] = part[q];
+      if (!Thread::kFull && run == runs - 1)
+#pragma unroll
+        for (int u = 0; u < M; ++u) given[(runs + u) * t.group] = rest[u];
+    }
+    __syncthreads();
+    if (Thread::kFull || runs > 0)
+#pragma unroll
+      for (int run = 0; run < most; ++run)
+        if (Thread::kFull || run < runs + M) acc = f.combine(acc, given[run * t.group]);
+  }
+  return acc;
+}
+
 template <class F, int V, int K, class Thread>
 LEGATO_INLINE typename F::A reduce_split(const F& f, const Pack<typename F::T, V> (&v)[K],
                                          const Thread& t, typename F::A* shared) {
-  constexpr int U = kRun<V>, most = 3;  // packs of a last run that is in part there
-  static_assert(K % U == 0);
+  constexpr int U = kRun<V>, Q = K / U, M = 2;  // further packs of a last run, at most
+  static_assert(K % U == 0 && U - 2 <= M);
   const int runs = t.template runs<V>();
-  // Of this row, [run][k].
-  typename F::A* given =
-      shared + over(static_cast<int>(threadIdx.x), t.threads()) * (runs + most - 1) * t.group + t.k;
+  typename F::A part[Q], rest[M];
 #pragma unroll
-  for (int first = 0; first < K; first += U) {
-    const int run = first / U * t.splits + t.split, j = run * U * t.group + t.k;
-    if (run >= runs) continue;
-    typename F::A part[most];
+  for (int u = 0; u < M; ++u) rest[u] = f.none();
 #pragma unroll
-    for (int u = 0; u < most; ++u) part[u] = f.none();
+  for (int q = 0; q < Q; ++q) {
+    part[q] = f.none();
+    const int run = q * Thread::kSplits + t.split, j = run * U * t.group + t.k, first = q * U;
+    if (!Thread::kFull && run >= runs) continue;
     if (t.reaches(j + (U - 1) * t.group)) {
-      take_run<F, V, K>(f, part[0], v, first, j, t.group);
+      take_run<F, V, K>(f, part[q], v, first, j, t.group);
     } else {
 #pragma unroll
       for (int u = 0; u < U - 1; ++u)
         if (t.reaches(j + u * t.group))
-          f.template take<V, V>(part[u], v[first + u].at,
+          f.template take<V, V>(u ? rest[u - 1] : part[q], v[first + u].at,
                                 static_cast<uint32_t>((j + u * t.group) * V), 0);
     }
-    given[run * t.group] = part[0];
-    if (run == runs - 1)
-#pragma unroll
-      for (int u = 1; u < most; ++u) given[(run + u) * t.group] = part[u];
   }
-  __syncthreads();
-  typename F::A acc = f.none();
-  if (runs > 0)
-    for (int run = 0; run < runs + most - 1; ++run) acc = f.combine(acc, given[run * t.group]);
-  return over_lanes(f, acc, t.group);
+  return over_lanes(f, over_runs(f, part, rest, runs, t, shared), t.group);
 }
 
 template <class F>
 inline constexpr bool goes_by_rows = requires { F::kWholeRow; };
 /// Bytes of shared memory that a reduction needs.
-template <class F, int V, int K, bool is_split>
+template <class F, int V, int K, class Thread>
 constexpr int row_memory() {
+  constexpr bool through = Thread::kSplits > 1 && !Thread::kInWarp;
   if constexpr (goes_by_rows<F>)
     return 2 * 32 * 8;
   else
-    return (is_split ? kReduceThreads * (K / kRun<V> + 1) : kReduceThreads / 32) *
+    return (through ? kReduceThreads * (K / kRun<V> + 1) : kReduceThreads / 32) *
            static_cast<int>(sizeof(typename F::A));
 }
 
@@ -201,11 +242,54 @@ LEGATO_INLINE typename F::R reduce_row(const RowReduction& r, const Pack<typenam
   } else {
     const F f = row_reducer<F>(r);
     auto* shared = reinterpret_cast<typename F::A*>(memory);
-    if constexpr (Thread::kSplit)
+    if constexpr (Thread::kSplits > 1)
       return f.finish(reduce_split<F, V, K>(f, v, t, shared));
     else
       return f.finish(reduce_whole<F, V, K>(f, v, t, shared));
   }
+}
+
+/// What picks an element of each row: where it reports an index that is out of range, and which
+/// axis that is.
+struct RowPick {
+  ValueReport* report;
+  int64_t axis;
+};
+/// The place in a row of n elements that an index names; one that is out of range is reported by
+/// the thread that speaks for the row, and gives 0.
+template <class I>
+LEGATO_INLINE int row_place(const RowPick& p, I index, int n, bool speaks) {
+  const auto v = static_cast<long long>(index);
+  const bool huge = std::is_same_v<I, uint64_t> && v < 0;  // beyond int64
+  const long long at = v < 0 && !huge ? v + n : v;
+  if (!huge && at >= 0 && at < n) return static_cast<int>(at);
+  const int axis = static_cast<int>(p.axis);
+  if (speaks) report_value(p.report, huge ? ~axis : axis, v, n);
+  return 0;
+}
+/// Element `at` of a row that is in registers, for all of its threads. `shared`: one for each row
+/// of the block.
+template <class T, int V, int K, class Thread>
+LEGATO_INLINE T pick_of_row(const Pack<T, V> (&v)[K], const Thread& t, int at, T* shared) {
+  const int pack = at / V, turn = over(pack, t.group), k = pack & (t.group - 1);
+  Pack<T, V> chosen = v[0];
+  bool mine = false;
+#pragma unroll
+  for (int u = 0; u < K; ++u)
+    if (t.template pack<V>(u) == pack) {
+      chosen = v[u];
+      mine = true;
+    }
+  T x = chosen.at[0];
+#pragma unroll
+  for (int i = 1; i < V; ++i)
+    if (at % V == i) x = chosen.at[i];
+  if constexpr (Thread::kInWarp)
+    return shuffle_from(x, t.lane_of(turn / kRun<V> & (Thread::kSplits - 1), k));
+  shared += over(static_cast<int>(threadIdx.x), t.threads());
+  if (mine) *shared = x;
+  __syncthreads();
+  return *shared;
 }
 
 }  // namespace legato::cuda

@@ -6,6 +6,14 @@
 
 namespace legato::cuda {
 
+/// What Kernel::own of one that picks elements of rows (Kernel::picks) points to: how it tells of
+/// an index that is out of range, and along which axis it picks.
+struct PickOf {
+  const char* op;
+  GpuDevice::Describe describe;
+  int64_t (*axis)(const void* attrs);
+};
+
 /// See Backend::run_rows.
 bool run_rows(GpuDevice& device, const RowCall& call);
 

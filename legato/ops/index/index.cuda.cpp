@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "legato/backends/cuda/kit.h"
+#include "legato/backends/cuda/row_program.h"
 #include "legato/base/error.h"
 #include "legato/ops/index/slice.h"
 
@@ -188,6 +189,13 @@ void run_take_along_axis(Launch& l) {
   PlacesParams p = along_places(l, a, indices, axis);
   read_places(l, p);
 }
+// In row programs.
+int64_t axis_of(const void* attrs) { return static_cast<const AlongAttrs*>(attrs)->axis; }
+int last_axis(const void* attrs, size_t rank) {
+  return axis_of(attrs) + 1 == static_cast<int64_t>(rank);
+}
+constexpr PickOf kTakeAlong{"take_along_axis", index_out_of_range, axis_of};
+
 void run_slice_update(Launch& l) {
   auto& attrs = l.attrs<SliceAttrs>();
   start_from_input(l);
@@ -218,7 +226,13 @@ void register_index_kernels(KernelTable& table) {
     });
   };
   add("gather", run_gather, -1);
-  add("take_along_axis", run_take_along_axis, -1);
+  add_kernels(table, op_named("take_along_axis"), AllTypes{}, [](auto) {
+    return Kernel{.run = run_take_along_axis,
+                  .accepts = AcceptLayout::any,
+                  .row_axes = last_axis,
+                  .picks = true,
+                  .own = &kTakeAlong};
+  });
   add("slice_update", run_slice_update, 0);
 }
 
