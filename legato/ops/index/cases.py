@@ -79,6 +79,13 @@ read("index", [x, at(2, n=3), at(2, n=5)], lambda i, j: (slice(None), i, None, j
 read("index", [x, at(2, n=3), at(2, n=5)], lambda i, j: (slice(1, None, 2), i, j))
 read("index", [x, at(n=4)], lambda i: i)
 read("index", [x, integers(0, low=0, high=1, dtype="int32")], lambda i: i)
+case(  # one element of each row
+    "index",
+    [normal(4, 3), at(4, n=3)],
+    call=lambda core, a, i: a[core.arange(4), i],
+    reference=lambda a, i: a[np.arange(4), i.astype(np.int64)],
+    **ANY,
+)
 for kind in ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int64"):
     read("index", [x, integers(3, low=0, high=4, dtype=kind)], lambda i: i, dtypes="float32")
 read(
@@ -106,6 +113,13 @@ error(
     call=lambda core, a, i: a[i],
     raises=IndexError,
     match="index -5 is out of range",
+)
+error(
+    "index",
+    [normal(4, 3), values([0, 1, 3, 0], dtype="int32")],
+    call=lambda core, a, i: a[core.arange(4), i],
+    raises=IndexError,
+    match="index 3 is out of range for axis 1 of size 3",
 )
 error(
     "index",
@@ -157,6 +171,7 @@ def along(a, i, axis=-1):
 
 case("take_along_axis", [normal(3, 4), at(3, 2, n=4)], reference=along, **ANY)
 case("take_along_axis", [normal(3, 4), at(1, 4, n=3)], dict(axis=0), reference=along, **ANY)
+case("take_along_axis", [normal(2, 3, 4), at(2, 3, 1, n=4)], reference=along, **ANY)
 case("take_along_axis", [normal(3, 4), at(5, n=12)], dict(axis=None), reference=along, **ANY)
 error("take_along_axis", [normal(3, 4), at(3, n=3)], match="same number of dimensions")
 error(

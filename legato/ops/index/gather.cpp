@@ -229,6 +229,22 @@ void check_along(const char* op, const Array& a, const Array& indices, int64_t a
                          "; all axes but axis ", axis, " must have equal sizes"));
 }
 
+// --- derivative of take_along_axis ---------------------------------------------------------------
+
+/// Where one element of each line was taken, its cotangent is compared into place: pointwise, so
+/// that it is part of whatever the gradient is computed by. The numbers of the elements, taken
+/// alike, are the indices counted from the front, and checked.
+Array place_single(const Call& c, const Array& cotangent) {
+  const auto axis = static_cast<size_t>(c.attrs<AlongAttrs>().axis);
+  const Shape& shape = c.in().shape();
+  Shape line = Dims::filled(shape.size(), 1);
+  line[axis] = shape[axis];
+  const Array numbers = reshape(arange(Scalar(shape[axis])), line);
+  const Array taken =
+      take_along_axis(broadcast_to(numbers, shape), c.in(1), c.attrs<AlongAttrs>().axis);
+  return where(equal(numbers, taken), cotangent, 0);
+}
+
 }  // namespace
 
 constinit const Op gather_op{
@@ -275,9 +291,11 @@ constinit const Op take_along_axis_op{
         },
     .derive = Linear(1,
                      [](const Call& c, int, const Array& cotangent) {
+                       const int64_t axis = c.attrs<AlongAttrs>().axis;
+                       if (c.in(1).shape()[static_cast<size_t>(axis)] == 1)
+                         return place_single(c, cotangent);
                        return put_along_axis(zeros(c.in().shape(), cotangent.dtype()), c.in(1),
-                                             cotangent, c.attrs<AlongAttrs>().axis,
-                                             UpdateMode::add);
+                                             cotangent, axis, UpdateMode::add);
                      }),
     .batch =
         [](const BatchedCall& c, std::span<Array> out) {

@@ -78,12 +78,17 @@ void vjp_log_softmax(const Call& c, std::span<const Array> cotangents, std::span
 void jvp_log_softmax(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
   result[0] = subtract(tangents[0], sum(multiply(exp(c.out()), tangents[0]), last_axis(c), true));
 }
+// The softmax that logsumexp's derivative is, from its result: pointwise, so that it is part of
+// what is computed with it. A half has lost too much of the result.
+Array softmax_of(const Call& c) {
+  if (is_half(c.in().dtype())) return bind(softmax_op, {c.in()}, c.attrs<SoftmaxAttrs>());
+  return exp(subtract(c.in(), c.out()));
+}
 void vjp_logsumexp(const Call& c, std::span<const Array> cotangents, std::span<Array> result) {
-  result[0] = multiply(bind(softmax_op, {c.in()}, c.attrs<SoftmaxAttrs>()), cotangents[0]);
+  result[0] = multiply(softmax_of(c), cotangents[0]);
 }
 void jvp_logsumexp(const Call& c, std::span<const Array> tangents, std::span<Array> result) {
-  result[0] = sum(multiply(bind(softmax_op, {c.in()}, c.attrs<SoftmaxAttrs>()), tangents[0]),
-                  last_axis(c), true);
+  result[0] = sum(multiply(softmax_of(c), tangents[0]), last_axis(c), true);
 }
 
 }  // namespace
