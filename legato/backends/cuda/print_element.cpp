@@ -35,7 +35,7 @@ class LanePrinter {
  public:
   LanePrinter(const LaneProgram& p, std::string& out, int first_literal)
       : p_(p), out_(out), first_literal_(first_literal) {
-    for (const LaneInstr& s : p.instrs) ranges_.push_back(range_of(s));
+    for (const LaneInstr& s : p.instrs) ranges_.push_back(as_float(range_of(s)));
   }
 
   bool calls() const {
@@ -112,16 +112,66 @@ class LanePrinter {
     if (!(bound < 0 || bound > 0)) return {};
     return {s.src[1], s.src[0], s.op == LaneOp::min};
   }
+  static constexpr uint64_t kSign = 0x80000000u;
+  /// The float32 of whose bits `s` keeps those of `mask`; -1: it is no such thing.
+  int bits_of(const LaneInstr& s, uint64_t mask) const {
+    if (s.op != LaneOp::bit_and) return -1;
+    const LaneInstr &value = at(s.src[0]), &kept = at(s.src[1]);
+    return value.op == LaneOp::bitcast && value.from == Dtype::float32 &&
+                   kept.op == LaneOp::constant && static_cast<uint32_t>(kept.imm) == mask
+               ? value.src[0]
+               : -1;
+  }
   /// The value of which `s`, bits without their sign, is the absolute value; -1: it is none.
   int abs_of(const LaneInstr& s) const {
     if (s.op != LaneOp::bitcast || s.type != Dtype::float32) return -1;
-    const LaneInstr& bits = at(s.src[0]);
-    if (bits.op != LaneOp::bit_and) return -1;
-    const LaneInstr &value = at(bits.src[0]), &mask = at(bits.src[1]);
-    return value.op == LaneOp::bitcast && value.from == Dtype::float32 &&
-                   mask.op == LaneOp::constant && mask.imm == 0x7fffffffu
-               ? value.src[0]
-               : -1;
+    return bits_of(at(s.src[0]), kSign - 1);
+  }
+  /// The magnitude of one value with the sign of another, -1: it is none.
+  struct Signed {
+    int magnitude = -1, sign = -1;
+  };
+  Signed signed_of(const LaneInstr& s) const {
+    if (s.op != LaneOp::bitcast || s.type != Dtype::float32) return {};
+    const LaneInstr& both = at(s.src[0]);
+    if (both.op != LaneOp::bit_or) return {};
+    for (int i = 0; i < 2; ++i) {
+      const int magnitude = bits_of(at(both.src[i]), kSign - 1),
+                sign = bits_of(at(both.src[1 - i]), kSign);
+      if (magnitude >= 0 && sign >= 0) return {magnitude, sign};
+    }
+    return {};
+  }
+  static constexpr double kSlack = 1e-6;  // ranges know nothing of roundings
+  /// Whether a value stays as it is where it is clamped.
+  bool within(const Clamp& c) const {
+    const Range &r = ranges_[static_cast<size_t>(c.value)],
+                &limit = ranges_[static_cast<size_t>(c.limit)];
+    const double slack = kSlack * std::abs(limit.low);
+    return c.from_above ? r.high <= limit.low - slack : r.low >= limit.low + slack;
+  }
+  /// Whether `s` compares a value for equality with a constant beyond its range.
+  bool never_equal(const LaneInstr& s) const {
+    if (s.op != LaneOp::eq || s.from != Dtype::float32) return false;
+    for (int i = 0; i < 2; ++i) {
+      const LaneInstr& c = at(s.src[1 - i]);
+      if (c.op != LaneOp::constant) continue;
+      const double v = std::bit_cast<float>(static_cast<uint32_t>(c.imm));
+      const Range& r = ranges_[static_cast<size_t>(s.src[i])];
+      if (std::isinf(v) ? std::isfinite(v > 0 ? r.high : r.low)
+                        : r.high < v - kSlack * std::abs(v) || r.low > v + kSlack * std::abs(v))
+        return true;
+    }
+    return false;
+  }
+  /// The larger, or the smaller, of two values, the first one if that is a nan: the instruction
+  /// that it is made of; null if it is something else.
+  const LaneInstr* extreme_of(const LaneInstr& s) const {
+    if (s.op != LaneOp::select || !is_floating(s.type)) return nullptr;
+    const LaneInstr &nan = at(s.src[0]), &extreme = at(s.src[2]);
+    const bool first = nan.op == LaneOp::ne && nan.src[0] == nan.src[1] && nan.src[0] == s.src[1] &&
+                       extreme.src[0] == s.src[1];
+    return first && (extreme.op == LaneOp::max || extreme.op == LaneOp::min) ? &extreme : nullptr;
   }
   /// An expression whose low bits hold the whole number v: the sum that rounded it, if one did.
   std::string with_low_bits(int v) const {
@@ -129,6 +179,15 @@ class LanePrinter {
     const bool rounded =
         s.op == LaneOp::rint && ranges_[static_cast<size_t>(s.src[0])].within(kRoundedBySum);
     return cat("(v", rounded ? s.src[0] : v, " + 0x1.8p23f)");
+  }
+  /// The range of what float32 makes of it: infinities, and zeros.
+  static Range as_float(Range r) {
+    constexpr double most = 0x1p127, least = 0x1p-126;
+    if (r.high > most) r.high = INFINITY;
+    if (r.low < -most) r.low = -INFINITY;
+    if (r.low > 0 && r.low < least) r.low = 0;
+    if (r.high < 0 && r.high > -least) r.high = 0;
+    return r;
   }
   Range range_of(const LaneInstr& s) const {
     if (s.type != Dtype::float32) return {};
@@ -161,6 +220,11 @@ class LanePrinter {
       }
       case LaneOp::rint:
         return {std::rint(src(0).low), std::rint(src(0).high)};
+      case LaneOp::neg:
+        return {-src(0).high, -src(0).low};
+      case LaneOp::scale:  // of what is near 1
+        return known(src(1)) ? Range{std::exp2(src(1).low - 1), std::exp2(src(1).high + 1)}
+                             : Range{};
       default:
         return {};
     }
@@ -234,7 +298,9 @@ class LanePrinter {
       case LaneOp::min:
       case LaneOp::max:
         if (const Clamp c = clamp_of(s); c.value >= 0)
-          value = cat(c.from_above ? "at_most(v" : "at_least(v", c.value, ", v", c.limit, ")");
+          value = within(c) ? cat("v", c.value)
+                            : cat(c.from_above ? "at_most(v" : "at_least(v", c.value, ", v",
+                                  c.limit, ")");
         else
           value = cat(src(0), s.op == LaneOp::min ? " < " : " > ", src(1), " ? ", src(0), " : ",
                       src(1));
@@ -302,7 +368,13 @@ class LanePrinter {
         value = compared(" <= ");
         break;
       case LaneOp::select:
-        value = cat(src(0), " ? ", src(1), " : ", src(2));
+        if (const LaneInstr* e = extreme_of(s))
+          value = cat("(!(", src(1), e->op == LaneOp::max ? " <= v" : " >= v", e->src[1], ") && v",
+                      e->src[1], " == v", e->src[1], ") ? ", src(1), " : v", e->src[1]);
+        else if (never_equal(at(s.src[0])))
+          value = src(2);
+        else
+          value = cat(src(0), " ? ", src(1), " : ", src(2));
         break;
       case LaneOp::bit_and:
         value = bitwise(" & ");
@@ -323,8 +395,11 @@ class LanePrinter {
         value = cat("(", t, ")(", src(0), " >> ", s.imm, ")");
         break;
       case LaneOp::bitcast:
-        value = abs_of(s) >= 0 ? cat("::fabsf(v", abs_of(s), ")")
-                               : cat("__builtin_bit_cast(", t, ", ", src(0), ")");
+        if (const Signed both = signed_of(s); both.sign >= 0)
+          value = cat("::copysignf(v", both.magnitude, ", v", both.sign, ")");
+        else
+          value = abs_of(s) >= 0 ? cat("::fabsf(v", abs_of(s), ")")
+                                 : cat("__builtin_bit_cast(", t, ", ", src(0), ")");
         break;
       case LaneOp::to_int: {
         const bool narrow = s.from == Dtype::float32;
