@@ -57,7 +57,8 @@ struct Variant {
 ///   narrow: size[8], magic[8], shift[8] (32 bits each), stride[][8] (32 bits each)
 ///   wide:   size[8], stride[][8]
 /// In tiles, n and what follows it are other fields (Note [Parameters of tiles]).
-/// A block of kProgramThreads threads computes kProgramThreads * packs * pack elements.
+/// A block of kProgramThreads threads computes kProgramThreads * packs * pack elements, or, if that
+/// is enough for the grid to cover them all, kProgramThreads * pack.
 struct Source {
   bool language = false;  // it calls functions of the scalar language
   std::string text;       // in a namespace of its name; what begins it is prelude()

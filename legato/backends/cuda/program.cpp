@@ -156,11 +156,15 @@ int fill_params(const ProgramCall& call, const Walk& w, uint64_t* words) {
 
 namespace {
 
+constexpr int kThreadsOfMultiprocessor = 2048;
+
 void launch(GpuDevice& device, const ProgramCall& call, const Walk& w, CUfunction f, int packs) {
   alignas(16) uint64_t words[kMaxParamWords];
   const auto bytes = static_cast<size_t>(fill_params(call, w, words)) * sizeof(uint64_t);
-  const int64_t items = (w.n + w.variant.pack - 1) / w.variant.pack,
-                block = int64_t{kProgramThreads} * packs,
+  const int64_t items = (w.n + w.variant.pack - 1) / w.variant.pack;
+  // Where threads with one pack each do not fill the device, they have one pack each.
+  if (items <= int64_t{device.multiprocessors()} * kThreadsOfMultiprocessor) packs = 1;
+  const int64_t block = int64_t{kProgramThreads} * packs,
                 blocks = w.variant.tiled ? tiles_of(w) : (items + block - 1) / block;
   device.launch(f, blocks, kProgramThreads, words, bytes, "launching a program", 0);
 }
