@@ -10,8 +10,9 @@ struct alignas(16) Sixteen {
 
 /// Single units, a few on the way at once. A block takes neighbours, which often come from the same
 /// lines of memory.
-template <class T, int U, bool once>
+template <class T>
 LEGATO_INLINE void gather_units(const GatherParams& g) {
+  constexpr int U = kGatherEach;
   const PlacesParams& p = g.places;
   const long long n = p.n_outer * p.n_index * p.n_inner;
   const long long begin = static_cast<long long>(blockIdx.x) * g.chunk,
@@ -23,12 +24,63 @@ LEGATO_INLINE void gather_units(const GatherParams& g) {
     for (int u = 0; u < U; ++u) {
       const long long e = first + u * kGatherThreads;
       long long offset;
-      valid[u] = e < end && source_of<once>(p, e, offset);
+      valid[u] = e < end && source_of(p, e, offset);
       if (valid[u]) v[u] = static_cast<const T*>(g.from)[offset];
     }
 #pragma unroll
     for (int u = 0; u < U; ++u)
-      if (valid[u]) write_element<once>(static_cast<T*>(g.to) + first + u * kGatherThreads, v[u]);
+      if (valid[u]) static_cast<T*>(g.to)[first + u * kGatherThreads] = v[u];
+  }
+}
+
+/// What is read or written once in a large array need not stay in the caches.
+template <class T>
+LEGATO_INLINE T read_once(const T* from) {
+#ifdef LEGATO_EMULATED
+  return *from;
+#else
+  return __ldcs(from);
+#endif
+}
+template <class T>
+LEGATO_INLINE void write_once(T* to, const T& v) {
+#ifndef LEGATO_EMULATED
+  if constexpr (sizeof(T) <= 8) return __stcs(to, v);
+#endif
+  *to = v;
+}
+/// Single units by one index each, of many: all loads of a step are on the way before the first one
+/// is waited for.
+template <class T, class I>
+LEGATO_INLINE void gather_single(const GatherParams& g) {
+  constexpr int U = 2 * kGatherEach;
+  const PlacesParams& p = g.places;
+  const long long n = p.n_index, size = p.term_size[0], stride = p.term_stride[0];
+  const long long begin = static_cast<long long>(blockIdx.x) * g.chunk,
+                  end = begin + g.chunk < n ? begin + g.chunk : n;
+  const I* indices = static_cast<const I*>(p.term_data[0]);
+  for (long long first = begin + threadIdx.x; first < end; first += U * kGatherThreads) {
+    I index[U];
+    T v[U];
+    bool valid[U];
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      valid[u] = first + u * kGatherThreads < end;
+      if (valid[u]) index[u] = read_once(indices + first + u * kGatherThreads);
+    }
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      if (!valid[u]) continue;
+      const long long at = index[u] < 0 ? index[u] + size : index[u];
+      valid[u] = at >= 0 && at < size;
+      if (valid[u])
+        v[u] = static_cast<const T*>(g.from)[at * stride];
+      else
+        report_value(p.report, p.term_axis[0], index[u], size);
+    }
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+      if (valid[u]) write_once(static_cast<T*>(g.to) + first + u * kGatherThreads, v[u]);
   }
 }
 
@@ -63,10 +115,12 @@ template <class T>
 LEGATO_INLINE void gather(const GatherParams& g) {
   if (g.group)
     gather_rows<T>(g);
-  else if (g.once)
-    gather_units<T, 2 * kGatherEach, true>(g);
+  else if (g.single == 4)
+    gather_single<T, int32_t>(g);
+  else if (g.single == 8)
+    gather_single<T, int64_t>(g);
   else
-    gather_units<T, kGatherEach, false>(g);
+    gather_units<T>(g);
 }
 LEGATO_KERNEL(gather_1, GatherParams, kGatherThreads) { gather<uint8_t>(p); }
 LEGATO_KERNEL(gather_2, GatherParams, kGatherThreads) { gather<uint16_t>(p); }

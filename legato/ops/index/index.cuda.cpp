@@ -154,7 +154,10 @@ void read_places(Launch& l, PlacesParams& places) {
   const int64_t wanted = rows * units / (int64_t{current().multiprocessors()} * 8);
   const int64_t chunk = std::clamp(wanted / kLeastChunk * kLeastChunk, kLeastChunk, kChunk);
   p.chunk = static_cast<int>(chunk);
-  p.once = places.n_outer * places.n_inner == 1 && rows * units * bytes > kLarge;
+  const bool single = n == places.n_index && units == 1 && places.terms == 1 &&
+                      places.index_axes == 0 && rows * bytes > kLarge;
+  if (single && (places.term_bytes[0] == -4 || places.term_bytes[0] == -8))
+    p.single = -places.term_bytes[0];
   int64_t blocks = (rows * units + chunk - 1) / chunk;
   constexpr int64_t kLongRow = 4096;  // units; longer rows are cut
   if (units > 1 && units <= kLongRow && p.places.inner_axes == 1 && p.places.inner_stride[0] == 1) {

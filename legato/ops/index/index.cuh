@@ -29,10 +29,11 @@ struct PlacesParams {
 struct GatherParams {
   PlacesParams places;
   const void* from;
-  void* to;   // row-major
-  int group;  // threads of a row of units that lie one behind the other; 0: units lie anywhere
-  int chunk;  // units of a block, where they lie anywhere
-  int once;   // whether each index is read once, and all this is more than the caches hold
+  void* to;    // row-major
+  int group;   // threads of a row of units that lie one behind the other; 0: units lie anywhere
+  int chunk;   // units of a block, where they lie anywhere
+  int single;  // bytes of an index where single units go by one signed index each, and are more
+               // than the caches hold; else 0
 };
 
 inline constexpr int kGatherThreads = 256, kGatherEach = 4;

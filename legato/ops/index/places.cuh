@@ -46,52 +46,34 @@ LEGATO_INLINE Split split(const PlacesParams& p, long long index, long long by,
   return {whole, index - whole * by};
 }
 
-/// What is read or written once in a large array, so that it need not stay in the caches.
-template <bool once, class T>
-LEGATO_INLINE T read_element(const T* p) {
-#ifndef LEGATO_EMULATED
-  if constexpr (once && sizeof(T) <= 8) return __ldcs(p);
-#endif
-  return *p;
-}
-template <bool once, class T>
-LEGATO_INLINE void write_element(T* p, const T& v) {
-#ifndef LEGATO_EMULATED
-  if constexpr (once && sizeof(T) <= 8) return __stcs(p, v);
-#endif
-  *p = v;
-}
-
-template <bool once = false>
 LEGATO_INLINE long long read_index(const void* p, int bytes, long long i) {
   switch (bytes) {
     case -1:
-      return read_element<once>(static_cast<const int8_t*>(p) + i);
+      return static_cast<const int8_t*>(p)[i];
     case -2:
-      return read_element<once>(static_cast<const int16_t*>(p) + i);
+      return static_cast<const int16_t*>(p)[i];
     case -4:
-      return read_element<once>(static_cast<const int32_t*>(p) + i);
+      return static_cast<const int32_t*>(p)[i];
     case -8:
-      return read_element<once>(static_cast<const int64_t*>(p) + i);
+      return static_cast<const int64_t*>(p)[i];
     case 1:
-      return read_element<once>(static_cast<const uint8_t*>(p) + i);
+      return static_cast<const uint8_t*>(p)[i];
     case 2:
-      return read_element<once>(static_cast<const uint16_t*>(p) + i);
+      return static_cast<const uint16_t*>(p)[i];
     case 4:
-      return read_element<once>(static_cast<const uint32_t*>(p) + i);
+      return static_cast<const uint32_t*>(p)[i];
     default:
-      return static_cast<long long>(read_element<once>(static_cast<const uint64_t*>(p) + i));
+      return static_cast<long long>(static_cast<const uint64_t*>(p)[i]);
   }
 }
 
 /// The offset of an index place. An index out of range is reported, and gives false: nothing is to
-/// be read or written there. `once`: each index is read once.
-template <bool once = false>
+/// be read or written there.
 LEGATO_INLINE bool index_offset(const PlacesParams& p, long long i, long long& offset) {
   offset = walk(p, i, p.index_axes, p.index_size, p.index_stride, p.index_divider);
 #pragma unroll 1
   for (int k = 0; k < p.terms; ++k) {
-    const long long v = read_index<once>(p.term_data[k], p.term_bytes[k], i);
+    const long long v = read_index(p.term_data[k], p.term_bytes[k], i);
     const bool huge = p.term_bytes[k] == 8 && v < 0;  // unsigned, beyond int64
     const long long at = v < 0 && !huge ? v + p.term_size[k] : v;
     if (huge || at < 0 || at >= p.term_size[k]) {
@@ -104,12 +86,11 @@ LEGATO_INLINE bool index_offset(const PlacesParams& p, long long i, long long& o
 }
 
 /// Where element e of the result comes from; false as index_offset.
-template <bool once = false>
 LEGATO_INLINE bool source_of(const PlacesParams& p, long long e, long long& offset) {
   const Split inner = split(p, e, p.n_inner, p.by_inner);
   const Split outer =
       p.n_outer == 1 ? Split{0, inner.whole} : split(p, inner.whole, p.n_index, p.by_index);
-  if (!index_offset<once>(p, outer.rest, offset)) return false;
+  if (!index_offset(p, outer.rest, offset)) return false;
   if (p.n_outer > 1)
     offset += walk(p, outer.whole, p.outer_axes, p.outer_size, p.outer_stride, p.outer_divider);
   if (p.n_inner > 1)
