@@ -90,10 +90,27 @@ def test_gathers_of_single_elements(cache):
     )
 
 
+def test_gathers_of_more_single_elements_than_caches_hold(cache):
+    program = """
+    for dtype, kind, count in (("complex128", "int32", 2_100_003), ("float64", "int64", 4_200_001)):
+        a, i = values(3001, dtype), rng.integers(-3001, 3001, count).astype(kind)
+        same(lg.take(made(a), made(i)), a[i])
+        i[count - 7] = 3001
+        print(failure(lambda: lg.take(made(a), made(i))))
+    """
+    assert (
+        run(HEAD + program, cache).splitlines()
+        == ["IndexError: gather: index 3001 is out of range for axis 0 of size 3001"] * 2
+    )
+
+
 def test_scatters_of_rows(cache):
     program = """
     for dtype in ("float16", "float32"):
-        for rows, length, count in ((50, 16, 200), (300, 64, 100), (1000, 8, 5000), (64, 64, 64)):
+        # The last two have groups of a warp and more, whose runs go on over one and over many others.
+        for rows, length, count in (
+            (50, 16, 200), (300, 64, 100), (1000, 8, 5000), (64, 64, 64), (40, 256, 2000), (9, 512, 3000)
+        ):
             a, u = rng.integers(-4, 4, (rows, length)), rng.integers(-4, 4, (count, length))
             i = rng.integers(0, rows, count).astype("int32")
             i[: count // 3] = 3

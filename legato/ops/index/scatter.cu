@@ -228,16 +228,38 @@ LEGATO_INLINE Pack<A, V> load_part(const A* from) {
     return v;
   }
 }
+template <class A, int V>
+LEGATO_INLINE void store_part(A* to, const A (&acc)[V]) {
+  Pack<A, V> v;
+#pragma unroll
+  for (int e = 0; e < V; ++e) v.at[e] = acc[e];
+  if constexpr (sizeof(A) * V == 16)
+    store_pack<A, V>(to, v);
+  else
+#pragma unroll
+    for (int e = 0; e < V; ++e) to[e] = acc[e];
+}
 
 template <class T, int V>
-LEGATO_INLINE void scatter_runs_in(const ScatterParams& s) {
+LEGATO_INLINE void scatter_runs_in(const ScatterParams& s, unsigned* memory) {
   using A = Compute<T>;
   constexpr int ahead = 8;  // updates on the way at once
   const long long columns = s.n_outer * s.n_inner, blocks = (s.n_index + kRun - 1) / kRun;
   const int thread = static_cast<int>(threadIdx.x), per_block = kScatterThreads / s.group;
   const long long b = static_cast<long long>(blockIdx.x) * per_block + thread / s.group;
-  if (b >= blocks) return;
   const long long begin = b * kRun, end = begin + kRun < s.n_index ? begin + kRun : s.n_index;
+  // Groups of a warp or more read the places of their run at once.
+  const bool staged = s.group >= kRun;
+  unsigned *run_keys = memory + thread / s.group * 2 * kRun, *run_order = run_keys + kRun;
+  if (staged) {
+    const long long i = begin + thread % s.group;
+    if (i < end) {
+      run_keys[thread % s.group] = s.keys[i];
+      run_order[thread % s.group] = s.order[i];
+    }
+    __syncthreads();
+  }
+  if (b >= blocks) return;
   const unsigned before = begin > 0 ? s.keys[begin - 1] : s.none,
                  behind = end < s.n_index ? s.keys[end] : s.none;
   for (long long column = thread % s.group * V; column < columns; column += s.group * V) {
@@ -249,9 +271,7 @@ LEGATO_INLINE void scatter_runs_in(const ScatterParams& s) {
     auto end_run = [&](bool goes_on) {
       if (key == s.none) return;
       if (continued || goes_on) {
-        A* part = static_cast<A*>(s.partial) + (2 * b + !continued) * columns + column;
-#pragma unroll
-        for (int e = 0; e < V; ++e) part[e] = acc[e];
+        store_part<A, V>(static_cast<A*>(s.partial) + (2 * b + !continued) * columns + column, acc);
       } else {
         apply_run<T, V>(s, c.to + static_cast<long long>(key) * s.unit, acc);
       }
@@ -261,8 +281,9 @@ LEGATO_INLINE void scatter_runs_in(const ScatterParams& s) {
       Pack<T, V> u[ahead];
 #pragma unroll
       for (int j = 0; j < ahead; ++j) {
-        keys[j] = first + j < end ? s.keys[first + j] : s.none;
-        order[j] = first + j < end ? s.order[first + j] : 0;
+        const long long i = first + j;
+        keys[j] = i >= end ? s.none : staged ? run_keys[i - begin] : s.keys[i];
+        order[j] = i >= end ? 0 : staged ? run_order[i - begin] : s.order[i];
       }
       if (s.single) {
 #pragma unroll
@@ -305,8 +326,18 @@ LEGATO_INLINE void scatter_joins_in(const ScatterParams& s) {
   const unsigned key = s.keys[end];
   if (key == s.none || s.keys[end - 1] != key) return;                        // none goes on
   if (begin > 0 && s.keys[begin] == key && s.keys[begin - 1] == key) return;  // it began before
-  // The last group of places that has a part of it.
-  long long low = b + 1, high = blocks - 1;
+  // The last group of places that has a part of it: one of the next few, as a rule, which are asked
+  // at once.
+  constexpr int near = 8;
+  bool reaches[near];
+#pragma unroll
+  for (int j = 0; j < near; ++j)
+    reaches[j] = b + 2 + j < blocks && s.keys[(b + 2 + j) * kRun] == key;
+  long long low = b + 1;
+#pragma unroll
+  for (int j = 0; j < near; ++j)
+    if (reaches[j]) low = b + 2 + j;
+  long long high = low == b + 1 + near ? blocks - 1 : low;
   while (low < high) {
     const long long half = (low + high + 1) / 2;
     if (s.keys[half * kRun] == key)
@@ -316,9 +347,10 @@ LEGATO_INLINE void scatter_joins_in(const ScatterParams& s) {
   }
   for (long long column = thread % s.group * V; column < columns; column += s.group * V) {
     const A* part = static_cast<const A*>(s.partial) + column;
+    const Pack<A, V> own = load_part<A, V>(part + (2 * b + 1) * columns);
     A acc[V];
 #pragma unroll
-    for (int e = 0; e < V; ++e) acc[e] = part[(2 * b + 1) * columns + e];
+    for (int e = 0; e < V; ++e) acc[e] = own.at[e];
     constexpr int ahead = 8;
     for (long long i = b + 1; i <= low; i += ahead) {
       Pack<A, V> parts[ahead];
@@ -336,12 +368,12 @@ LEGATO_INLINE void scatter_joins_in(const ScatterParams& s) {
 }
 
 template <class T>
-LEGATO_INLINE void scatter_runs(const ScatterParams& s) {
+LEGATO_INLINE void scatter_runs(const ScatterParams& s, unsigned* memory) {
   constexpr int V = 16 / sizeof(T);
   if (V > 1 && s.packed)
-    scatter_runs_in<T, V>(s);
+    scatter_runs_in<T, V>(s, memory);
   else
-    scatter_runs_in<T, 1>(s);
+    scatter_runs_in<T, 1>(s, memory);
 }
 template <class T>
 LEGATO_INLINE void scatter_joins(const ScatterParams& s) {
@@ -356,8 +388,11 @@ LEGATO_INLINE void scatter_joins(const ScatterParams& s) {
   LEGATO_KERNEL(scatter_atomic_##end, AnyOrderParams, 256) { scatter_atomically<T>(p); }
 #define LEGATO_SCATTER_ORDER(end, T) \
   LEGATO_KERNEL(scatter_order_##end, ScatterParams, 256) { scatter_in_order<T>(p); }
-#define LEGATO_SCATTER_RUNS(end, T)                                                         \
-  LEGATO_KERNEL(scatter_runs_##end, ScatterParams, kScatterThreads) { scatter_runs<T>(p); } \
+#define LEGATO_SCATTER_RUNS(end, T)                                   \
+  LEGATO_KERNEL(scatter_runs_##end, ScatterParams, kScatterThreads) { \
+    __shared__ unsigned memory[2 * kScatterThreads];                  \
+    scatter_runs<T>(p, memory);                                       \
+  }                                                                   \
   LEGATO_KERNEL(scatter_joins_##end, ScatterParams, kScatterThreads) { scatter_joins<T>(p); }
 #define LEGATO_EACH_REAL(X) \
   X(bool, bool)             \
