@@ -204,6 +204,11 @@ void LaunchBatch::launch(const PlainLaunch& l, const void* params, int64_t work,
   std::memcpy(params_.get() + params_used_, params, l.bytes);
   pending_.push_back({l, static_cast<uint32_t>(params_used_)});
   params_used_ += aligned(l.bytes);
+  if (limit_.load(std::memory_order_relaxed) == kIdle && uint64_t{l.blocks} * l.threads >= kFull) {
+    submit_locked(queue);
+    limit_.store(kFirst, std::memory_order_relaxed);
+    return;
+  }
   added(queue);
 }
 
@@ -214,7 +219,7 @@ void LaunchBatch::begin(int64_t work) {
 }
 
 void LaunchBatch::added(CUstream queue) {
-  const uint32_t limit = limit_.load(std::memory_order_relaxed);
+  const uint32_t limit = std::max(limit_.load(std::memory_order_relaxed), kFirst);
   if (pending_.size() < limit) return;
   submit_locked(queue);
   limit_.store(std::min(2 * limit, kMost), std::memory_order_relaxed);

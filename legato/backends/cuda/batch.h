@@ -61,8 +61,9 @@ class LaunchBatch {
   void submit(CUstream queue) noexcept;
   /// Throws if any of the first `work` pieces was lost.
   void check_lost(int64_t work);
-  /// The next batches are small, since the device has nothing to do.
-  void device_is_idle() { limit_.store(kFirst, std::memory_order_relaxed); }
+  /// The next batches are small, since the device has nothing to do; the first launch that fills it
+  /// goes at once.
+  void device_is_idle() { limit_.store(kIdle, std::memory_order_relaxed); }
   /// The kernel is about to be unloaded.
   void forget(CUfunction function, CUstream queue) noexcept;
   /// Gives the graphs' memory back.
@@ -79,7 +80,8 @@ class LaunchBatch {
     uint64_t form = 0, number = 0;       // the number is that of what was captured
     const Captured* captured = nullptr;  // while it waits
   };
-  static constexpr uint32_t kFirst = 8, kMost = 32;
+  static constexpr uint32_t kIdle = 0, kFirst = 8, kMost = 32;
+  static constexpr uint64_t kFull = 100000;        // threads: about half of what a large GPU runs
   static constexpr size_t kParamBytes = 4096;      // what a kernel's struct may have at most
   static constexpr size_t kMostKnown = 4096;       // of them most are no graphs
   static constexpr size_t kMostNodes = 32768;      // in graphs
@@ -101,7 +103,7 @@ class LaunchBatch {
 
   const bool on_;  // LEGATO_BATCHES=0 turns them off, to find a fault
   std::mutex lock_;
-  std::atomic<uint32_t> limit_{kFirst};
+  std::atomic<uint32_t> limit_{kIdle};
   std::vector<Pending> pending_;  // guarded by lock_, as all that follows
   std::unique_ptr<std::byte[]> params_;
   size_t params_used_ = 0;
