@@ -167,6 +167,12 @@ Array arange(const std::optional<Scalar>& start, const std::optional<Scalar>& st
   if (is_bool(attrs.dtype)) throw ValueError("arange: dtype must be a number type, found bool");
   return bind(arange_op, {}, attrs);
 }
+bool is_arange(const Array& a, int64_t n) {
+  if (a.node()->op != &arange_op) return false;
+  const auto& attrs = *static_cast<const ArangeAttrs*>(a.node()->attrs);
+  return attrs.size == n && is_integer(attrs.dtype) && attrs.start == Scalar(0) &&
+         attrs.step == Scalar(1);
+}
 
 Array linspace(const Scalar& start, const Scalar& stop, std::optional<int64_t> num, bool endpoint,
                std::optional<Dtype> dtype) {

@@ -25,6 +25,8 @@ LEGATO_API Array full_like(const Array& a, const Operand& vals, std::optional<Dt
 /// non-finite arguments.
 LEGATO_API Array arange(const std::optional<Scalar>& start, const std::optional<Scalar>& stop = {},
                         const std::optional<Scalar>& step = {}, std::optional<Dtype> dtype = {});
+/// Whether the array was made as 0, 1, ..., n - 1; its value is not asked for.
+bool is_arange(const Array& a, int64_t n);
 
 /// `num` numbers in equal steps from `start` to `stop`, with the last one or without.
 LEGATO_API Array linspace(const Scalar& start, const Scalar& stop, std::optional<int64_t> num = 50,

@@ -5,7 +5,6 @@
 #include "legato/op/registry.h"
 #include "legato/op/rules.h"
 #include "legato/ops/create/create.h"
-#include "legato/ops/create/records.h"
 #include "legato/ops/index/gather.h"
 #include "legato/ops/index/masked.h"
 #include "legato/ops/index/slice.h"
@@ -253,17 +252,10 @@ std::vector<IndexItem> without_arrays(std::span<const IndexItem> items) {
   return out;
 }
 
-/// Whether the array counts 0, 1, ..., n - 1.
-bool counts_to(const Array& a, int64_t n) {
-  if (a.node()->op != &arange_op) return false;
-  const auto& attrs = *static_cast<const ArangeAttrs*>(a.node()->attrs);
-  return attrs.size == n && is_integer(attrs.dtype) && attrs.start == Scalar(0) &&
-         attrs.step == Scalar(1);
-}
 /// Whether the arrays name one element of each row of a matrix, as in a[arange(n), i].
 bool names_one_a_row(const Array& a, const Plan& plan) {
   return a.ndim() == 2 && plan.arrays.size() == 2 && plan.axes == Dims{0, 1} &&
-         plan.arrays[1].shape() == Shape{a.shape()[0]} && counts_to(plan.arrays[0], a.shape()[0]);
+         plan.arrays[1].shape() == Shape{a.shape()[0]} && is_arange(plan.arrays[0], a.shape()[0]);
 }
 
 }  // namespace
