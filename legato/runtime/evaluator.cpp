@@ -1,5 +1,6 @@
 #include "legato/runtime/evaluator.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -447,9 +448,12 @@ std::exception_ptr run(Evaluation& e, bool fused) {
   try {
     fuse::plan_steps(g, fused);
     if (fused && !e.lone) {
-      find_row_blocks(g);
-      join_epilogues(g);
-      join_prologues(g);
+      if (std::any_of(g.steps.begin(), g.steps.end(),
+                      [](const fuse::Step& s) { return s.kind == NodeKind::kernel; })) {
+        find_row_blocks(g);
+        join_epilogues(g);
+        join_prologues(g);
+      }
       find_batches(g);
     }
     e.slot_values.resize(g.slots.size());

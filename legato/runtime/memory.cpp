@@ -82,6 +82,12 @@ class Pool {
       {
         std::lock_guard lock(lock_);
         missing = std::max<int64_t>(stats_.active + size - limit(), 0);
+        if (missing == 0 && !after) {
+          if (void* p = take_last(size)) {
+            took(size);
+            return p;
+          }
+        }
         if (missing == 0) {
           kept = take(size, after != nullptr);
           if (!kept) trim(std::max<int64_t>(limit() - stats_.active - size, 0));
@@ -208,6 +214,19 @@ class Pool {
     follow(freed.work, queue);
     for (int64_t work : freed.more) follow(work, queue);
   }
+  // The one freed last, if only the one queue there is has work on it, which comes before what it
+  // is given from here on; or null.
+  void* take_last(int64_t size) {
+    auto& bin = bins_[size_class(size)];
+    if (bin.empty() || several_queues.load(std::memory_order_relaxed)) return nullptr;
+    const Freed& last = bin.back();
+    if (!last.more.empty() || queue_of_work(last.work) != 0) return nullptr;
+    void* p = last.p;
+    bin.pop_back();
+    stats_.cache -= size;
+    return p;
+  }
+
   // The one freed last for which nobody has to wait, or else the oldest; a fresh buffer is better
   // than waiting if there is room for one.
   std::optional<Freed> take(int64_t size, bool for_copy) {

@@ -14,6 +14,7 @@ class StridedSource {
  public:
   static constexpr int kMaxRank = 16;
 
+  StridedSource() {}  // nothing, until init(): a program has room for many and uses few
   /// Merges axes where the layout allows. `strides` in elements; `elem_size` one of 1, 2, 4, 8, 16.
   /// Returns false if more than kMaxRank axes remain.
   bool init(const void* data, const Shape& shape, const Strides& strides, int64_t elem_size);
@@ -42,9 +43,9 @@ class StridedSource {
   void gather(void* dst, int64_t begin, int64_t count) const;
 
  private:
-  const char* data_ = nullptr;
-  int rank_ = 0;
-  int64_t elem_size_ = 0;
+  const char* data_;
+  int rank_;
+  int64_t elem_size_;
   int64_t shape_[kMaxRank];
   int64_t strides_[kMaxRank];  // in elements
 };

@@ -76,11 +76,12 @@ struct Bound {
   const fuse::ProgramCall& call;
   int64_t total = 0, tile = kTile;
   Load load[fuse::kMaxInputs];
-  StridedSource source[fuse::kMaxInputs];  // of gathered inputs
+  StridedSource source[fuse::kMaxInputs];  // of inputs that are not row-major
   bool whole_rows[fuse::kMaxInputs];       // gathered a chunk at a time, in blocks of rows
   bool long_runs[fuse::kMaxInputs];  // gathered, unless code takes it for a scalar of each row
   bool streamed[fuse::kMaxOutputs];  // written past the caches
   bool plain = true;                 // no slot needs scratch
+  bool in_one_go = true;             // nothing is gathered
   bool prefetch = false;             // operands come from beyond the second-level cache
 
   Bound(const Plan& p, const fuse::ProgramCall& c) : plan(p), call(c) {}
@@ -250,9 +251,11 @@ void run_compiled(const Bound& b, const jit::Code& code, int64_t begin, int64_t 
     o.out_size[i] = static_cast<int8_t>(plan.outputs[i].size);
     o.out[i] = static_cast<char*>(b.call.outputs[i]) + begin * plan.outputs[i].size;
   }
+  if (b.in_one_go) return jit::run(code, o, end - begin, b.call.literals.data());
   // Whole periods of a short row, so that its tile is filled once.
-  char* buffer[fuse::kMaxInputs] = {};
+  char* buffer[fuse::kMaxInputs];
   int64_t phase[fuse::kMaxInputs], filled[fuse::kMaxInputs];
+  for (int i = 0; i < plan.n_in; ++i) buffer[i] = nullptr;
   if (gathered_bytes > 0) {
     char* at = gather_scratch.get(gathered_bytes);
     for (int i = 0; i < plan.n_in; ++i) {
@@ -338,6 +341,7 @@ void bind_inputs(Bound& b) {
     }
     if (!dense) {
       b.load[i] = Load::gather;
+      b.in_one_go = false;
       b.long_runs[i] = b.source[i].run() >= kMinRow;
       b.plain = false;
       continue;
