@@ -103,7 +103,16 @@ TEST_CASE("NVRTC compiles row programs") {
     value(false, true, true, 1);    // sum, stored
     value(true, false, false, 0);   // weight
     value(true, true, true, 64);    // result
-    rows.steps.resize(4);
+    rows.values.push_back({Dtype::int32, false, false, false, 1, nullptr});
+    value(false, true, true, 1);  // picked of x, which lies in memory
+    value(false, true, true, 1);  // picked of e, which is in registers
+    static constexpr Kernel pick{.picks = true};
+    rows.steps.resize(6);
+    for (size_t s : {4, 5}) rows.steps[s].kernel = &pick;
+    rows.steps[4].in = {0, 6};
+    rows.steps[4].out = {7};
+    rows.steps[5].in = {2, 6};
+    rows.steps[5].out = {8};
     rows.steps[0].in = {0};
     rows.steps[0].out = {1};
     rows.steps[1].program = &shifted;
@@ -122,11 +131,12 @@ TEST_CASE("NVRTC compiles row programs") {
     form.packs = 8;
     form.reducers = {cat("Extreme<", device_type(t), ">"),
                      cat("Arith<", device_type(t), ", ", device_type(t), ">")};
-    for (int kind = 0; kind < 3; ++kind) {
+    for (int kind = 0; kind < 4; ++kind) {
       CAPTURE(kind);
-      form.split = kind == 1;
+      form.splits = kind == 1 ? 2 : kind == 2 ? 4 : 1;
+      form.in_warp = kind != 2;
       form.full = kind == 1;
-      if (kind == 2) {
+      if (kind == 3) {
         form.whole_rows = true;
         for (std::string& r : form.reducers) r = cat("LogSumExp<", device_type(t), ">");
       }
