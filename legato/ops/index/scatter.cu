@@ -11,6 +11,7 @@
 // part is kept (partial 1 of the group of places); the parts of one that began before as well
 // (partial 0). Then, for each run that goes on, one group combines the parts in order. So a place
 // that thousands of updates name takes no longer than many that few do.
+#include "legato/backends/cuda/at_once.cuh"
 #include "legato/backends/cuda/extremes.cuh"
 #include "legato/backends/cuda/rows.cuh"
 #include "legato/ops/index/places.cuh"
@@ -241,25 +242,14 @@ LEGATO_INLINE void store_part(A* to, const A (&acc)[V]) {
 }
 
 template <class T, int V>
-LEGATO_INLINE void scatter_runs_in(const ScatterParams& s, unsigned* memory) {
+LEGATO_INLINE void scatter_runs_in(const ScatterParams& s) {
   using A = Compute<T>;
   constexpr int ahead = 8;  // updates on the way at once
   const long long columns = s.n_outer * s.n_inner, blocks = (s.n_index + kRun - 1) / kRun;
   const int thread = static_cast<int>(threadIdx.x), per_block = kScatterThreads / s.group;
   const long long b = static_cast<long long>(blockIdx.x) * per_block + thread / s.group;
-  const long long begin = b * kRun, end = begin + kRun < s.n_index ? begin + kRun : s.n_index;
-  // Groups of a warp or more read the places of their run at once.
-  const bool staged = s.group >= kRun;
-  unsigned *run_keys = memory + thread / s.group * 2 * kRun, *run_order = run_keys + kRun;
-  if (staged) {
-    const long long i = begin + thread % s.group;
-    if (i < end) {
-      run_keys[thread % s.group] = s.keys[i];
-      run_order[thread % s.group] = s.order[i];
-    }
-    __syncthreads();
-  }
   if (b >= blocks) return;
+  const long long begin = b * kRun, end = begin + kRun < s.n_index ? begin + kRun : s.n_index;
   const unsigned before = begin > 0 ? s.keys[begin - 1] : s.none,
                  behind = end < s.n_index ? s.keys[end] : s.none;
   for (long long column = thread % s.group * V; column < columns; column += s.group * V) {
@@ -281,9 +271,8 @@ LEGATO_INLINE void scatter_runs_in(const ScatterParams& s, unsigned* memory) {
       Pack<T, V> u[ahead];
 #pragma unroll
       for (int j = 0; j < ahead; ++j) {
-        const long long i = first + j;
-        keys[j] = i >= end ? s.none : staged ? run_keys[i - begin] : s.keys[i];
-        order[j] = i >= end ? 0 : staged ? run_order[i - begin] : s.order[i];
+        keys[j] = first + j < end ? s.keys[first + j] : s.none;
+        order[j] = first + j < end ? s.order[first + j] : 0;
       }
       if (s.single) {
 #pragma unroll
@@ -351,7 +340,7 @@ LEGATO_INLINE void scatter_joins_in(const ScatterParams& s) {
     A acc[V];
 #pragma unroll
     for (int e = 0; e < V; ++e) acc[e] = own.at[e];
-    constexpr int ahead = 8;
+    constexpr int ahead = 4;
     for (long long i = b + 1; i <= low; i += ahead) {
       Pack<A, V> parts[ahead];
 #pragma unroll
@@ -368,12 +357,12 @@ LEGATO_INLINE void scatter_joins_in(const ScatterParams& s) {
 }
 
 template <class T>
-LEGATO_INLINE void scatter_runs(const ScatterParams& s, unsigned* memory) {
+LEGATO_INLINE void scatter_runs(const ScatterParams& s) {
   constexpr int V = 16 / sizeof(T);
   if (V > 1 && s.packed)
-    scatter_runs_in<T, V>(s, memory);
+    scatter_runs_in<T, V>(s);
   else
-    scatter_runs_in<T, 1>(s, memory);
+    scatter_runs_in<T, 1>(s);
 }
 template <class T>
 LEGATO_INLINE void scatter_joins(const ScatterParams& s) {
@@ -388,12 +377,14 @@ LEGATO_INLINE void scatter_joins(const ScatterParams& s) {
   LEGATO_KERNEL(scatter_atomic_##end, AnyOrderParams, 256) { scatter_atomically<T>(p); }
 #define LEGATO_SCATTER_ORDER(end, T) \
   LEGATO_KERNEL(scatter_order_##end, ScatterParams, 256) { scatter_in_order<T>(p); }
-#define LEGATO_SCATTER_RUNS(end, T)                                   \
-  LEGATO_KERNEL(scatter_runs_##end, ScatterParams, kScatterThreads) { \
-    __shared__ unsigned memory[2 * kScatterThreads];                  \
-    scatter_runs<T>(p, memory);                                       \
-  }                                                                   \
-  LEGATO_KERNEL(scatter_joins_##end, ScatterParams, kScatterThreads) { scatter_joins<T>(p); }
+/// Joins are short, and wait for one load after another: many at once.
+template <class T>
+inline constexpr int kJoinsAtOnce = std::is_same_v<T, float> ? 3 : 2;
+#define LEGATO_SCATTER_RUNS(end, T)                                                             \
+  LEGATO_KERNEL(scatter_runs_##end, ScatterParams, kScatterThreads) { scatter_runs<T>(p); }     \
+  LEGATO_KERNEL_AT_ONCE(scatter_joins_##end, ScatterParams, kScatterThreads, kJoinsAtOnce<T>) { \
+    scatter_joins<T>(p);                                                                        \
+  }
 #define LEGATO_EACH_REAL(X) \
   X(bool, bool)             \
   X(u8, uint8_t)            \
