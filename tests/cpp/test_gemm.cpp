@@ -469,7 +469,8 @@ TEST_CASE("gemm bfloat16 gives the same sums with avx2, avx512 and VDPBF16PS") {
     return;
   }
   if (!cpu_info().avx512_bf16) MESSAGE("without VDPBF16PS, which this machine lacks");
-  for (Shape s : {Shape{40, 70, 63}, Shape{130, 250, 1001}, Shape{9, 600, 384}}) {
+  for (Shape s : {Shape{40, 70, 63}, Shape{130, 250, 1001}, Shape{9, 600, 384}, Shape{1, 70, 65},
+                  Shape{7, 33, 200}, Shape{70, 1, 31}}) {
     for (Layout la : {Layout::row_major, Layout::column_major, Layout::strided}) {
       for (Layout lb : {Layout::row_major, Layout::column_major, Layout::strided}) {
         const auto a = matrix<bfloat16_t>(s.m, s.k, la), b = matrix<bfloat16_t>(s.k, s.n, lb);

@@ -100,7 +100,7 @@ class Engine {
       p.transposed = true;
       one.transpose();
     }
-    if (one.b.row == 1 && one.m <= kMaxDotRows) {
+    if (one.b.row == 1 && one.m <= (move_.dots_by_pairs ? kMaxDotRows : 6)) {
       p.way = Way::dots;
     } else if (one.m == 1 && one.b.col == 1) {
       p.way = Way::axpys;
@@ -132,7 +132,7 @@ class Engine {
   }
 
  private:
-  static constexpr int64_t kMaxDotRows = 6;
+  static constexpr int64_t kMaxDotRows = 8;
 
   // Elements of a packed row of a, or rows of a packed panel of b, for k steps.
   int64_t packed(int64_t k) const { return pairs_ == nullptr ? k : divide_up(k, 2); }
@@ -194,11 +194,52 @@ class Engine {
     parallel_for(divide_up(n, each), [&](int64_t t) { f(t * each, std::min(n, (t + 1) * each)); });
   }
 
+  static void copy_halves(const Item<T>& item, uint16_t* to, int64_t to_row) {
+    for (int64_t i = 0; i < item.m; ++i, to += to_row) {
+      const uint16_t* from = reinterpret_cast<const uint16_t*>(item.a.p) + i * item.a.row;
+      for (int64_t k = 0; k < item.k; ++k) to[k] = from[k * item.a.col];
+      std::fill(to + item.k, to + to_row, uint16_t{0});
+    }
+  }
+  static void order_pairs(T* a, int64_t m, int64_t k, int64_t a_row) {
+    constexpr int64_t kHalf = kPairBlock / 2;
+    for (int64_t i = 0; i < m; ++i, a += a_row) {
+      std::fill(a + k, a + a_row, T(0));
+      for (T* block = a; block != a + a_row; block += kPairBlock) {
+        T even[kHalf];
+        for (int64_t q = 0; q < kHalf; ++q) even[q] = block[2 * q];
+        for (int64_t q = 0; q < kHalf; ++q) block[q] = block[2 * q + 1];
+        std::copy_n(even, kHalf, block + kHalf);
+      }
+    }
+  }
+  void dot_columns(const T* a, [[maybe_unused]] const uint16_t* halves, int64_t a_row,
+                   const Item<T>& item, int64_t j, int64_t n, T* sums, int64_t sums_row) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (halves != nullptr)
+        return pairs_->dots(halves, a_row, item.m, at(item.b, 0, j), item.b.col, n, item.k, sums,
+                            sums_row);
+    }
+    move_.dots(a, a_row, item.m, at(item.b, 0, j), item.b.col, n, item.k, sums, sums_row);
+  }
+
   // Rows of a against columns of b whose elements lie side by side.
   void dots(const Item<T>& item) const {
     const T* a = reinterpret_cast<const T*>(item.a.p);
     int64_t a_row = item.a.row;
-    if (!native_ || item.a.col != 1) {
+    const uint16_t* halves = nullptr;  // of a, for pairs_
+    if (move_.dots_by_pairs) {
+      a_row = round_up(item.k, kPairBlock);
+      T* copy = scratch<T>(Scratch::gemm_vector, static_cast<size_t>(item.m * a_row));
+      if (pairs_ != nullptr) {
+        halves = reinterpret_cast<uint16_t*>(copy);
+        copy_halves(item, reinterpret_cast<uint16_t*>(copy), a_row);
+      } else {
+        move_.load(item.a.p, item.a.row, item.a.col, item.m, item.k, copy, a_row);
+        order_pairs(copy, item.m, item.k, a_row);
+        a = copy;
+      }
+    } else if (!native_ || item.a.col != 1) {
       T* copy = scratch<T>(Scratch::gemm_vector, static_cast<size_t>(item.m * item.k));
       move_.load(item.a.p, item.a.row, item.a.col, item.m, item.k, copy, item.k);
       a = copy;
@@ -209,7 +250,7 @@ class Engine {
       T sums[kMaxDotRows * kChunk];
       for (int64_t j = j0; j < j1; j += kChunk) {
         const int64_t n = std::min(kChunk, j1 - j);
-        move_.dots(a, a_row, item.m, at(item.b, 0, j), item.b.col, n, item.k, sums, kChunk);
+        dot_columns(a, halves, a_row, item, j, n, sums, kChunk);
         store(item, sums, kChunk, 0, j, item.m, n);
       }
     });

@@ -62,6 +62,9 @@ struct StoreTarget {
   int64_t i, j;  ///< position of the block's first element, for the hook
 };
 
+/// Steps of k of Movers::dots and PairKernels::dots, where those come in pairs.
+inline constexpr int kPairBlock = 32;
+
 /// Moves between memory of one dtype and the type T that is computed in (float for the half types,
 /// unsigned for ints).
 template <class T>
@@ -72,6 +75,9 @@ struct Movers {
   void (*store)(const T* a, int64_t a_row, int64_t rows, int64_t cols,
                 const StoreTarget<T>& target) = nullptr;
   /// d[i * d_row + j] = sum over k of a[i * a_row + k] * T(w[j * w_row + k]), rows of w contiguous.
+  /// Where `dots_by_pairs`, a has kPairBlock numbers at a time in another order: first the odd
+  /// ones, then the even ones; the last block is filled up with zeros.
+  bool dots_by_pairs = false;
   void (*dots)(const T* a, int64_t a_row, int64_t m, const void* w, int64_t w_row, int64_t n,
                int64_t k, T* d, int64_t d_row) = nullptr;
   /// d[j] += sum over r < rows, in order, of a[r] * T(w[r * w_row + j]), columns of w contiguous.
@@ -105,6 +111,9 @@ struct PairKernels {
                     float* d, int64_t d_row, const Movers<uint32_t>& words) = nullptr;
   void (*load_columns)(const void* b, int64_t b_row, int64_t b_col, int64_t rows, int64_t cols,
                        float* d, int64_t d_row, const Movers<uint32_t>& words) = nullptr;
+  /// As Movers::dots, for rows of a as they are, filled up with zeros to kPairBlock numbers.
+  void (*dots)(const uint16_t* a, int64_t a_row, int64_t m, const void* w, int64_t w_row, int64_t n,
+               int64_t k, float* d, int64_t d_row) = nullptr;
   /// Rows of sums, rounded to rows of bfloat16. Those below 2^-126 become zero.
   void (*store)(const float* a, int64_t a_row, int64_t rows, int64_t cols, void* d,
                 int64_t d_row) = nullptr;

@@ -316,11 +316,66 @@ LEGATO_INLINE T sum_lanes(const Vector<T> (&v)[P]) {
   return sum_halves<T, kVectorBytes>(v[0]);
 }
 
+// As dot_tile, for bfloat16 in pairs: a word of w holds two steps of k, of which the odd one is the
+// upper half. It comes first, as VDPBF16PS has it.
+template <int M, int N>
+LEGATO_INLINE void dot_tile_of_pairs(const float* a, int64_t a_row, const Brain* w, int64_t w_row,
+                                     int64_t k, float* d, int64_t d_row) {
+  constexpr int L = kLanes<float>, P = 64 / kVectorBytes, half = kPairBlock / 2;
+  static_assert(half == L * P);
+  typedef Vector<uint32_t> Words;
+  Vector<float> acc[M][N][P] = {};
+  const auto steps = [&](const float* ak, const Brain* wk,
+                         int64_t wk_row) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) {
+      Words words[N];
+#pragma GCC unroll 4
+      for (int j = 0; j < N; ++j)
+        __builtin_memcpy(&words[j], wk + j * wk_row + 2 * p * L, sizeof(Words));
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i) {
+        const Vector<float> av = load<float>(ak + i * a_row + p * L);
+#pragma GCC unroll 4
+        for (int j = 0; j < N; ++j) {
+          acc[i][j][p] =
+              multiply_add<float>(av, (Vector<float>)(words[j] & 0xffff0000u), acc[i][j][p]);
+        }
+      }
+#pragma GCC unroll 4
+      for (int j = 0; j < N; ++j) words[j] <<= 16;
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i) {
+        const Vector<float> av = load<float>(ak + i * a_row + half + p * L);
+#pragma GCC unroll 4
+        for (int j = 0; j < N; ++j)
+          acc[i][j][p] = multiply_add<float>(av, (Vector<float>)words[j], acc[i][j][p]);
+      }
+    }
+  };
+  int64_t q = 0;
+  for (; q + kPairBlock <= k; q += kPairBlock) steps(a + q, w + q, w_row);
+  if (q < k) {
+    Brain rest[N][kPairBlock] = {};
+    for (int j = 0; j < N; ++j) {
+      for (int64_t c = q; c < k; ++c) rest[j][c - q] = w[j * w_row + c];
+    }
+    steps(a + q, &rest[0][0], kPairBlock);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) d[i * d_row + j] = sum_lanes<float, P>(acc[i][j]);
+  }
+}
+
 // A sum has 64 bytes of partial sums at every level, added up as a tree, so that avx2 and avx512
 // agree to the bit.
 template <class T, class S, int M, int N>
 LEGATO_INLINE void dot_tile(const T* a, int64_t a_row, const S* w, int64_t w_row, int64_t k, T* d,
                             int64_t d_row) {
+  if constexpr (__is_same(S, Brain))
+    return dot_tile_of_pairs<M, N>(a, a_row, w, w_row, k, d, d_row);
   constexpr int L = kLanes<T>, P = 64 / kVectorBytes, step = L * P;
   Vector<T> acc[M][N][P] = {};
   const auto steps = [&](const T* ak, int64_t ak_row, auto* wk, int64_t wk_row)
@@ -458,7 +513,8 @@ void add(const T* a, int64_t a_row, int64_t rows, int64_t n, T* d) {
 
 template <class T, class S>
 Movers<T> movers() {
-  return {load_block<T, S>, store_block<T, S>, dots<T, S>, axpys<T, S>, add<T>};
+  return {load_block<T, S>, store_block<T, S>, __is_same(S, Brain),
+          dots<T, S>,       axpys<T, S>,       add<T>};
 }
 
 }  // namespace

@@ -169,6 +169,66 @@ void load_columns(const void* from, int64_t b_row, int64_t b_col, int64_t k, int
   }
 }
 
+// Adds lane l + n / 2 to lane l for n = 16, 8, 4, 2, as the other levels do.
+LEGATO_INLINE float sum_lanes(__m512 v) {
+  const __m256 v8 = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+  const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
+  return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+}
+
+template <int M, int N>
+LEGATO_INLINE void dot_tile(const uint16_t* a, int64_t a_row, const uint16_t* w, int64_t w_row,
+                            int64_t k, float* d, int64_t d_row) {
+  __m512 acc[M][N];
+#pragma GCC unroll 4
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) acc[i][j] = _mm512_setzero_ps();
+  }
+  for (int64_t q = 0; q < k; q += kPairBlock) {
+    const __mmask32 mask = mask_of(k - q, kPairBlock);
+    __m512i wv[N];
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) wv[j] = _mm512_maskz_loadu_epi16(mask, w + j * w_row + q);
+#pragma GCC unroll 4
+    for (int i = 0; i < M; ++i) {
+      const __m512i av = _mm512_loadu_si512(a + i * a_row + q);
+#pragma GCC unroll 4
+      for (int j = 0; j < N; ++j)
+        acc[i][j] = _mm512_dpbf16_ps(acc[i][j], (__m512bh)av, (__m512bh)wv[j]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) d[i * d_row + j] = sum_lanes(acc[i][j]);
+  }
+}
+
+template <int M>
+LEGATO_INLINE void dot_rows(const uint16_t* a, int64_t a_row, const uint16_t* w, int64_t w_row,
+                            int64_t n, int64_t k, float* d, int64_t d_row) {
+  if (n == 4) return dot_tile<M, 4>(a, a_row, w, w_row, k, d, d_row);
+  for (int64_t j = 0; j < n; ++j) dot_tile<M, 1>(a, a_row, w + j * w_row, w_row, k, d + j, d_row);
+}
+
+void dots(const uint16_t* a, int64_t a_row, int64_t m, const void* from, int64_t w_row, int64_t n,
+          int64_t k, float* d, int64_t d_row) {
+  const auto* w = static_cast<const uint16_t*>(from);
+  for (int64_t j = 0; j < n; j += 4) {  // these stay in the first-level cache
+    const int64_t count = n - j < 4 ? n - j : 4;
+    const uint16_t* wj = w + j * w_row;
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4)
+      dot_rows<4>(a + i * a_row, a_row, wj, w_row, count, k, d + i * d_row + j, d_row);
+    for (; i + 2 <= m; i += 2)
+      dot_rows<2>(a + i * a_row, a_row, wj, w_row, count, k, d + i * d_row + j, d_row);
+    for (; i < m; ++i)
+      dot_rows<1>(a + i * a_row, a_row, wj, w_row, count, k, d + i * d_row + j, d_row);
+  }
+}
+
 void store(const float* a, int64_t a_row, int64_t rows, int64_t cols, void* to, int64_t d_row) {
   auto* d = static_cast<uint16_t*>(to);
   for (int64_t r = 0; r < rows; ++r, a += a_row, d += d_row) {
@@ -195,6 +255,7 @@ void fill_pairs(PairKernels& table) {
   fill_rows<kTileRows>(table.tiles);
   table.load_rows = load_rows;
   table.load_columns = load_columns;
+  table.dots = dots;
   table.store = store;
 }
 
