@@ -80,7 +80,9 @@ def test_threads_ask_for_the_same_local():
         mx.eval(z)
         found = []
         threads = [
-            threading.Thread(target=lambda y=y, k=k: found.append((y * k)[3].item() / k))
+            threading.Thread(
+                target=lambda y=y, k=k, found=found: found.append((y * k)[3].item() / k)
+            )
             for k in (1, 2, 3)
         ]
         for t in threads:
