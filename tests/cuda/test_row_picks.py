@@ -49,6 +49,24 @@ def test_one_kernel_with_the_same_bits(cache):
     assert run(picks(program), cache, LEGATO_COMPILE="wait") == "compared"
 
 
+def test_an_index_that_the_rows_give_themselves(cache):
+    program = """
+    def best(x):  # of what lies in memory, and of what is made
+        e = lg.exp(x - lg.max(x, axis=-1, keepdims=True))
+        share = lg.take_along_axis(e, lg.argmax(e, axis=-1, keepdims=True), axis=-1) / lg.sum(e, axis=-1, keepdims=True)
+        return share, lg.take_along_axis(x, lg.argmin(x, axis=-1, keepdims=True), axis=-1)
+    for shape in [(5, 64), (3, 2048), (2, 1040)]:
+        x = arrays(shape)
+        compare(shape, lambda: list(best(x)))
+        a, before, made = np.array(x), rows_run(), best(x)
+        lg.eval(*made)
+        share = 1 / np.exp(a - a.max(-1, keepdims=True)).sum(-1, keepdims=True)
+        got, least = (np.array(y) for y in made)
+        print(rows_run() - before, np.allclose(got, share), (least == a.min(-1, keepdims=True)).all())
+    """
+    assert run(picks(program), cache, LEGATO_COMPILE="wait").splitlines() == ["1 True True"] * 3
+
+
 def test_values_are_those_of_numpy(cache):
     program = """
     for shape in [(6, 96), (3, 2048)]:
