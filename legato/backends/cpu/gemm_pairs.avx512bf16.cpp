@@ -107,7 +107,12 @@ void load_rows(const void* from, int64_t a_row, int64_t a_col, int64_t rows, int
   auto* d = reinterpret_cast<uint32_t*>(to);
   if (a_col == 1) {
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t q = 0; q < k; q += 2 * kPairs) {
+      int64_t q = 0;
+      for (; q + 2 * kPairs <= k; q += 2 * kPairs) {
+        const __m512i v = _mm512_loadu_si512(a + r * a_row + q);
+        _mm512_storeu_si512(d + r * d_row + q / 2, _mm512_rol_epi32(v, 16));
+      }
+      if (q < k) {
         const __m512i v = _mm512_maskz_loadu_epi16(mask_of(k - q, 32), a + r * a_row + q);
         const auto mask = static_cast<__mmask16>(mask_of((k - q + 1) / 2, kPairs));
         _mm512_mask_storeu_epi32(d + r * d_row + q / 2, mask, _mm512_rol_epi32(v, 16));
