@@ -89,7 +89,9 @@ class GemmEngine {
 
   Plan plan(const GemmItem<T>& item, int threads) const {
     Plan p;
-    p.threads = static_cast<double>(item.m) * item.n * item.k < kParallelWork ? 1 : threads;
+    const double work = static_cast<double>(item.m) * item.n * item.k;
+    if (work >= kParallelWork)
+      p.threads = static_cast<int>(std::min<double>(threads, work / kTaskWork));
     if (item.k == 0) {
       p.way = Way::zeros;
       return p;
