@@ -303,10 +303,10 @@ class GemmEngine {
   // in d itself if its dtype and layout allow, else in a stage.
 
   void plan_blocks(const GemmItem<T>& item, Plan& p) const {
-    const int64_t tile_rows = tiles_.rows, whole = divide_up(item.n, tiles_.lanes);
+    const int64_t tile_rows = tiles_.rows;
     constexpr int64_t bytes = sizeof(T);
     // A tile of one vector loads as much as it multiplies: 4 are better cut into 2 and 2.
-    p.vectors = tiles_.vectors == 3 && whole == 4 ? 2 : tiles_.vectors;
+    p.vectors = tiles_.vectors == 3 && item.n == 4 * tiles_.lanes ? 2 : tiles_.vectors;
     p.width = p.vectors * tiles_.lanes;
     const int64_t width = p.width;
     const int64_t steps = divide_up(item.k, size_ == 2 ? kMaxHalfDepth : kMaxDepth);
@@ -327,11 +327,11 @@ class GemmEngine {
     p.rows = std::min(p.rows, item.m);
 
     p.pack_a = !native_ || item.a.col != 1;
-    // Few rows do not pay for packing b, unless it is large: read by panels, it misses the caches
-    // and the translations of addresses at every step, once for each tile of rows.
-    const bool large_b = item.n * item.k * bytes > cpu_info().l2_bytes;
+    // Few rows do not pay for packing b, unless it is large and a panel's row is one line of a
+    // cache (AVX2): read as it lies, that is a page a step, once for each tile of rows.
+    const bool scattered = width * bytes <= 64 && item.n * item.k * bytes > 2 * cpu_info().l2_bytes;
     p.pack_b = !native_ || item.b.col != 1 ||
-               (item.n * item.k > 4096 && item.m > (large_b ? 1 : 4) * tile_rows);
+               (item.n * item.k > 4096 && item.m > (scattered ? 1 : 4) * tile_rows);
 
     // Half of the second-level cache is for a group's step, a quarter for the rows that pass by.
     const int64_t panels = divide_up(p.columns, width), tall = divide_up(p.rows, tile_rows);
