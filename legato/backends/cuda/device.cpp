@@ -65,6 +65,7 @@ GpuDevice::GpuDevice(int index) : index_(index) {
   check(d.cuDeviceTotalMem(&total, device_), "asking a GPU for its memory");
   total_memory_ = static_cast<int64_t>(total);
   multiprocessors_ = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+  shared_bytes_ = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
   capability_ = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) * 10 +
                 attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
   if (capability_ < 80)

@@ -57,6 +57,8 @@ class GpuDevice {
   }
   int enter_queue(int queue);
   int multiprocessors() const { return multiprocessors_; }
+  /// Bytes of shared memory that a block may ask for.
+  int shared_bytes() const { return shared_bytes_; }
   int capability() const { return capability_; }  // 90 for 9.0
   int64_t total_memory() const { return total_memory_; }
   const std::string& name() const { return name_; }
@@ -225,7 +227,7 @@ class GpuDevice {
   std::mutex capture_lock_;
   CUstream captured_queue_ = nullptr;  // guarded by capture_lock_
   CUmemoryPool pool_ = nullptr;
-  int multiprocessors_ = 0, capability_ = 0;
+  int multiprocessors_ = 0, shared_bytes_ = 0, capability_ = 0;
   int64_t total_memory_ = 0;
   std::string name_;
 

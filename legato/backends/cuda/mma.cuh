@@ -55,6 +55,17 @@ LEGATO_INLINE void copy_16(void* to, const void* from, bool valid) {
     std::memset(to, 0, 16);
 #endif
 }
+/// Copies 4 or 8 bytes to shared memory; done after wait_copies().
+template <int bytes>
+LEGATO_INLINE void copy_word(void* to, const void* from) {
+#ifndef LEGATO_EMULATED
+  const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(at), "l"(from), "n"(bytes)
+               : "memory");
+#else
+  std::memcpy(to, from, bytes);
+#endif
+}
 LEGATO_INLINE void commit_copies() {
 #ifndef LEGATO_EMULATED
   asm volatile("cp.async.commit_group;" ::: "memory");
