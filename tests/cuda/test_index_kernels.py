@@ -230,6 +230,26 @@ def test_scans_of_several_groups_of_tiles(cache):
     assert run(HEAD + program, cache) == "right"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint16", "int64"])
+def test_scans_of_rows_by_warps_and_of_columns_in_chunks(dtype, cache):
+    program = f"""
+    for shape, axis in (
+        ((40, 100), 1), ((33, 101), 1), ((300, 50), 1), ((600, 520), 1), ((70, 1000), 1), ((70, 2050), 1),
+        ((1200, 64), 0), ((3000, 33), 0), ((2, 999, 37), 1), ((5000, 40), 0), ((2, 5001), 1)):
+        a = rng.integers(0, 3, shape).astype({dtype!r})
+        x, sums = made(a), np.cumsum(a, axis, dtype=a.dtype)
+        back = np.flip(np.cumsum(np.flip(a, axis), axis, dtype=a.dtype), axis)
+        same(lg.cumsum(x, axis=axis), sums)
+        same(lg.cumsum(x, axis=axis, inclusive=False), sums - a)
+        same(lg.cumsum(x, axis=axis, reverse=True), back)
+        same(lg.cumsum(x, axis=axis, reverse=True, inclusive=False), back - a)
+        same(lg.cummax(x, axis=axis), np.maximum.accumulate(a, axis))
+    same(lg.cumsum(made(a)[:, 1:], axis=1), np.cumsum(a[:, 1:], 1, dtype=a.dtype))
+    print("right")
+    """
+    assert run(HEAD + program, cache) == "right"
+
+
 @pytest.mark.parametrize(
     ("dtype", "n"),
     [("float64", 2048 * 1060 + 8), ("float64", 2048 * 40 + 5), ("int8", 70001), ("uint8", 90112)],

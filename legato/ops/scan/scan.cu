@@ -3,30 +3,14 @@
 // What is combined with what does not depend on timing.
 //
 // Scans of neighbours: a block goes along a scan, tile by tile. Where there are few scans, each
-// tile is a block's (scan_long.cu).
+// tile is a block's, and short rows are warps' (scan_tiles.cu, scan_long.cu).
 //
-// Scans side by side, of which there are few: a scan is cut into tiles, which blocks take in the
-// order in which they start. A block brings its tile to the chip, publishes the tile's total, finds
-// what comes before the tile, and writes: each element is read and written once (decoupled
-// look-back: Merrill and Garland, "Single-pass parallel prefix scan with decoupled look-back",
-// NVIDIA technical report 2016). A tile combines, in order, the sum up to its group, which the last
-// tile of the group before publishes, and the totals of the tiles before it in the group.
-#include "legato/ops/scan/relay.cuh"
+// Scans side by side: a thread has its own. Where there are few of them they are cut into chunks,
+// whose totals come first: then each element is read twice, and written once.
 #include "legato/ops/scan/scanners.cuh"
 
 namespace legato::cuda {
 
-// --- what blocks tell each other
-
-LEGATO_INLINE void publish(unsigned* flag, unsigned value) {
-  __threadfence();
-  *reinterpret_cast<volatile unsigned*>(flag) = value;
-}
-LEGATO_INLINE void await(const unsigned* flag, unsigned value) {
-  while (*reinterpret_cast<const volatile unsigned*>(flag) < value) {
-  }
-  __threadfence();
-}
 // --- scans of neighbours
 
 /// Where element i of a warp's part of a tile lies in shared memory: a place is left out after each
@@ -220,81 +204,76 @@ LEGATO_INLINE void scan_rows(const ScanParams& p, ScanMemory<S>& m) {
 // --- scans side by side: a thread has its own
 
 template <class S>
-LEGATO_INLINE void scan_columns(const ScanParams& p, unsigned* shared) {
+LEGATO_INLINE void scan_columns(const ScanParams& p) {
   using A = typename S::A;
   constexpr int depth = scan_depth<sizeof(A)>;
   const S s(p);
-  const long long tile = p.tiles > 1 ? take_ticket(p.ticket, shared) : blockIdx.x;
-  const long long t = tile / p.lines, line = tile - t * p.lines;
-  const long long column = line * kScanThreads + threadIdx.x;
-  const bool mine = column < p.scans;
-  const long long start = mine ? column / p.inner * p.n * p.inner + column % p.inner : 0;
+  const long long thread = static_cast<long long>(blockIdx.x) * kScanThreads + threadIdx.x,
+                  t = p.tiles == 1 ? 0 : thread / p.scans, column = thread - t * p.scans,
+                  begin = t * p.chunk, end = begin + p.chunk < p.n ? begin + p.chunk : p.n;
+  if (thread >= p.scans * p.tiles) return;
+  const long long start = column / p.inner * p.n * p.inner + column % p.inner;
   auto address = [&](long long i) { return start + (p.reverse ? p.n - 1 - i : i) * p.inner; };
-  A v[depth], acc = s.none();
-  auto bring = [&](long long first) {  // behind the end, and without a column: in vain
+  A* const chunk = static_cast<A*>(p.totals) + t * p.scans + column;
+  A acc = p.tiles > 1 && !p.count_only ? *chunk : s.none();
+  for (long long i = begin; i < end; i += depth) {
     typename S::Raw raw[depth];
 #pragma unroll
-    for (int j = 0; j < depth; ++j)
-      raw[j] = s.raw(p, address(first + j < p.n ? first + j : p.n - 1));
-#pragma unroll
-    for (int j = 0; j < depth; ++j) v[j] = mine && first + j < p.n ? s.make(p, raw[j]) : s.none();
-  };
-  auto write = [&](long long first) {
+    for (int j = 0; j < depth; ++j)  // behind the end: in vain
+      raw[j] = s.raw(p, address(i + j < end ? i + j : end - 1));
 #pragma unroll
     for (int j = 0; j < depth; ++j) {
-      const A next = s.combine(acc, v[j]);
-      if (mine && first + j < p.n) s.store(p, address(first + j), p.inclusive ? next : acc);
+      const A next = i + j < end ? s.combine(acc, s.make(p, raw[j])) : acc;
+      if (!p.count_only && i + j < end) s.store(p, address(i + j), p.inclusive ? next : acc);
       acc = next;
     }
-  };
-  if (p.tiles == 1) {
-    for (long long i = 0; i < p.n; i += depth) {
-      bring(i);
-      write(i);
-    }
-    return;
   }
-  bring(t * depth);
-  A total = v[0];
-#pragma unroll
-  for (int j = 1; j < depth; ++j) total = s.combine(total, v[j]);
-  A *totals = static_cast<A*>(p.totals), *sums = static_cast<A*>(p.sums);
-  unsigned* ready = p.ready + line;  // of tile i: ready[i * lines]
-  if (mine) totals[t * p.scans + column] = total;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) publish(ready + t * p.lines, 1);
-  const long long group = t / kColumnGroup * kColumnGroup;
-  if (threadIdx.x < t - group) await(ready + (group + threadIdx.x) * p.lines, 1);
-  if (threadIdx.x == kColumnGroup && group > 0) await(ready + (group - 1) * p.lines, 2);
-  __syncthreads();
-  if (mine) {
-    if (group > 0) acc = read_fresh(sums + (group / kColumnGroup - 1) * p.scans + column);
-    A part[kColumnGroup];
-#pragma unroll
-    for (int j = 0; j < kColumnGroup; ++j)
-      if (group + j < t) part[j] = read_fresh(totals + (group + j) * p.scans + column);
-#pragma unroll
-    for (int j = 0; j < kColumnGroup; ++j)
-      if (group + j < t) acc = s.combine(acc, part[j]);
-  }
-  if (t % kColumnGroup == kColumnGroup - 1) {
-    if (mine) sums[group / kColumnGroup * p.scans + column] = s.combine(acc, total);
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) publish(ready + t * p.lines, 2);
-  }
-  write(t * depth);
+  if (p.count_only) *chunk = acc;
 }
 
-#define LEGATO_SCAN(name, ...)                                   \
-  LEGATO_KERNEL(scan_rows_##name, ScanParams, kScanThreads) {    \
-    __shared__ ScanMemory<__VA_ARGS__> memory;                   \
-    scan_rows<__VA_ARGS__>(p, memory);                           \
-  }                                                              \
-  LEGATO_KERNEL(scan_columns_##name, ScanParams, kScanThreads) { \
-    __shared__ unsigned ticket;                                  \
-    scan_columns<__VA_ARGS__>(p, &ticket);                       \
+/// Turns the totals of chunks into what comes before them: 32 columns a block, warps side by side
+/// along them.
+template <class S>
+LEGATO_INLINE void scan_chunks(const ScanParams& p, typename S::A (*parts)[32]) {
+  using A = typename S::A;
+  constexpr int ahead = 8;
+  const S s(p);
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const long long column = static_cast<long long>(blockIdx.x) * 32 + lane,
+                  each = (p.tiles + kChunkWarps - 1) / kChunkWarps, begin = warp * each,
+                  end = begin + each < p.tiles ? begin + each : p.tiles;
+  A* const totals = static_cast<A*>(p.totals) + (column < p.scans ? column : 0);
+  A acc = s.none();
+  auto walk = [&](bool give) {
+    for (long long t = begin; t < end; t += ahead) {
+      A v[ahead];
+#pragma unroll
+      for (int u = 0; u < ahead; ++u) v[u] = totals[(t + u < end ? t + u : end - 1) * p.scans];
+#pragma unroll
+      for (int u = 0; u < ahead; ++u) {
+        if (t + u >= end) break;
+        if (give && column < p.scans) totals[(t + u) * p.scans] = acc;
+        acc = s.combine(acc, v[u]);
+      }
+    }
+  };
+  walk(false);
+  parts[warp][lane] = acc;
+  __syncthreads();
+  acc = s.none();
+  for (int w = 0; w < warp; ++w) acc = s.combine(acc, parts[w][lane]);
+  walk(true);
+}
+
+#define LEGATO_SCAN(name, ...)                                                                   \
+  LEGATO_KERNEL(scan_rows_##name, ScanParams, kScanThreads) {                                    \
+    __shared__ ScanMemory<__VA_ARGS__> memory;                                                   \
+    scan_rows<__VA_ARGS__>(p, memory);                                                           \
+  }                                                                                              \
+  LEGATO_KERNEL(scan_columns_##name, ScanParams, kScanThreads) { scan_columns<__VA_ARGS__>(p); } \
+  LEGATO_KERNEL(scan_chunks_##name, ScanParams, kChunkThreads) {                                 \
+    __shared__ typename __VA_ARGS__::A parts[kChunkWarps][32];                                   \
+    scan_chunks<__VA_ARGS__>(p, parts);                                                          \
   }
 LEGATO_SCAN(arith_bool, ArithScan<bool>)
 LEGATO_SCAN(arith_u8, ArithScan<uint8_t>)

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kLine = 32;         // scans side by side from which on they are read together
 constexpr int64_t kEnough = 1 << 15;  // threads that keep the memory busy, each along its scan
+constexpr int64_t kWarpRow = 8192;    // the longest row that is a warp's
 
 /// Workspace of zeros: a ticket, and `words` of 64 bits.
 unsigned long long* take_zeros(Launch& l, ScanParams& p, int64_t words) {
@@ -24,62 +25,108 @@ unsigned long long* take_zeros(Launch& l, ScanParams& p, int64_t words) {
   return static_cast<unsigned long long*>(memory) + 1;
 }
 
-/// By tiles: Note [Relays].
-void launch_long(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
-  const bool logs =
-      l.op->name == std::string_view("logcumsumexp") && l.in[0].dtype != Dtype::float64;
-  const int threads = logs ? kLogsThreads : kLongThreads;
-  const int64_t bytes = size_of(l.in[0].dtype), pack = 16 / bytes,
-                tile = threads * pack *
-                       (bytes == 1                      ? long_packs<1, 4>
-                        : bytes == 2 && accumulator > 4 ? long_packs<2, 16>
-                                                        : long_packs<4, 8>);
-  const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.y);
-  p.packs = p.n % pack == 0 && addresses % 16 == 0;
-  p.tiles = (p.n + tile - 1) / tile;
+/// What the tiles of long scans tell each other: Note [Relays].
+void take_relays(Launch& l, ScanParams& p, int64_t accumulator) {
   const int64_t words = (accumulator + 3) / 4, tiles = p.scans * p.tiles * words,
                 groups = p.scans * ((p.tiles + 31) / 32) * words,
                 thousands = p.scans * ((p.tiles + 1023) / 1024) * words;
   p.tile_totals = take_zeros(l, p, tiles + groups + thousands);
   p.group_totals = p.tile_totals + tiles;
   p.sums_up_to = p.group_totals + groups;
-  launch_blocks("scan_long", cat("scan_long_", scanner), p.scans * p.tiles, threads, p);
+}
+
+void set_packs(const Launch& l, ScanParams& p) {
+  const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.y);
+  p.packs = p.n % (16 / size_of(l.in[0].dtype)) == 0 && addresses % 16 == 0;
+}
+
+void launch_tiles(const char* kind, const std::string& scanner, int64_t blocks, int bytes,
+                  const ScanParams& p) {
+  GpuDevice& d = current();
+  const CUfunction f =
+      d.kernel("scan_tiles", cat("scan_", kind, '_', scanner), tile_bytes(kMostLogPacks, 1));
+  d.launch(f, blocks, kTileThreads, &p, "scan_tiles", bytes);
+}
+
+/// Few long scans. `accumulator`: its bytes.
+void launch_long(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
+  const int64_t bytes = size_of(l.in[0].dtype), pack = 16 / bytes;
+  set_packs(l, p);
+  if (l.op->name == std::string_view("exp_scan")) {
+    const int64_t tile = kLongThreads * pack * (bytes == 2 ? long_packs<2, 16> : long_packs<4, 16>);
+    p.tiles = (p.n + tile - 1) / tile;
+    take_relays(l, p, accumulator);
+    return launch_blocks("scan_long", cat("scan_long_", scanner), p.scans * p.tiles, kLongThreads,
+                         p);
+  }
+  // Large tiles have less to tell each other, where there are enough of them.
+  for (p.log_packs = kMostLogPacks;; --p.log_packs) {
+    const int64_t tile = (kTileThreads * pack) << p.log_packs;
+    p.tiles = (p.n + tile - 1) / tile;
+    const int64_t at_once = int64_t{current().multiprocessors()} * 3
+                            << (kMostLogPacks - p.log_packs);
+    if (p.scans * p.tiles >= at_once || p.log_packs == 2) break;
+  }
+  take_relays(l, p, accumulator);
+  launch_tiles("tiles", scanner, p.scans * p.tiles, tile_bytes(p.log_packs, 1), p);
+}
+
+/// Many rows, each a warp's.
+void launch_warps(const Launch& l, ScanParams& p, const std::string& scanner) {
+  const int64_t pack = 16 / size_of(l.in[0].dtype);
+  while (p.log_packs < kMostLogPacks && (32 * pack) << p.log_packs < p.n) ++p.log_packs;
+  // Rows of 4 KB or more are on the way at once.
+  p.rows_at_once = p.log_packs < 3 ? 8 >> p.log_packs : 1;
+  const int64_t rows = kTileWarps * p.rows_at_once;
+  launch_tiles("warps", scanner, (p.scans + rows - 1) / rows,
+               tile_bytes(p.log_packs, p.rows_at_once), p);
 }
 
 void launch_rows(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
   p.scans = p.outer;
-  const int64_t items = accumulator > 8 ? scan_items<16> : scan_items<8>;
-  int64_t blocks = p.scans;
-  if (p.n <= 32 * items) {
+  const int64_t items = accumulator > 8 ? scan_items<16> : scan_items<8>,
+                blocks = int64_t{current().multiprocessors()} * 4;
+  set_packs(l, p);
+  // Short rows as they lie, where packs of 16 bytes would not do.
+  const bool rows = l.op->name != std::string_view("exp_scan"), few = p.n <= 32 * items;
+  if (rows && (few ? p.packs : p.n <= kWarpRow && p.scans >= kTileWarps * blocks))
+    return launch_warps(l, p, scanner);
+  if (few) {
     p.group = 1;
     while (p.group * items < p.n) p.group *= 2;
     p.used = static_cast<int>((p.n + p.group - 1) / p.group);
     const int64_t each = kScanThreads / p.group;
-    blocks = (p.scans + each - 1) / each;
-  } else {
-    p.tiles = (p.n + items * kScanThreads - 1) / (items * kScanThreads);
-    // A block for each scan, where there are enough of them.
-    if (p.tiles > 1 && p.scans < int64_t{current().multiprocessors()} * 4)
-      return launch_long(l, p, scanner, accumulator);
-    const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.a) |
-                           reinterpret_cast<uintptr_t>(p.b) | reinterpret_cast<uintptr_t>(p.y);
-    p.packs = !p.reverse && p.n % kScanPack == 0 && addresses % 16 == 0;
+    return launch_blocks("scan", cat("scan_rows_", scanner), (p.scans + each - 1) / each,
+                         kScanThreads, p);
   }
-  launch_blocks("scan", cat("scan_rows_", scanner), blocks, kScanThreads, p);
+  p.tiles = (p.n + items * kScanThreads - 1) / (items * kScanThreads);
+  // A block for each scan, where there are enough of them.
+  if (p.tiles > 1 && p.scans < blocks) return launch_long(l, p, scanner, accumulator);
+  const auto addresses = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.a) |
+                         reinterpret_cast<uintptr_t>(p.b) | reinterpret_cast<uintptr_t>(p.y);
+  p.packs = !p.reverse && p.n % kScanPack == 0 && addresses % 16 == 0;
+  launch_blocks("scan", cat("scan_rows_", scanner), p.scans, kScanThreads, p);
 }
 
 void launch_columns(Launch& l, ScanParams& p, const std::string& scanner, int64_t accumulator) {
   p.scans = p.outer * p.inner;
-  p.lines = (p.scans + kScanThreads - 1) / kScanThreads;
   p.tiles = 1;
+  p.chunk = p.n;
   const int64_t depth = accumulator > 8 ? scan_depth<16> : scan_depth<8>;
-  if (p.scans < kEnough && p.n > 2 * depth) {
-    p.tiles = (p.n + depth - 1) / depth;
-    p.ready = reinterpret_cast<unsigned*>(take_zeros(l, p, (p.tiles * p.lines + 1) / 2));
+  auto blocks = [&] { return (p.scans * p.tiles + kScanThreads - 1) / kScanThreads; };
+  if (p.scans < kEnough && p.n > 4 * depth) {
+    const int64_t wanted =
+                      std::min<int64_t>(current().multiprocessors() * 4096 / p.scans + 1, 2048),
+                  steps = (p.n + wanted * depth - 1) / (wanted * depth);
+    p.chunk = std::max<int64_t>(steps, 2) * depth;
+    p.tiles = (p.n + p.chunk - 1) / p.chunk;
     p.totals = l.workspace(p.tiles * p.scans * accumulator);
-    p.sums = l.workspace((p.tiles + kColumnGroup - 1) / kColumnGroup * p.scans * accumulator);
+    p.count_only = 1;
+    launch_blocks("scan", cat("scan_columns_", scanner), blocks(), kScanThreads, p);
+    launch_blocks("scan", cat("scan_chunks_", scanner), (p.scans + 31) / 32, kChunkThreads, p);
+    p.count_only = 0;
   }
-  launch_blocks("scan", cat("scan_columns_", scanner), p.lines * p.tiles, kScanThreads, p);
+  launch_blocks("scan", cat("scan_columns_", scanner), blocks(), kScanThreads, p);
 }
 
 /// Scans `in` to the output; the first of them to p.x, then p.a and p.b.

@@ -13,17 +13,18 @@ struct ScanParams {
   const void* b;
   void* y;
   unsigned* ticket;  // zeroed; tiles are numbered in the order in which blocks start
-  unsigned* ready;   // columns, zeroed; of each tile: 1 its total is there, 2 its group's sum too
-  void* totals;      // of tiles of columns
-  void* sums;        // columns: up to the last tile of each group
+  void* totals;      // columns: of each chunk; then what comes before it
   // Long scans, zeroed: Note [Relays].
   unsigned long long *tile_totals, *group_totals, *sums_up_to;
   long long outer, n, inner;
-  long long scans;  // outer * inner
-  long long tiles;  // of a scan; columns, 1: a block goes along all of it
-  long long lines;  // columns: tiles side by side
-  int used;         // short rows: elements of a thread
-  int packs;        // rows: whether neighbours may be moved at once
+  long long scans;   // outer * inner
+  long long tiles;   // of a scan; of columns: chunks
+  long long chunk;   // columns: elements
+  int count_only;    // columns: only totals are wanted
+  int used;          // short rows: elements of a thread
+  int packs;         // rows: whether neighbours may be moved at once
+  int log_packs;     // tiles in shared memory: of 16 bytes, of a thread
+  int rows_at_once;  // of a warp
   int group;  // rows: threads of a scan, several scans in a block; 0: a scan has several tiles
   int reverse, inclusive;
   int flag;                 // sum or product, largest or smallest
@@ -41,15 +42,20 @@ template <int bytes>
 inline constexpr int scan_depth = bytes > 8   ? 8
                                   : bytes > 4 ? 16
                                               : 32;
-inline constexpr int kColumnGroup = 16;  // tiles in a group
+inline constexpr int kChunkThreads = 512, kChunkWarps = kChunkThreads / 32;
 /// Long scans: elements of 16 bytes, and how many times 16 bytes a thread has of a tile, by the
 /// bytes of an element and of an accumulator.
 template <int bytes>
 inline constexpr int long_pack = 16 / bytes;
 template <int bytes, int accumulator>
 inline constexpr int long_packs = bytes == 1 || (bytes == 2 && accumulator > 4) ? 2 : 4;
-// Of a block of long scans, and of logarithms of sums.
+inline constexpr int kTileThreads = 256, kTileWarps = kTileThreads / 32;
+inline constexpr int kMostLogPacks = 4;
+/// Bytes of shared memory for `rows` times 32 << log_packs packs of each warp.
+inline constexpr int tile_bytes(int log_packs, int rows) {
+  return kTileWarps * rows * (log_packs ? 32 * ((1 << log_packs) + 1) : 32) * 16;
+}
+// Of a block of long scans in registers.
 inline constexpr int kLongThreads = 512, kLongWarps = kLongThreads / 32;
-inline constexpr int kLogsThreads = 256, kLogsWarps = kLogsThreads / 32;
 
 }  // namespace legato::cuda

@@ -11,7 +11,7 @@
 // nothing.
 #pragma once
 
-#include "legato/ops/scan/long_tiles.cuh"
+#include "legato/ops/scan/tiles.cuh"
 
 namespace legato::cuda {
 
@@ -65,83 +65,47 @@ template <class T>
 struct LogsMemory {
   using A = typename LogSumExpScan<T>::A;
   unsigned ticket;
-  float top[kLogsWarps], low[kLogsWarps];
-  double sums[kLogsWarps];
-  A totals[kLogsWarps];
+  float top[kTileWarps], low[kTileWarps];
+  double sums[kTileWarps];
+  A totals[kTileWarps];
   Relay<LogSumExpScan<T>> relay;
 };
 
-/// A tile by the way of all scans: elements are read again for each use.
+// The way of all scans; by itself, since it is long and seldom needed.
 template <class T>
-struct AnyLogsTile {
+LEGATO_APART typename LogSumExpScan<T>::A total_of(const WarpTile<LogSumExpScan<T>>& tile,
+                                                   const ScanParams& p) {
+  const LogSumExpScan<T> s(p);
+  return scan_warp(s, tile.total(s, p));
+}
+template <class T>
+LEGATO_APART void scan_any(const WarpTile<LogSumExpScan<T>>& tile, const ScanParams& p,
+                           typename LogSumExpScan<T>::A acc) {
+  tile.scan(LogSumExpScan<T>(p), p, acc);
+}
+
+template <class T>
+LEGATO_INLINE void scan_logs(const ScanParams& p, char* shared, LogsMemory<T>& m) {
   using S = LogSumExpScan<T>;
   using A = typename S::A;
-  using Tiles = LongTiles<S>;
-  static constexpr int P = Tiles::P, N = Tiles::N, apart = Tiles::apart;
-  const ScanParams& p;
-  const S& s;
-  TilePlace at;
-
-  LEGATO_INLINE long long address(long long i) const {
-    return at.row * p.n + (p.reverse ? p.n - 1 - i : i);
-  }
-  LEGATO_INLINE A pack_total(long long i) const {
-    A v = s.none();
-#pragma unroll 1
-    for (int k = 0; k < P; ++k)
-      if (i + k < p.n) v = s.combine(v, s.make(p, s.raw(p, address(i + k))));
-    return v;
-  }
-  LEGATO_APART A total(const AnyLogsTile& t) {
-    A carry = t.s.none();
-#pragma unroll 1
-    for (int j = 0; j < N; ++j) {
-      const A upto = scan_warp(t.s, t.pack_total(t.at.begin + j * apart));
-      carry = t.s.combine(carry, shuffle_from(upto, 31));
-    }
-    return carry;
-  }
-  LEGATO_APART void write(const AnyLogsTile& t, A acc) {
-#pragma unroll 1
-    for (int j = 0; j < N; ++j) {
-      const long long i = t.at.begin + j * apart;
-      const A upto = scan_warp(t.s, t.pack_total(i)), lanes = shuffle_up(upto, 1);
-      A run = threadIdx.x % 32 == 0 ? acc : t.s.combine(acc, lanes);
-#pragma unroll 1
-      for (int k = 0; k < P; ++k) {
-        if (i + k >= t.p.n) break;
-        const A next = t.s.combine(run, t.s.make(t.p, t.s.raw(t.p, t.address(i + k))));
-        t.s.store(t.p, t.address(i + k), t.p.inclusive ? next : run);
-        run = next;
-      }
-      acc = t.s.combine(acc, shuffle_from(upto, 31));
-    }
-  }
-};
-
-template <class T>
-LEGATO_INLINE void scan_logs(const ScanParams& p, LogsMemory<T>& m) {
-  using Any = AnyLogsTile<T>;
-  using Tiles = typename Any::Tiles;
-  using A = typename Any::A;
-  constexpr int P = Tiles::P, N = Tiles::N;
-  const LogSumExpScan<T> s(p);
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  using Tile = WarpTile<S>;
+  const S s(p);
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const float none = static_cast<float>(no_top());
-  const TilePlace at = Tiles::place(p, take_ticket(p.ticket, &m.ticket));
-  const Any any{p, s, at};
-  T raw[N][P];
-  Tiles::read(s, p, at, raw);
-  float x[N][P], top = none, low = -none;
-#pragma unroll
-  for (int j = 0; j < N; ++j)
-#pragma unroll
-    for (int k = 0; k < P; ++k) {
-      const float v = at.begin + j * Tiles::apart + k < p.n ? read(raw[j][k]) : none;
-      x[j][k] = v;
-      top = extreme(top, v, true);
-      low = v < low && v != none ? v : low;
-    }
+  const long long ticket = take_ticket(p.ticket, &m.ticket), row = ticket / p.tiles,
+                  t = ticket - row * p.tiles;
+  Tile tile{reinterpret_cast<typename Tile::Packed*>(shared), p.log_packs, row, 0};
+  tile.at += tile.place(warp * (32 << p.log_packs));
+  tile.first = (t * kTileWarps + warp) * tile.elements();
+  tile.bring(p);
+  wait_copies<0>();
+  __syncwarp();
+  float top = none, low = -none;
+  tile.template each<false>(p, [&](const T& raw) {
+    const float v = read(raw);
+    top = extreme(top, v, true);
+    low = v < low && v != none ? v : low;
+  });
   auto over_threads = [](float& a, float& b, int threads) {
     for (int by = threads / 2; by > 0; by /= 2) {
       a = extreme(a, __shfl_xor_sync(~0u, a, by), true);
@@ -154,80 +118,63 @@ LEGATO_INLINE void scan_logs(const ScanParams& p, LogsMemory<T>& m) {
     m.low[warp] = low;
   }
   __syncthreads();
-  top = m.top[lane % kLogsWarps];
-  low = m.low[lane % kLogsWarps];
-  over_threads(top, low, kLogsWarps);
+  top = m.top[lane % kTileWarps];
+  low = m.low[lane % kTileWarps];
+  over_threads(top, low, kTileWarps);
   // Not with nan or infinity, or where nothing is finite.
   const bool near = low <= top && top - low < kTileReach;
-  double sums[N][P], before[N];
-  A total = s.none();
+  double before = 0;  // near: what this warp's threads before this one come to
+  A lanes = s.none(), total = s.none();
   if (near) {
-    double upto[N], carry = 0;
+    double sum = 0;
+    tile.template each<false>(p, [&](const T& raw) { sum += exp_from(read(raw), top); });
 #pragma unroll
-    for (int j = 0; j < N; ++j) {
-#pragma unroll
-      for (int k = 0; k < P; ++k) {
-        sums[j][k] = exp_from(x[j][k], top);
-        if (k > 0) sums[j][k] += sums[j][k - 1];
-      }
-      upto[j] = sums[j][P - 1];
-#pragma unroll
-      for (int by = 1; by < 32; by *= 2) {
-        const double other = shuffle_up(upto[j], by);
-        if (lane >= by) upto[j] += other;
-      }
+    for (int by = 1; by < 32; by *= 2) {
+      const double other = shuffle_up(sum, by);
+      if (lane >= by) sum += other;
     }
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      const double lanes = shuffle_up(upto[j], 1);
-      before[j] = lane == 0 ? carry : carry + lanes;
-      carry += shuffle_from(upto[j], 31);
-    }
-    if (lane == 0) m.sums[warp] = carry;
+    before = shuffle_up(sum, 1);
+    if (lane == 0) before = 0;
+    if (lane == 31) m.sums[warp] = sum;
   } else {
-    total = Any::total(any);
-    if (lane == 0) m.totals[warp] = total;
+    const A upto = total_of<T>(tile, p);
+    lanes = shuffle_up(upto, 1);
+    if (lane == 31) m.totals[warp] = upto;
   }
   __syncthreads();
   if (warp == 0) {
     if (near) {
       double sum = m.sums[0];
-      for (int w = 1; w < kLogsWarps; ++w) sum += m.sums[w];
+      for (int w = 1; w < kTileWarps; ++w) sum += m.sums[w];
       total = {static_cast<double>(top), sum};
     } else {
       total = m.totals[0];
-      for (int w = 1; w < kLogsWarps; ++w) total = s.combine(total, m.totals[w]);
+      for (int w = 1; w < kTileWarps; ++w) total = s.combine(total, m.totals[w]);
     }
   }
-  A acc = m.relay.before(s, p, at.row, at.t, total);
+  A acc = m.relay.before(s, p, row, t, total);
   if (!near) {
     for (int w = 0; w < warp; ++w) acc = s.combine(acc, m.totals[w]);
-    Any::write(any, acc);
-    return;
+    scan_any<T>(tile, p, lane == 0 ? acc : s.combine(acc, lanes));
+  } else {
+    // What came before, relative to m, beside which this tile may weigh nothing.
+    const double apart = acc.top - static_cast<double>(top);
+    const bool alone = !(apart < kTileReach);  // also nan
+    const float onto = alone ? static_cast<float>(acc.top) : top;
+    const double weight = alone ? 0 : 1;
+    const bool finite = onto - onto == 0;
+    double run = alone ? acc.sum : apart > -700 ? acc.sum * exp_of(apart) : 0;
+    for (int w = 0; w < warp; ++w) run += weight * m.sums[w];
+    run += weight * before;
+    tile.template each<true>(p, [&](T& raw) {
+      const double next = run + weight * exp_from(read(raw), top);
+      const double sum = p.inclusive ? next : run;
+      raw = written<T>(sum == 0 ? none : finite ? log_onto(sum, onto) : onto);
+      run = next;
+    });
   }
-  // What came before, relative to m, beside which this tile may weigh nothing.
-  const double apart = acc.top - static_cast<double>(top);
-  const bool alone = !(apart < kTileReach);  // also nan
-  const float onto = alone ? static_cast<float>(acc.top) : top;
-  const double weight = alone ? 0 : 1;
-  const bool finite = onto - onto == 0;
-  double start = alone ? acc.sum : apart > -700 ? acc.sum * exp_of(apart) : 0;
-  for (int w = 0; w < warp; ++w) start += weight * m.sums[w];
-#pragma unroll
-  for (int j = 0; j < N; ++j) {
-    const double from = start + weight * before[j];
-    T to[P];
-#pragma unroll
-    for (int k = 0; k < P; ++k) {
-      double sum = from;
-      if (p.inclusive)
-        sum += weight * sums[j][k];
-      else if (k > 0)
-        sum += weight * sums[j][k - 1];
-      to[k] = written<T>(sum == 0 ? none : finite ? log_onto(sum, onto) : onto);
-    }
-    write_results<T, P>(p, at.row, at.begin + j * Tiles::apart, to);
-  }
+  __syncwarp();
+  tile.write(p);
 }
 
 }  // namespace legato::cuda

@@ -1,9 +1,8 @@
-// Long scans of neighbours, where there are few of them: each tile is a block's, which reads and
-// writes its elements once (Note [Relays]). Elements stay in registers as they are stored, and are
-// made accumulators once more when they are written.
+// Long scans of neighbours that have several operands, where there are few of them: each tile is a
+// block's, which reads and writes its elements once (Note [Relays]). Elements stay in registers as
+// they are stored, and are made accumulators once more when they are written.
 #include "legato/backends/cuda/at_once.cuh"
 #include "legato/ops/scan/long_tiles.cuh"
-#include "legato/ops/scan/scan_logs.cuh"
 
 namespace legato::cuda {
 
@@ -88,36 +87,9 @@ inline constexpr int kAtOnce = sizeof(A) <= 8 ? 2 : 1;
     __shared__ LongMemory<__VA_ARGS__> memory;                      \
     scan_long<__VA_ARGS__>(p, memory);                              \
   }
-LEGATO_SCAN_LONG(arith_bool, ArithScan<bool>)
-LEGATO_SCAN_LONG(arith_u8, ArithScan<uint8_t>)
-LEGATO_SCAN_LONG(arith_u16, ArithScan<uint16_t>)
-LEGATO_SCAN_LONG(arith_u32, ArithScan<uint32_t>)
-LEGATO_SCAN_LONG(arith_u64, ArithScan<uint64_t>)
-LEGATO_SCAN_LONG(arith_f16, ArithScan<f16>)
-LEGATO_SCAN_LONG(arith_bf16, ArithScan<bf16>)
-LEGATO_SCAN_LONG(arith_f32, ArithScan<float>)
-LEGATO_SCAN_LONG(arith_f64, ArithScan<double>)
-LEGATO_SCAN_LONG(arith_c64, ArithScan<c64>)
-LEGATO_SCAN_LONG(arith_c128, ArithScan<c128>)
-LEGATO_SCAN_LONG(extreme_1, KeyScan<uint8_t>)
-LEGATO_SCAN_LONG(extreme_2, KeyScan<uint16_t>)
-LEGATO_SCAN_LONG(extreme_4, KeyScan<uint32_t>)
-LEGATO_SCAN_LONG(extreme_8, KeyScan<uint64_t>)
-LEGATO_SCAN_LONG(extreme_c64, ComplexExtremeScan<c64>)
-LEGATO_SCAN_LONG(extreme_c128, ComplexExtremeScan<c128>)
-LEGATO_SCAN_LONG(logsumexp_f64, LogSumExpScan<double>)
 LEGATO_SCAN_LONG(exp_f16, ExpScan<f16>)
 LEGATO_SCAN_LONG(exp_bf16, ExpScan<bf16>)
 LEGATO_SCAN_LONG(exp_f32, ExpScan<float>)
 LEGATO_SCAN_LONG(exp_f64, ExpScan<double>)
-
-#define LEGATO_SCAN_LOGS(end, T)                                                  \
-  LEGATO_KERNEL_AT_ONCE(scan_long_logsumexp_##end, ScanParams, kLogsThreads, 4) { \
-    __shared__ LogsMemory<T> memory;                                              \
-    scan_logs<T>(p, memory);                                                      \
-  }
-LEGATO_SCAN_LOGS(f16, f16)
-LEGATO_SCAN_LOGS(bf16, bf16)
-LEGATO_SCAN_LOGS(f32, float)
 
 }  // namespace legato::cuda

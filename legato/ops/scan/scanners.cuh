@@ -129,6 +129,7 @@ struct ComplexExtremeScan {
   }
   LEGATO_INLINE A make(const ScanParams&, Raw v) const { return v; }
   LEGATO_INLINE A combine(A a, A b) const { return extreme(a, b, largest); }
+  LEGATO_INLINE T result(const ScanParams&, A a) const { return a; }
   LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
     static_cast<T*>(p.y)[at] = a;
   }
@@ -173,9 +174,12 @@ struct LogSumExpScan {
     return {v, v == no_top() ? 0. : 1.};
   }
   LEGATO_INLINE A combine(A a, A b) const { return add_scaled<!std::is_same_v<E, double>>(a, b); }
-  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
+  LEGATO_INLINE T result(const ScanParams&, A a) const {
     const bool infinite = a.top == no_top() || a.top == -no_top();
-    static_cast<T*>(p.y)[at] = narrowed<T>(infinite ? a.top : a.top + log_of(a.sum));
+    return narrowed<T>(infinite ? a.top : a.top + log_of(a.sum));
+  }
+  LEGATO_INLINE void store(const ScanParams& p, long long at, A a) const {
+    static_cast<T*>(p.y)[at] = result(p, a);
   }
 };
 template <class E>
