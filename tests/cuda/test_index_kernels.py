@@ -27,6 +27,8 @@ SORTS = """
         check(values(shape, DTYPE))
     check(values((9000,), DTYPE) // 40)
     check(np.full(5000, 7, DTYPE))
+    for high in (2, 300, 100000):  # upper digits are the same everywhere
+        check(rng.integers(0, high, 9000).astype(DTYPE))
     print("right")
 """
 
@@ -47,6 +49,30 @@ def test_sorts_of_complex_numbers_and_nan(cache):
     print(s[:1000].tolist() == [-np.inf] * 1000, np.isnan(s[-1000:]).all(), s[3000:5000].min())
     """
     assert run(HEAD + program, cache) == "True True 2.0"
+
+
+TOPK = """
+    def check(a, k, axis=-1):
+        want = np.take(np.sort(a, axis), range(a.shape[axis] - k, a.shape[axis]), axis)
+        same(lg.topk(made(a), k, axis), want)
+    # rows that blocks share, a block's rows, columns, short rows and large parts
+    for shape, axis, k in (((70000,), 0, 100), ((9000, 3), 0, 7), ((3, 20000), 1, 2000), ((6, 9001), 1, 50),
+                           ((5, 8192), 1, 1), ((4, 1000), 1, 3), ((3, 9000), 1, 8000)):
+        a = values(shape, DTYPE)
+        if DTYPE[0] == "f":
+            a.reshape(-1)[::397] = np.nan
+            a.reshape(-1)[5:8] = np.inf, -np.inf, -0.0
+        check(a, k, axis)
+    few = rng.integers(0, 2, 50000).astype(DTYPE)
+    check(few, 40)
+    check(np.where(np.arange(50000) < 30, few, few * 0), 40)
+    print("right")
+"""
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float16", "float32", "int64", "float64"])
+def test_largest_elements(dtype, cache):
+    assert run(HEAD + f"    DTYPE = {dtype!r}\n" + TOPK, cache) == "right"
 
 
 def test_gathers_along_the_last_axis(cache):

@@ -10,6 +10,13 @@ struct SortAttrs {
   static constexpr auto fields() { return std::tuple(field("axis", &SortAttrs::axis)); }
 };
 
+struct TopkAttrs {
+  int64_t k = 0, axis = -1;
+  static constexpr auto fields() {
+    return std::tuple(field("k", &TopkAttrs::k), field("axis", &TopkAttrs::axis));
+  }
+};
+
 /// The first `lead` axes of the sequence and of the values are common to both; then follow the
 /// sorted axis of the sequence, and whatever axes of the values.
 struct SearchAttrs {
@@ -20,6 +27,6 @@ struct SearchAttrs {
   }
 };
 
-extern const Op sort_op, argsort_op, searchsorted_op;
+extern const Op sort_op, argsort_op, topk_op, searchsorted_op;
 
 }  // namespace legato

@@ -8,15 +8,16 @@
 namespace legato::cuda {
 
 struct RadixParams {
-  const void* x;             // rows of n elements, one behind the other
-  const void* keys_in;       // null: keys are made from x
-  const unsigned* index_in;  // of pairs; null: element i has index i
-  void* keys_out;            // null: not needed any more
-  unsigned* index_out;       // of pairs
-  unsigned* totals;          // [row][digit's number][digit]; zeroed
-  unsigned* ticket;          // zeroed; tiles are numbered in the order in which blocks start
-  void* reports;             // [row][tile][digit], zeroed: see Note [Reports of tiles]
-  void* next_reports;        // of the next pass, to be zeroed; null: there is none
+  const void* x;                // rows of n elements, one behind the other
+  const unsigned* first_index;  // of pairs, before the first pass; null: element i has index i
+  // Passes write to these in turns, and the last one to the result.
+  void* keys[2];
+  unsigned* index[2];
+  void* keys_out;       // null: not needed
+  unsigned* index_out;  // of pairs
+  unsigned* totals;     // [row][digit's number][digit]; zeroed
+  unsigned* head;       // zeroed: RadixHead
+  void* reports[2];     // [row][tile][digit], the first ones zeroed: see Note [Reports of tiles]
   KeyForm form;
   long long rows, n, tiles;
   long long span;  // elements that a block counts
@@ -24,7 +25,15 @@ struct RadixParams {
   int digits;  // passes of the whole sort
   int pass;
   int decode;  // whether keys_out gets values
+  int skips;   // whether passes are left out whose digit is the same everywhere
   int far;     // whether reports have 64 bits
+};
+
+/// Words that a sort begins with.
+struct RadixHead {
+  unsigned tickets[8];  // of each pass; tiles are numbered in the order in which blocks start
+  unsigned counted;     // blocks that have counted
+  unsigned same;        // a bit for each digit that is the same everywhere
 };
 
 inline constexpr int kRadixCountThreads = 256;
@@ -47,7 +56,7 @@ struct RadixMemory {
   unsigned index[pairs ? threads * items : 1];
   unsigned bases[kDigits];
   unsigned sums[threads / 32];
-  unsigned ticket;
+  unsigned ticket, same;
 };
 
 }  // namespace legato::cuda

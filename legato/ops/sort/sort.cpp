@@ -37,6 +37,24 @@ void jvp_sort(const Call& c, std::span<const Array> tangents, std::span<Array> r
   result[0] = take_along_axis(tangents[0], order_of(c), c.attrs<SortAttrs>().axis);
 }
 
+void infer_topk(Inference& in) {
+  const auto& attrs = in.attrs<TopkAttrs>();
+  Shape shape = in.shape();
+  shape[static_cast<size_t>(normalize_axis(in.name(), attrs.axis, shape.size()))] = attrs.k;
+  in.result(shape, in.dtype());
+}
+void expand_topk(const Call& c, std::span<Array> out) {
+  const auto& attrs = c.attrs<TopkAttrs>();
+  SliceAttrs part = full_slice(c.in().ndim());
+  part.start[static_cast<size_t>(normalize_axis("topk", attrs.axis, c.in().ndim()))] = -attrs.k;
+  out[0] = slice(bind(sort_op, {c.in()}, SortAttrs{attrs.axis}), part);
+}
+void batch_topk(const BatchedCall& c, std::span<Array> out) {
+  TopkAttrs attrs = c.attrs<TopkAttrs>();
+  attrs.axis = normalize_axis(c.op.name, attrs.axis, c.rank()) + 1;
+  out[0] = bind(c.op, c.in, &attrs);
+}
+
 void infer_search(Inference& in) {
   const auto lead = static_cast<size_t>(in.attrs<SearchAttrs>().lead);
   if (in.dtype(0) != in.dtype(1))
@@ -76,6 +94,14 @@ constinit const Op argsort_op{
     .infer = infer<true>,
     .derive = ZeroDerivative(),  // integers
     .batch = batch,
+};
+constinit const Op topk_op{
+    .name = "topk",
+    .attrs = &attrs_type<TopkAttrs>,
+    .infer = infer_topk,
+    .expand = expand_topk,
+    .derive = ThroughExpand(),
+    .batch = batch_topk,
 };
 constinit const Op searchsorted_op{
     .name = "searchsorted",
@@ -142,13 +168,10 @@ Array topk(const Array& a, int k, const std::optional<int>& axis) {
   if (k < 0 || k > n)
     throw ValueError(cat("topk: k is ", k, "; expected 0 to ", n, ", the size of axis ", x.axis,
                          " of shape ", x.a.shape(), "."));
-  SliceAttrs part = full_slice(x.a.ndim());
-  const auto at = static_cast<size_t>(normalize_axis("topk", x.axis, x.a.ndim()));
-  if (k == 0)
-    part.stop[at] = 0;
-  else
-    part.start[at] = -k;
-  return slice(bind(sort_op, {x.a}, SortAttrs{x.axis}), part);
+  if (k > 0) return bind(topk_op, {x.a}, TopkAttrs{k, x.axis});
+  SliceAttrs none = full_slice(x.a.ndim());
+  none.stop[static_cast<size_t>(normalize_axis("topk", x.axis, x.a.ndim()))] = 0;
+  return slice(x.a, none);
 }
 
 Array searchsorted(const Array& sorted_sequence, const Array& values, const std::string& side) {
@@ -237,7 +260,7 @@ void register_unique(Registry& r);
 
 void register_sort(Registry& r) {
   register_unique(r);
-  for (const Op* op : {&sort_op, &argsort_op, &searchsorted_op}) r.add(*op);
+  for (const Op* op : {&sort_op, &argsort_op, &topk_op, &searchsorted_op}) r.add(*op);
   for (const Function* f : {&sort_function, &argsort_function, &partition_function,
                             &argpartition_function, &topk_function, &searchsorted_function})
     r.add(*f);

@@ -44,40 +44,36 @@ class Passes {
     reports_ = p.rows * p.tiles * kDigits * (p.far ? 8 : 4);
     zeroed_ = kHead + p.rows * digits * kDigits * 4 + reports_;
     zeroes_ = static_cast<char*>(l.workspace(zeroed_));
-    if (digits > 1) other_ = static_cast<char*>(l.workspace(reports_));
+    p.skips = p.rows == 1 && p.form.kind < KeyForm::complex64;
+    p.reports[0] = zeroes_ + zeroed_ - reports_;
+    if (digits > 1) p.reports[1] = l.workspace(reports_);
     for (int side = 0; side < 2 && digits > side + 1; ++side)
-      keys_[side] = l.workspace(p.rows * p.n * key_bytes);
+      p.keys[side] = l.workspace(p.rows * p.n * key_bytes);
     for (int side = 0; side < 2 && pairs && digits > side; ++side)
-      index_[side] = static_cast<unsigned*>(l.workspace(p.rows * p.n * 4));
+      p.index[side] = static_cast<unsigned*>(l.workspace(p.rows * p.n * 4));
   }
   /// `keys` gets the values or, of pairs, the sorted keys; `index` the order. Keys may be null.
   void run(void* keys, unsigned* index) {
     check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(zeroes_), 0,
                                    static_cast<size_t>(zeroed_), current().queue()),
           "clearing counts");
+    p_.head = reinterpret_cast<unsigned*>(zeroes_);
     p_.totals = reinterpret_cast<unsigned*>(zeroes_ + kHead);
+    p_.keys_out = keys;
+    p_.index_out = index;
+    p_.decode = !pairs_;
     launch_blocks("radix", cat("radix_count_", bytes_), p_.rows * p_.spans, kRadixCountThreads, p_);
-    char* reports[2] = {zeroes_ + zeroed_ - reports_, other_};
     const std::string name =
         cat("radix_move_", small_ ? "small_" : "", pairs_ ? "pairs_" : "keys_", bytes_);
     const int shared = bytes_ == 1   ? shared_bytes<uint8_t>()
                        : bytes_ == 2 ? shared_bytes<uint16_t>()
                        : bytes_ == 4 ? shared_bytes<uint32_t>()
                                      : shared_bytes<uint64_t>();
-    for (int pass = 0; pass < p_.digits; ++pass) {
-      const bool last = pass + 1 == p_.digits;
-      p_.pass = pass;
-      p_.ticket = reinterpret_cast<unsigned*>(zeroes_) + pass;
-      p_.reports = reports[pass % 2];
-      p_.next_reports = last ? nullptr : reports[(pass + 1) % 2];
-      p_.decode = last && !pairs_;
-      p_.keys_out = last ? keys : keys_[pass % 2];
-      p_.index_out = last && index ? index : index_[pass % 2];
+    for (p_.pass = 0; p_.pass < p_.digits; ++p_.pass)
       launch_shared("radix", name, p_.rows * p_.tiles, small_ ? kRadixSmallThreads : kRadixThreads,
                     shared, p_);
-      p_.keys_in = p_.keys_out;
-      p_.index_in = pairs_ ? p_.index_out : nullptr;
-    }
+    // Where nobody gave a place for the order it lies in the last one.
+    p_.first_index = index ? index : p_.index[(p_.digits - 1) % 2];
   }
 
  private:
@@ -90,13 +86,12 @@ class Passes {
     return pairs_ ? sizeof(RadixMemory<K, true, kRadixThreads, items>)
                   : sizeof(RadixMemory<K, false, kRadixThreads, items>);
   }
-  static constexpr int64_t kHead = 64;  // bytes of tickets: one a pass
+  static constexpr int64_t kHead = 64;  // bytes, at least a RadixHead
+  static_assert(sizeof(RadixHead) <= kHead);
   RadixParams& p_;
   bool pairs_, small_;
   int64_t bytes_, tile_, reports_, zeroed_;
-  char *zeroes_, *other_ = nullptr;
-  void* keys_[2] = {};
-  unsigned* index_[2] = {};
+  char* zeroes_;
 };
 
 /// Sorts rows of `n` neighbours: values to `values`, or their order to `index`.
@@ -137,10 +132,22 @@ void sort_rows(Launch& l, const void* x, Dtype t, int64_t rows, int64_t n, void*
     p.form.kind = KeyForm::imag128;
     passes.run(nullptr, nullptr);
     p.form.kind = KeyForm::real128;
-    p.keys_in = nullptr;
   }
   passes.run(values, index);
 }
+
+}  // namespace
+
+void sort_values(Launch& l, const void* x, Dtype t, int64_t rows, int64_t n, void* values) {
+  if (!is_complex(t)) return sort_rows(l, x, t, rows, n, values, nullptr);
+  // Equal values may differ in the sign of zeros.
+  auto* order = static_cast<unsigned*>(l.workspace(rows * n * 4));
+  sort_rows(l, x, t, rows, n, nullptr, order);
+  launch_over("sort", cat("sort_take_", size_of(t)), rows * n,
+              SortTakeParams{x, order, values, rows, n});
+}
+
+namespace {
 
 template <bool indices>
 void run_sort(Launch& l) {
@@ -166,15 +173,10 @@ void run_sort(Launch& l) {
     from = memory;
     to = l.workspace(out.size * out_bytes);
   }
-  if (indices) {
+  if (indices)
     sort_rows(l, from, x.dtype, rows, n, nullptr, static_cast<unsigned*>(to));
-  } else if (is_complex(x.dtype)) {  // equal values may differ in the sign of zeros
-    auto* order = static_cast<unsigned*>(l.workspace(x.size * 4));
-    sort_rows(l, from, x.dtype, rows, n, nullptr, order);
-    launch_over("sort", cat("sort_take_", bytes), x.size, SortTakeParams{from, order, to, rows, n});
-  } else {
-    sort_rows(l, from, x.dtype, rows, n, to, nullptr);
-  }
+  else
+    sort_values(l, from, x.dtype, rows, n, to);
   if (inner > 1) copy_elements(out.data, columns, to, dense, turned, out_bytes);
 }
 
@@ -227,6 +229,8 @@ void register_sort_kernels(KernelTable& table) {
               [](auto) { return Kernel{run_sort<false>, AcceptLayout::row_major}; });
   add_kernels(table, op_named("argsort"), AllTypes{},
               [](auto) { return Kernel{run_sort<true>, AcceptLayout::row_major}; });
+  add_kernels(table, op_named("topk"), AllTypes{},
+              [](auto) { return Kernel{run_topk, AcceptLayout::row_major}; });
   add_kernels(table, op_named("searchsorted"), AllTypes{},
               [](auto) { return Kernel{run_search, AcceptLayout::row_major}; });
 }

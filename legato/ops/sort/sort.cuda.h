@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "legato/array/dtype.h"
+
 namespace legato {
 class Launch;
 }
@@ -15,5 +17,10 @@ struct SortedKeys {
   const unsigned* order;
 };
 SortedKeys sort_keys(Launch& l, const unsigned* keys, int64_t n, int bits);
+
+/// Sorts rows of `n` neighbours.
+void sort_values(Launch& l, const void* x, Dtype t, int64_t rows, int64_t n, void* values);
+/// The kernel of topk.
+void run_topk(Launch& l);
 
 }  // namespace legato::cuda
