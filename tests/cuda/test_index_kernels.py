@@ -208,6 +208,48 @@ def test_sums_of_single_updates_at_the_ends_of_the_range(cache):
     ]
 
 
+def test_many_sums_of_single_updates(cache):
+    """In buckets: exact, in any order, into few places, by sorted indices, and by whatever names places."""
+    program = """
+    n = 150000  # enough for the two multiprocessors of the emulated GPU
+    def added(a, i, u):
+        want = a.astype(np.longdouble)
+        np.add.at(want, i, u.astype(np.longdouble) if isinstance(u, np.ndarray) else u)
+        return want.astype(np.float64).astype(np.float32).astype(a.dtype)
+    def check(size, spread=0, dtype="float32", kind="int32", skewed=False, ordered=False):
+        i = rng.integers(-size, size, n).astype(kind)
+        if skewed: i[n // 4 :] = 5 % size
+        if ordered: i = np.sort(i)
+        u = (rng.standard_normal(n) * np.exp(spread * rng.standard_normal(n))).astype(dtype)
+        a = np.zeros(size, dtype)
+        same(made(a).at[made(i)].add(made(u)), added(a, i, u))
+    check(100000)
+    check(100000, skewed=True)
+    check(100000, ordered=True, spread=3)
+    check(400000, kind="int64", spread=12)
+    check(300000, spread=25, skewed=True)
+    for size in (1, 7): check(size)
+    check(50000, dtype="float16")
+    a = np.zeros((500, 700), np.float32)
+    r, c = rng.integers(-500, 500, n).astype("int32"), rng.integers(0, 700, n).astype("uint16")
+    u = values(n, "float32")
+    same(made(a).at[made(r), made(c)].add(made(u)), added(a, (r, c), u))
+    same(made(a).at[made(r), made(c)].add(0.75), added(a, (r, c), 0.75))
+    a, r, u = np.zeros((1000, 3), np.float32), r[: n // 2] % 1000, values((n // 2, 3), "float32")
+    same(made(a).at[made(r)].add(made(u)), added(a, r, u))
+    i, u = rng.integers(8, 1000, n).astype("int32"), values(n, "float32")
+    i[:4], u[:4] = [3, 3, 4, 5], [np.inf, -np.inf, np.nan, np.inf]
+    y = np.array(lg.full(1000, -0.0).at[made(i)].add(made(u)))
+    print(y[3:6], np.isfinite(y[8:]).all(), np.signbit(y[:3]).all())
+    i[n - 1] = 1000
+    print(failure(lambda: lg.zeros(1000).at[made(i)].add(made(u))))
+    """
+    assert run(HEAD + program, cache).splitlines() == [
+        "[nan nan inf] True True",
+        "IndexError: scatter: index 1000 is out of range for axis 0 of size 1000",
+    ]
+
+
 def test_masks(cache):
     program = """
     for n in (1, 100, 4096, 5000, 70001):

@@ -11,22 +11,10 @@
 // down, further rounds follow; kernels of rounds that are not needed return at once.
 //
 // Infinities and nans go to the target as they are: whatever their order, the sum is the same.
-#include "legato/backends/cuda/rows.cuh"
 #include "legato/ops/index/exact.cuh"
-#include "legato/ops/index/places.cuh"
+#include "legato/ops/index/exact_bits.cuh"
 
 namespace legato::cuda {
-
-/// A finite float as mantissa * 2^(shift - 149), without its sign.
-struct Cut {
-  unsigned mantissa;
-  int shift;
-};
-LEGATO_INLINE Cut cut(unsigned magnitude) {
-  const unsigned e = magnitude >> 23;
-  return e ? Cut{(magnitude & 0x7fffffu) | 0x800000u, static_cast<int>(e) - 1} : Cut{magnitude, 0};
-}
-inline constexpr unsigned kInfinity = 0x7f800000u;
 
 /// Bits are numbered from that of the smallest float. Those of updates lie in [low, high).
 struct Range {
@@ -50,16 +38,8 @@ LEGATO_INLINE void exact_range(const ExactParams& p, unsigned (*shared)[kExactTh
                   first = static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x,
                   step = static_cast<long long>(gridDim.x) * kExactThreads;
   const long long packs = reinterpret_cast<uintptr_t>(updates) % 16 ? 0 : n / V;
-  unsigned top = 0, low = 0;
-  auto take = [&](T v) {
-    const unsigned magnitude = __builtin_bit_cast(uint32_t, read(v)) & ~0x80000000u;
-    if (magnitude >= kInfinity || magnitude == 0) return;
-    const Cut c = cut(magnitude);
-    const unsigned lowest =
-        512u - static_cast<unsigned>(c.shift + __popc((c.mantissa & (0u - c.mantissa)) - 1));
-    top = magnitude > top ? magnitude : top;
-    low = lowest > low ? lowest : low;
-  };
+  Reach reach;
+  auto take = [&](T v) { reach.take(__builtin_bit_cast(uint32_t, read(v)) & ~0x80000000u); };
   for (long long i = first; i < packs; i += ahead * step) {
     Pack<T, V> v[ahead];
 #pragma unroll
@@ -72,22 +52,7 @@ LEGATO_INLINE void exact_range(const ExactParams& p, unsigned (*shared)[kExactTh
         for (int k = 0; k < V; ++k) take(v[u].at[k]);
   }
   for (long long i = packs * V + first; i < n; i += step) take(updates[i]);
-  for (int by = 16; by > 0; by /= 2) {
-    const unsigned other_top = __shfl_xor_sync(~0u, top, by),
-                   other_low = __shfl_xor_sync(~0u, low, by);
-    top = other_top > top ? other_top : top;
-    low = other_low > low ? other_low : low;
-  }
-  if (threadIdx.x % 32 == 0) {
-    shared[0][threadIdx.x / 32] = top;
-    shared[1][threadIdx.x / 32] = low;
-  }
-  __syncthreads();
-  if (threadIdx.x > 1) return;
-  unsigned most = 0;
-  for (int w = 0; w < kExactThreads / 32; ++w)
-    most = shared[threadIdx.x][w] > most ? shared[threadIdx.x][w] : most;
-  atomicMax(&p.range[threadIdx.x], most);
+  reach.give(p.range, shared);
 }
 
 /// Zeroes the words that the first round needs.
@@ -97,28 +62,6 @@ LEGATO_KERNEL(exact_clear, ExactParams, kExactThreads) {
   for (long long i = static_cast<long long>(blockIdx.x) * kExactThreads + threadIdx.x; i < n;
        i += step)
     p.words[i] = 0;
-}
-
-/// What is no finite number goes to the target. Elements of less than a word change the word around
-/// them.
-template <class T>
-LEGATO_APART void add_directly(T* to, float x) {
-  const auto address = reinterpret_cast<uintptr_t>(to);
-  unsigned* word = reinterpret_cast<unsigned*>(address & ~uintptr_t{3});
-  const int shift = static_cast<int>(address & 3) * 8;
-  constexpr unsigned mask = sizeof(T) == 4 ? ~0u : (1u << (8 * sizeof(T) % 32)) - 1;
-  unsigned old = *reinterpret_cast<volatile unsigned*>(word);
-  for (;;) {
-    T before;
-    const unsigned part = old >> shift & mask;
-    memcpy(&before, &part, sizeof before);
-    const T after = written<T>(read(before) + x);
-    unsigned bits = 0;
-    memcpy(&bits, &after, sizeof after);
-    const unsigned seen = atomicCAS(word, old, (old & ~(mask << shift)) | bits << shift);
-    if (seen == old) return;
-    old = seen;
-  }
 }
 
 /// Adds the parts of an update to the words of this round; `highest`: the bit where they begin.
@@ -144,11 +87,6 @@ LEGATO_INLINE void add_parts(const ExactParams& p, int highest, long long at, T 
     }
     if (part) atomicAdd(&p.words[w * p.size + at], bits >> 31 ? 0 - part : part);
   }
-}
-
-// By itself, so that it does not stand between reads.
-LEGATO_APART void report_wrong(const PlacesParams& p, long long v) {
-  report_value(p.report, p.term_axis[0], v, p.term_size[0]);
 }
 
 /// One index array that names elements of the target: packs of four.
@@ -216,10 +154,6 @@ LEGATO_INLINE void exact_add(const ExactParams& p) {
     for (int u = 0; u < ahead; ++u)
       if (at[u] >= 0) add_parts(p, highest, at[u], v[u]);
   }
-}
-
-LEGATO_INLINE double power_of_two(int e) {
-  return __builtin_bit_cast(double, static_cast<unsigned long long>(e + 1023) << 52);
 }
 
 template <class T>

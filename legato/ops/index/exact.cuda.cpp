@@ -19,6 +19,13 @@ bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, boo
   if (t != Dtype::float32 && t != Dtype::float16 && t != Dtype::bfloat16) return false;
   if (out.size > 8 * count + (1 << 20)) return false;
   start_from_input(l);
+  const auto addresses =
+      reinterpret_cast<uintptr_t>(updates) | reinterpret_cast<uintptr_t>(places.term_data[0]);
+  int flat = 0;
+  if (!single && places.terms == 1 && places.index_axes == 0 && columns == 1 &&
+      addresses % 16 == 0 && (places.term_bytes[0] == -4 || places.term_bytes[0] == -8))
+    flat = -places.term_bytes[0];
+  if (add_in_buckets(l, places, updates, single, flat)) return true;
   ExactParams p{};
   p.places = places;
   p.updates = updates;
@@ -27,11 +34,7 @@ bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, boo
   p.count = count;
   p.size = out.size;
   p.bits = std::min(40, 62 - static_cast<int>(std::bit_width(static_cast<uint64_t>(count))));
-  const auto addresses =
-      reinterpret_cast<uintptr_t>(updates) | reinterpret_cast<uintptr_t>(places.term_data[0]);
-  if (!single && places.terms == 1 && places.index_axes == 0 && columns == 1 &&
-      addresses % 16 == 0 && (places.term_bytes[0] == -4 || places.term_bytes[0] == -8))
-    p.flat = -places.term_bytes[0];
+  p.flat = flat;
   p.words = static_cast<unsigned long long*>(l.workspace(kExactWords * out.size * 8));
   p.range = static_cast<unsigned*>(l.workspace(8));
   check(driver().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(p.range), 0, 8, current().queue()),

@@ -24,6 +24,10 @@ bool gather_within_rows(Launch& l, const View& a, const View& indices, bool shar
 /// The input plus updates, one for each place or a single one for all; exact, so that their order
 /// does not matter. False if that does not serve here.
 bool add_exactly(Launch& l, const PlacesParams& places, const void* updates, bool single);
+/// The same for many updates, at the speed of memory; `flat` as in BucketParams. The output has
+/// been started from the input.
+bool add_in_buckets(Launch& l, const PlacesParams& places, const void* updates, bool single,
+                    int flat);
 /// The error of an index that was reported.
 std::exception_ptr index_out_of_range(const char* op, const ValueReport& r);
 /// Lets kernels divide by multiplying, where numbers are small enough.
