@@ -43,6 +43,10 @@ SOFTMAX = """
         same(d, p * (b - (b * p).sum(axis, keepdims=True)), n, what)
         (d,) = lg.vjp(lambda v: lg.log_softmax(v, axis=axis), [x], [g])[1]
         same(d, b - p * b.sum(axis, keepdims=True), n, what)
+    alone = made(997, 1)[0]                  # a row of one element: exactly 1, and 0
+    for x in (alone, alone * 50):
+        assert (np.array(lg.softmax(x, axis=1).astype(lg.float32)) == 1).all()
+        assert (np.array(lg.log_softmax(x, axis=1).astype(lg.float32)) == 0).all()
     inf, nan = float("inf"), float("nan")
     x = lg.array([[1.0, -inf, 2.0], [-inf, -inf, -inf], [1.0, inf, 2.0], [1.0, nan, 2.0]]).astype(T)
     for axis, y in ((1, x), (0, lg.contiguous(x.transpose()))):

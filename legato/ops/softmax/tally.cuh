@@ -23,8 +23,8 @@ LEGATO_INLINE V finite(V top) {
   return top == lowest<V>() || top == -lowest<V>() ? V(0) : top;
 }
 
-/// exp(v - shift). Half types: by the GPU's exponential, right to 2^-20 or so where that is asked
-/// for less than 2^-100 of the largest.
+/// exp(v - shift), exactly 1 where both are equal. Half types: by the GPU's exponential, right to
+/// 2^-20 or so where that is asked for less than 2^-100 of the largest.
 template <class T>
 struct Exponentials {
   using V = Compute<T>;
@@ -35,10 +35,9 @@ struct Exponentials {
 template <class T>
   requires(sizeof(T) == 2)
 struct Exponentials<T> {
-  static constexpr float kLog2e = 1.44269504f;
   float shift;
-  LEGATO_INLINE explicit Exponentials(float s) : shift(-s * kLog2e) {}
-  LEGATO_INLINE float operator()(float v) const { return exp2_fast(fma(v, kLog2e, shift)); }
+  LEGATO_INLINE explicit Exponentials(float s) : shift(s) {}
+  LEGATO_INLINE float operator()(float v) const { return exp2_fast((v - shift) * 1.44269504f); }
 };
 
 /// The largest element and the sum of exp(element - finite(top)). Of a derivative: `sum` alone.
