@@ -41,7 +41,8 @@ LEGATO_INLINE float exp2_fast(float x) {
 #endif
 }
 
-/// Copies 16 bytes to shared memory, or writes zeros unless `valid`; done after wait_copies().
+/// Copies 16 bytes to shared memory, or writes zeros unless `valid`; done after commit_copies()
+/// and wait_copies().
 LEGATO_INLINE void copy_16(void* to, const void* from, bool valid) {
 #ifndef LEGATO_EMULATED
   const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
@@ -49,13 +50,10 @@ LEGATO_INLINE void copy_16(void* to, const void* from, bool valid) {
                "r"(valid ? 16 : 0)
                : "memory");
 #else
-  if (valid)
-    std::memcpy(to, from, 16);
-  else
-    std::memset(to, 0, 16);
+  emulator::begin_copy(to, valid ? from : nullptr, 16);
 #endif
 }
-/// Copies 4 or 8 bytes to shared memory; done after wait_copies().
+/// Copies 4 or 8 bytes to shared memory; done after commit_copies() and wait_copies().
 template <int bytes>
 LEGATO_INLINE void copy_word(void* to, const void* from) {
 #ifndef LEGATO_EMULATED
@@ -63,12 +61,14 @@ LEGATO_INLINE void copy_word(void* to, const void* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(at), "l"(from), "n"(bytes)
                : "memory");
 #else
-  std::memcpy(to, from, bytes);
+  emulator::begin_copy(to, from, bytes);
 #endif
 }
 LEGATO_INLINE void commit_copies() {
 #ifndef LEGATO_EMULATED
   asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+  emulator::commit_copies();
 #endif
 }
 /// Waits until all but the last `n` committed groups of this thread have arrived.
@@ -76,6 +76,8 @@ template <int n>
 LEGATO_INLINE void wait_copies() {
 #ifndef LEGATO_EMULATED
   asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+#else
+  emulator::wait_copies(n);
 #endif
 }
 

@@ -98,6 +98,7 @@ LEGATO_INLINE void scan_logs(const ScanParams& p, char* shared, LogsMemory<T>& m
   tile.at += tile.place(warp * (32 << p.log_packs));
   tile.first = (t * kTileWarps + warp) * tile.elements();
   tile.bring(p);
+  commit_copies();
   wait_copies<0>();
   __syncwarp();
   float top = none, low = -none;

@@ -28,6 +28,7 @@ LEGATO_INLINE void scan_tile(const ScanParams& p, char* shared, TileMemory<S>& m
   tile.at += tile.place(warp * (32 << p.log_packs));
   tile.first = (t * kTileWarps + warp) * tile.elements();
   tile.bring(p);
+  commit_copies();
   wait_copies<0>();
   __syncwarp();
   const A upto = scan_warp(s, tile.total(s, p)), lanes = shuffle_up(upto, 1);
@@ -65,6 +66,7 @@ LEGATO_INLINE void scan_by_warps(const ScanParams& p, char* shared) {
       tile.row = first_row + r;
       tile.bring(p);
     }
+    commit_copies();
     wait_copies<0>();
     __syncwarp();
     for (int r = 0; r < rows; ++r) {

@@ -34,7 +34,7 @@ struct WarpTile {
   }
   LEGATO_INLINE T& element(int e) const { return at[place(e / P)].at[e % P]; }
 
-  /// Begins to read; done after wait_copies() and a barrier of the warp.
+  /// Begins to read; done after commit_copies(), wait_copies() and a barrier of the warp.
   LEGATO_INLINE void bring(const ScanParams& p) const {
     const int lane = static_cast<int>(threadIdx.x) % 32, here = have(p, first, elements());
     const T* from = static_cast<const T*>(p.x) + row * p.n;

@@ -37,6 +37,12 @@ int lane();
 /// The block's memory whose size is given at the launch; nvrtc.cpp puts it in the place of arrays
 /// that are declared `extern __shared__`.
 void* dynamic_shared();
+/// An asynchronous copy of this thread (from null: zeros). Until it has been committed and waited
+/// for, its place holds what nobody put there.
+void begin_copy(void* to, const void* from, int bytes);
+void commit_copies();
+/// Waits for all groups of this thread's copies but the last `n` that were committed.
+void wait_copies(int n);
 }  // namespace legato::emulator
 
 inline void __syncthreads() { legato::emulator::block_barrier(); }

@@ -41,9 +41,16 @@ constexpr int kMaxThreads = 1024;
 
 enum class State : uint8_t { ready, at_block_barrier, at_warp_barrier, done };
 
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes;
+};
 struct Fiber {
   void* stack_pointer = nullptr;
   State state = State::ready;
+  std::vector<Copy> copies;     // begun, in order
+  std::vector<size_t> commits;  // how many of them each commit ended with
 };
 
 struct Machine {
@@ -83,7 +90,11 @@ void prepare(int i) {
   *--words = nullptr;
   *--words = reinterpret_cast<void*>(&fiber_main);
   for (int r = 0; r < 6; ++r) *--words = nullptr;
-  machine.fibers[i] = {words, State::ready};
+  Fiber& f = machine.fibers[i];
+  f.stack_pointer = words;
+  f.state = State::ready;
+  f.copies.clear();
+  f.commits.clear();
 }
 
 bool run_block() {
@@ -167,6 +178,30 @@ unsigned ballot(bool mine) {
 }
 
 void* dynamic_shared() { return machine.shared.data(); }
+
+void begin_copy(void* to, const void* from, int bytes) {
+  std::memset(to, 0xcd, static_cast<size_t>(bytes));
+  machine.fibers[machine.current].copies.push_back({to, from, bytes});
+}
+void commit_copies() {
+  Fiber& f = machine.fibers[machine.current];
+  f.commits.push_back(f.copies.size());
+}
+void wait_copies(int n) {
+  Fiber& f = machine.fibers[machine.current];
+  if (f.commits.size() <= static_cast<size_t>(n)) return;
+  const size_t groups = f.commits.size() - static_cast<size_t>(n), done = f.commits[groups - 1];
+  for (size_t i = 0; i < done; ++i) {
+    const Copy& c = f.copies[i];
+    if (c.from)
+      std::memcpy(c.to, c.from, static_cast<size_t>(c.bytes));
+    else
+      std::memset(c.to, 0, static_cast<size_t>(c.bytes));
+  }
+  f.copies.erase(f.copies.begin(), f.copies.begin() + static_cast<std::ptrdiff_t>(done));
+  f.commits.erase(f.commits.begin(), f.commits.begin() + static_cast<std::ptrdiff_t>(groups));
+  for (size_t& end : f.commits) end -= done;
+}
 
 std::string launch(KernelFn kernel, const unsigned (&blocks)[3], const unsigned (&threads)[3],
                    unsigned shared, void** arguments) {
