@@ -28,6 +28,10 @@ constexpr int kMaxThreads = 1024;
 // A worker that finds nothing to do looks for work this long before it sleeps: longer than the gap
 // between two kernels of one evaluation, short against what a wake-up costs anybody (2-4 us).
 constexpr std::chrono::microseconds kSpin{20};
+// A caller whose workers have still a chunk each waits for them this long before it sleeps: a
+// thread that is woken may find itself on the CPU of the one that wakes it, which goes on running
+// there.
+constexpr std::chrono::microseconds kCallerSpin{200};
 
 thread_local bool in_region = false;  // this thread is running a body
 
@@ -44,12 +48,12 @@ void pause() {
 #endif
 }
 
-// Spins until `ready` or until kSpin has passed; says which.
+// Spins until `ready` or until `most` has passed; says which.
 template <class Ready>
-bool spin_until(bool may_spin, Ready ready) {
+bool spin_until(bool may_spin, std::chrono::microseconds most, Ready ready) {
   if (ready()) return true;
   if (!may_spin) return false;
-  const auto until = std::chrono::steady_clock::now() + kSpin;
+  const auto until = std::chrono::steady_clock::now() + most;
   do {
     for (int i = 0; i < 32; ++i) {
       pause();
@@ -59,36 +63,34 @@ bool spin_until(bool may_spin, Ready ready) {
   return false;
 }
 
-// Keeps a thread from a CPU while this lives.
+// Where a worker may run.
 //
-// Where the system believes that no two CPUs share a cache, as in many virtual machines, it wakes a
-// thread on the CPU where it last ran, busy or not. A worker that once ran on the caller's CPU then
-// waits there until the caller has done all the work, and sleeps there again: products of two
-// 256x256 matrices took 310 us instead of 175. Such a worker is woken elsewhere, where it stays.
-class BarredFrom {
+// Where the system believes that no two CPUs share a cache, and takes one that is halted for one
+// that is busy, as in many virtual machines, it wakes a thread on the waker's CPU, or where it last
+// ran, busy or not. A worker that comes to the caller's CPU waits there until the caller has done
+// all the work, and may sleep there again: one in ten convolutions of 1.1 ms took 2.0, products of
+// two 256x256 matrices 310 us instead of 175. So workers are kept from the CPU of the thread that
+// wakes them, until it wakes them from another.
+class Place {
  public:
-  BarredFrom() = default;
-  ~BarredFrom() {
-    if (barred_) pthread_setaffinity_np(thread_, sizeof allowed_, &allowed_);
-  }
-  BarredFrom(const BarredFrom&) = delete;
-  BarredFrom& operator=(const BarredFrom&) = delete;
-
-  /// False if the system refuses, or if the thread may run nowhere else.
-  bool start(pthread_t thread, int cpu) {
-    thread_ = thread;
-    if (pthread_getaffinity_np(thread, sizeof allowed_, &allowed_) != 0) return false;
+  int barred() const { return barred_; }
+  /// Does nothing if the system refuses, or if the thread may run nowhere else.
+  void keep_from(pthread_t thread, int cpu) {
+    cpu_set_t now;
+    if (pthread_getaffinity_np(thread, sizeof now, &now) != 0) return;
+    cpu_set_t ours = allowed_;
+    if (barred_ >= 0) CPU_CLR(barred_, &ours);
+    if (barred_ < 0 || !CPU_EQUAL(&now, &ours)) allowed_ = now;  // at first, or others changed it
     cpu_set_t others = allowed_;
     CPU_CLR(cpu, &others);
-    barred_ =
-        CPU_COUNT(&others) != 0 && pthread_setaffinity_np(thread, sizeof others, &others) == 0;
-    return barred_;
+    if (CPU_COUNT(&others) == 0 || pthread_setaffinity_np(thread, sizeof others, &others) != 0)
+      return;
+    barred_ = cpu;
   }
 
  private:
-  pthread_t thread_{};
-  cpu_set_t allowed_{};
-  bool barred_ = false;
+  cpu_set_t allowed_{};  // but for barred_
+  int barred_ = -1;
 };
 
 // The caller waits for chunks, not for workers: one that wakes late finds nothing to claim, and
@@ -129,7 +131,7 @@ class Pool {
     if (asleep_.load(std::memory_order_seq_cst) != 0) wake();
     take(generation, 0);
     const auto done = [&] { return unfinished_.load(std::memory_order_acquire) == 0; };
-    if (!spin_until(may_spin_, done)) {
+    if (!spin_until(may_spin_, kCallerSpin, done)) {
       // A worker holds a chunk and may have lost its core: sleep rather than take one from it.
       for (uint32_t left; (left = unfinished_.load(std::memory_order_acquire)) != 0;)
         unfinished_.wait(left);
@@ -145,18 +147,18 @@ class Pool {
  private:
   struct Worker {
     std::thread thread;
-    std::atomic<int> asleep_on{-1};  // the CPU that it last ran on; -1 while it is awake
+    Place place;
+    std::atomic<bool> asleep{false};
   };
 
   void wake() {
-    const int here = sched_getcpu();
-    BarredFrom barred[8];  // at a time; the next region moves others
-    size_t count = 0;
-    for (size_t i = 0; i < workers_.size() && count < std::size(barred); ++i) {
-      if (here >= 0 && workers_[i]->asleep_on.load(std::memory_order_relaxed) == here &&
-          barred[count].start(workers_[i]->thread.native_handle(), here)) {
-        ++count;
-      }
+    const int here = may_spin_ ? sched_getcpu() : -1;  // with more threads than CPUs all are shared
+    int moved = 0;                                     // at a time; the next region moves others
+    for (size_t i = 0; here >= 0 && i < workers_.size() && moved < 8; ++i) {
+      Worker& worker = *workers_[i];
+      if (worker.place.barred() == here || !worker.asleep.load(std::memory_order_relaxed)) continue;
+      worker.place.keep_from(worker.thread.native_handle(), here);
+      ++moved;
     }
     generation_.notify_all();
   }
@@ -174,8 +176,8 @@ class Pool {
         const int home = static_cast<int>(workers_.size() + 1) % n_ranges_;
         made->thread = std::thread(
             [this, &worker = *made, seen = generation_.load(), home] { work(worker, seen, home); });
-        if (const int here = sched_getcpu(); here >= 0)
-          BarredFrom().start(made->thread.native_handle(), here);  // its first place
+        if (const int here = sched_getcpu(); here >= 0 && may_spin_)
+          made->place.keep_from(made->thread.native_handle(), here);
         workers_.push_back(std::move(made));
         char name[16];
         std::snprintf(name, sizeof name, "legato-%d", static_cast<int>(workers_.size()) % 10000);
@@ -240,12 +242,12 @@ class Pool {
   void work(Worker& self, uint32_t seen, int home) {
     for (;;) {
       const auto news = [&] { return generation_.load(std::memory_order_acquire) != seen; };
-      if (!spin_until(may_spin_, news)) {
-        self.asleep_on.store(sched_getcpu(), std::memory_order_relaxed);
+      if (!spin_until(may_spin_, kSpin, news)) {
+        self.asleep.store(true, std::memory_order_relaxed);
         asleep_.fetch_add(1, std::memory_order_seq_cst);
         generation_.wait(seen, std::memory_order_seq_cst);
         asleep_.fetch_sub(1, std::memory_order_seq_cst);
-        self.asleep_on.store(-1, std::memory_order_relaxed);
+        self.asleep.store(false, std::memory_order_relaxed);
       }
       seen = generation_.load(std::memory_order_acquire);
       if (stop_.load()) return;
