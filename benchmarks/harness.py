@@ -110,8 +110,11 @@ class Effort:
 
     rounds: int = 15
     seconds_a_sample: float = 0.01
-    # Lets the other frameworks' threads stop spinning, which takes a core from us: OpenBLAS's do so for 2^26 cycles.
+    # Lets the other frameworks' threads stop spinning, which takes a core from the next one.
     pause: float = 0.03
+    # OpenBLAS's do so for 2^26 cycles of a clock that may be slow: 30 ms after one of its products ours of 512 took 2.1 ms,
+    # 120 ms after it 1.33.
+    pause_after_numpy: float = 0.12
     too_long: float = (
         math.inf
     )  # seconds of a call after which a contender is measured once, and no more
@@ -214,9 +217,11 @@ def measure(
             else:
                 calls[name] = one.calls_for(effort.seconds_a_sample)
             one.first = None  # may be large
+        before = ""
         for _ in range(rounds if timed else rounds - 1):
             for name in calls if timed else ready:
-                time.sleep(effort.pause)
+                time.sleep(effort.pause_after_numpy if before == "numpy" else effort.pause)
+                before = name
                 try:
                     one = ready[name]
                     samples[name].append(one.sample(calls[name]) if timed else number(one.run()))
