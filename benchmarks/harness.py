@@ -112,8 +112,8 @@ class Effort:
     seconds_a_sample: float = 0.01
     # Lets the other frameworks' threads stop spinning, which takes a core from the next one.
     pause: float = 0.03
-    # OpenBLAS's do so for 2^26 cycles of a clock that may be slow: 30 ms after one of its products ours of 512 took 2.1 ms,
-    # 120 ms after it 1.33.
+    # OpenBLAS's do so for 2^26 cycles of a clock that may be slow: 30 ms after one of its products
+    # ours of 512 took 2.1 ms, 120 ms after it 1.33.
     pause_after_numpy: float = 0.12
     too_long: float = (
         math.inf
