@@ -8,8 +8,8 @@
 namespace legato::cuda {
 namespace {
 
-// Updates for each multiprocessor; fewer are added where they go: 4 million of 1 million places took
-// 76 us in buckets, and 54 by atomic additions of floats (H100).
+// Updates for each multiprocessor; fewer are added where they go: 4 million of 1 million places
+// took 76 us in buckets, and 54 by atomic additions of floats (H100).
 constexpr int64_t kMany = 1 << 15;
 constexpr int64_t kLikelyWords = 3;  // of a sum: numbers of one magnitude
 
