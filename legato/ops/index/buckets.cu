@@ -16,32 +16,13 @@
 //
 // Infinities and nans go to the target as they are: whatever their order, the sum is the same.
 #include "legato/backends/cuda/at_once.cuh"
+#include "legato/backends/cuda/block_sums.cuh"
 #include "legato/ops/index/buckets.cuh"
 #include "legato/ops/index/exact_bits.cuh"
 
 namespace legato::cuda {
 
 inline constexpr unsigned kNowhere = ~0u, kMiddle = 0x80000000u;
-
-/// What the threads before this one add up to. `shared`: a value for each warp.
-template <int warps>
-LEGATO_INLINE unsigned added_before(unsigned v, unsigned* shared) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  unsigned sum = v;
-#pragma unroll
-  for (int by = 1; by < 32; by *= 2) {
-    const unsigned other = __shfl_up_sync(~0u, sum, by);
-    if (lane >= by) sum += other;
-  }
-  __syncthreads();  // what was in `shared` has been read
-  if (lane == 31) shared[warp] = sum;
-  __syncthreads();
-  unsigned before = sum - v;
-#pragma unroll
-  for (int w = 0; w < warps; ++w)
-    if (w < warp) before += shared[w];
-  return before;
-}
 
 // --- tiles of updates by their buckets
 
@@ -172,7 +153,7 @@ LEGATO_INLINE void bucket_cut(const BucketParams& p, CutMemory<T>& m) {
     here[k] = b < buckets ? m.counts[b] : 0;
     all += here[k];
   }
-  unsigned start = added_before<kCutWarps>(all, m.sums);
+  unsigned start = sum_before<kCutThreads>(all, m.sums);
   unsigned short* starts = p.starts + static_cast<long long>(blockIdx.x) * (buckets + 1);
 #pragma unroll
   for (int k = 0; k < some; ++k) {
@@ -226,8 +207,8 @@ LEGATO_INLINE BucketItem item_of(const BucketParams& p, int words, SumMemory& m)
   unsigned items = b < p.buckets ? 1 : 0;
   if (total > p.most && words <= kPartWords) items = (total + p.most - 1) / p.most;
   if (b == 0) m.item.bucket = kNowhere;
-  const unsigned first = added_before<kSumWarps>(items, m.sums),
-                 part = added_before<kSumWarps>(items > 1 ? items : 0, m.sums);
+  const unsigned first = sum_before<kSumThreads>(items, m.sums),
+                 part = sum_before<kSumThreads>(items > 1 ? items : 0, m.sums);
   if (blockIdx.x >= first && blockIdx.x < first + items)
     m.item = {b, blockIdx.x - first, items, part};
   __syncthreads();

@@ -2,6 +2,7 @@
 // belong once it is sorted by a digit.
 #pragma once
 
+#include "legato/backends/cuda/block_sums.cuh"
 #include "legato/backends/cuda/lane.cuh"
 #include "legato/backends/cuda/order_keys.cuh"
 #include "legato/ops/sort/sort.cuh"
@@ -70,26 +71,6 @@ LEGATO_INLINE void bring_keys(const void* x, const long long (&places)[items], K
 }
 
 // --- ranks within a tile
-
-/// What the threads before this one add up to. `shared`: a value for each warp.
-template <int threads>
-LEGATO_INLINE unsigned sum_before(unsigned v, unsigned* shared) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  unsigned sum = v;
-#pragma unroll
-  for (int by = 1; by < 32; by *= 2) {
-    const unsigned other = __shfl_up_sync(~0u, sum, by);
-    if (lane >= by) sum += other;
-  }
-  __syncthreads();  // what was in `shared` has been read
-  if (lane == 31) shared[warp] = sum;
-  __syncthreads();
-  unsigned before = sum - v;
-#pragma unroll
-  for (int w = 0; w < threads / 32; ++w)
-    if (w < warp) before += shared[w];
-  return before;
-}
 
 template <class K>
 LEGATO_INLINE unsigned digit_of(K key, int shift) {
