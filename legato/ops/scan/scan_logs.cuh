@@ -88,19 +88,11 @@ template <class T>
 LEGATO_INLINE void scan_logs(const ScanParams& p, char* shared, LogsMemory<T>& m) {
   using S = LogSumExpScan<T>;
   using A = typename S::A;
-  using Tile = WarpTile<S>;
   const S s(p);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const float none = static_cast<float>(no_top());
-  const long long ticket = take_ticket(p.ticket, &m.ticket), row = ticket / p.tiles,
-                  t = ticket - row * p.tiles;
-  Tile tile{reinterpret_cast<typename Tile::Packed*>(shared), p.log_packs, row, 0};
-  tile.at += tile.place(warp * (32 << p.log_packs));
-  tile.first = (t * kTileWarps + warp) * tile.elements();
-  tile.bring(p);
-  commit_copies();
-  wait_copies<0>();
-  __syncwarp();
+  long long t;
+  const WarpTile<S> tile = take_tile<S>(p, shared, &m.ticket, t);
   float top = none, low = -none;
   tile.template each<false>(p, [&](const T& raw) {
     const float v = read(raw);
@@ -153,7 +145,7 @@ LEGATO_INLINE void scan_logs(const ScanParams& p, char* shared, LogsMemory<T>& m
       for (int w = 1; w < kTileWarps; ++w) total = s.combine(total, m.totals[w]);
     }
   }
-  A acc = m.relay.before(s, p, row, t, total);
+  A acc = m.relay.before(s, p, tile.row, t, total);
   if (!near) {
     for (int w = 0; w < warp; ++w) acc = s.combine(acc, m.totals[w]);
     scan_any<T>(tile, p, lane == 0 ? acc : s.combine(acc, lanes));

@@ -19,25 +19,17 @@ struct TileMemory {
 template <class S>
 LEGATO_INLINE void scan_tile(const ScanParams& p, char* shared, TileMemory<S>& m) {
   using A = typename S::A;
-  using Tile = WarpTile<S>;
   const S s(p);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const long long ticket = take_ticket(p.ticket, &m.ticket), row = ticket / p.tiles,
-                  t = ticket - row * p.tiles;
-  Tile tile{reinterpret_cast<typename Tile::Packed*>(shared), p.log_packs, row, 0};
-  tile.at += tile.place(warp * (32 << p.log_packs));
-  tile.first = (t * kTileWarps + warp) * tile.elements();
-  tile.bring(p);
-  commit_copies();
-  wait_copies<0>();
-  __syncwarp();
+  long long t;
+  const WarpTile<S> tile = take_tile<S>(p, shared, &m.ticket, t);
   const A upto = scan_warp(s, tile.total(s, p)), lanes = shuffle_up(upto, 1);
   if (lane == 31) m.totals[warp] = upto;
   __syncthreads();
   A total = m.totals[0];
   if (warp == 0)
     for (int w = 1; w < kTileWarps; ++w) total = s.combine(total, m.totals[w]);
-  A acc = m.relay.before(s, p, row, t, total);
+  A acc = m.relay.before(s, p, tile.row, t, total);
   for (int w = 0; w < warp; ++w) acc = s.combine(acc, m.totals[w]);
   tile.scan(s, p, lane == 0 ? acc : s.combine(acc, lanes));
   __syncwarp();
@@ -66,9 +58,7 @@ LEGATO_INLINE void scan_by_warps(const ScanParams& p, char* shared) {
       tile.row = first_row + r;
       tile.bring(p);
     }
-    commit_copies();
-    wait_copies<0>();
-    __syncwarp();
+    tile.arrive();
     for (int r = 0; r < rows; ++r) {
       tile.at = at + r * apart;
       tile.row = first_row + r;

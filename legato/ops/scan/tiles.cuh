@@ -34,7 +34,7 @@ struct WarpTile {
   }
   LEGATO_INLINE T& element(int e) const { return at[place(e / P)].at[e % P]; }
 
-  /// Begins to read; done after commit_copies(), wait_copies() and a barrier of the warp.
+  /// Begins to read; done after arrive().
   LEGATO_INLINE void bring(const ScanParams& p) const {
     const int lane = static_cast<int>(threadIdx.x) % 32, here = have(p, first, elements());
     const T* from = static_cast<const T*>(p.x) + row * p.n;
@@ -63,6 +63,12 @@ struct WarpTile {
           if (e + u * 32 < here) element(e + u * 32) = v[u];
       }
     }
+  }
+  /// Waits for all that this warp has begun to read.
+  static LEGATO_INLINE void arrive() {
+    commit_copies();
+    wait_copies<0>();
+    __syncwarp();
   }
   LEGATO_INLINE void write(const ScanParams& p) const {
     const int lane = static_cast<int>(threadIdx.x) % 32, here = have(p, first, elements());
@@ -127,5 +133,21 @@ struct WarpTile {
     });
   }
 };
+
+/// This warp's part, read, of the tile that the block's ticket names: tile `t` of a scan.
+template <class S>
+LEGATO_INLINE WarpTile<S> take_tile(const ScanParams& p, char* shared, unsigned* ticket,
+                                    long long& t) {
+  using Tile = WarpTile<S>;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const long long mine = take_ticket(p.ticket, ticket), row = mine / p.tiles;
+  t = mine - row * p.tiles;
+  Tile tile{reinterpret_cast<typename Tile::Packed*>(shared), p.log_packs, row, 0};
+  tile.at += tile.place(warp * (32 << p.log_packs));
+  tile.first = (t * kTileWarps + warp) * tile.elements();
+  tile.bring(p);
+  tile.arrive();
+  return tile;
+}
 
 }  // namespace legato::cuda
