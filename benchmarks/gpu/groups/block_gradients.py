@@ -9,7 +9,7 @@ import importlib
 
 from gpu.ceilings import Ceilings
 from gpu.devices import Agreement, Given, OnGpu
-from gpu.groups.blocks import EMBEDDING, TEXT, TOKENS, Pair, transformer_operations
+from gpu.groups.blocks import EMBEDDING, TEXT, TOKENS, Pair, pairs, transformer_operations
 from harness import Bar, Row, at_most
 
 BARS = (
@@ -65,14 +65,7 @@ def rows(ceilings: Ceilings, small: bool) -> list[Row]:
     x = Given((n, side, side, channels), "float16")
     time = Given((n, EMBEDDING), "float16", seed=1)
     text = Given((n, TOKENS, TEXT), "float16", seed=2)
-    residual = Pair(
-        lambda m: m.ResidualBlock(channels, channels, EMBEDDING),
-        lambda m: m.ResidualBlock(channels, channels, EMBEDDING),
-    )
-    transformer = Pair(
-        lambda m: m.TransformerBlock(channels, 8, TEXT),
-        lambda m: m.TransformerBlock(channels, 8, TEXT),
-    )
+    residual, transformer = pairs(channels)
     found = []
     for name, pair, given, forward in (
         ("residual block", residual, (x, time), 2 * 2.0 * pixels * channels**2 * 9),

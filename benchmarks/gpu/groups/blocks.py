@@ -67,6 +67,18 @@ class Pair:
         return self.peer
 
 
+def pairs(channels: int) -> tuple[Pair, Pair]:
+    """A residual and a transformer block; the names are the same in both namespaces."""
+
+    def residual(m):
+        return m.ResidualBlock(channels, channels, EMBEDDING)
+
+    def transformer(m):
+        return m.TransformerBlock(channels, 8, TEXT)
+
+    return Pair(residual, residual), Pair(transformer, transformer)
+
+
 def ours(pair: Pair, given: tuple[Given, ...], compiled: bool):
     def make(f: OnGpu):
         mx = f.module
@@ -117,14 +129,7 @@ def transformer_operations(batch: int, positions: int, channels: int) -> float:
 
 def rows(ceilings: Ceilings, small: bool) -> list[Row]:
     side, channels = (8, 64) if small else (64, 320)
-    residual = Pair(
-        lambda m: m.ResidualBlock(channels, channels, EMBEDDING),
-        lambda m: m.ResidualBlock(channels, channels, EMBEDDING),
-    )
-    transformer = Pair(
-        lambda m: m.TransformerBlock(channels, 8, TEXT),
-        lambda m: m.TransformerBlock(channels, 8, TEXT),
-    )
+    residual, transformer = pairs(channels)
     found = []
     for batch in (16, 1):
         n = min(batch, 2) if small else batch
